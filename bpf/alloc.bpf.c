@@ -1,0 +1,477 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * alloc: the allocator callback f(ud, ptr, osize, nsize) → what happened, decided on return.
+ *
+ *	ptr NULL, nsize > 0    new block; osize is a type tag in Lua 5.2 and later
+ *	ptr, nsize > 0         grow or shrink; on failure the old block stays
+ *	ptr, nsize 0           free
+ *	result NULL, nsize > 0 failure
+ *
+ * Two forms of the same: a session program (Linux 6.13+) sees entry and return, carries a 64-bit
+ * cookie between them and asks for no return at all for a free; elsewhere an entry and a return
+ * program carry it in the thread's storage. A realloc needs more than a cookie in both forms.
+ */
+#include "maps.bpf.h"
+
+#include "filter.bpf.h"
+#include "ledger.bpf.h"
+#include "site.bpf.h"
+#include "state.bpf.h"
+
+char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
+
+extern bool bpf_session_is_return(void) __ksym __weak;
+extern long long *bpf_session_cookie(void) __ksym __weak;
+
+/* The cookie: bits 0-37 nsize, 38-39 kind, 40-43 tag, 44-63 state told by ud. */
+enum { CALL_NEW = 1, CALL_REALLOC = 2, CALL_BIRTH = 3 };
+#define COOKIE_SIZE_MASK ((1ull << 38) - 1)
+#define COOKIE_SIZE(c) ((c) & COOKIE_SIZE_MASK)
+#define COOKIE_KIND(c) ((c) >> 38 & 3)
+#define COOKIE_TAG(c) ((c) >> 40 & 15)
+#define COOKIE_STATE(c) ((c) >> 44)
+
+struct call {
+	__u64 ud, ptr, osize, nsize;
+};
+
+static __always_inline __u64 cookie_make(__u32 kind, __u64 nsize, __u64 tag, __u32 state)
+{
+	if (nsize > COOKIE_SIZE_MASK)
+		nsize = COOKIE_SIZE_MASK; /* cannot succeed: 256 GiB */
+	if (tag > LMT_TAG_OTHER)
+		tag = LMT_TAG_OTHER;
+	return nsize | (__u64)kind << 38 | tag << 40 | (__u64)state << 44;
+}
+
+static __always_inline void add(__u64 *counter, __u64 n)
+{
+	__sync_fetch_and_add(counter, n);
+}
+
+/* The thread that called, with its state; 0 and no thread when it is not found. */
+static __always_inline __u32 thread_of_call(const struct caller *caller,
+					    const struct lmt_layout *lay, __u32 slot,
+					    struct thread *t)
+{
+	if (lay && find_thread(caller, lay, slot, t))
+		return t->state;
+	t->L = 0;
+	return 0;
+}
+
+static __always_inline __u32 unattributed(__u32 slot)
+{
+	count(LMT_STAT_NO_STATE);
+	return process_state(slot);
+}
+
+/* A free of a block that is not in the ledger: it predates the attach, or was lost. */
+static __noinline int free_unknown(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
+				   const struct call *c)
+{
+	const struct lmt_layout *lay;
+	struct caller caller;
+	struct lmt_state *st;
+	struct thread t;
+	__u32 i, layout;
+
+	if (!p || !c)
+		return 0;
+	layout = p->layout;
+	i = owner_of(slot, c->ptr);
+	if (!i && p->flags & LMT_PROBE_UD_IS_STATE)
+		i = owner_of(slot, c->ud);
+	if (!i) {
+		lay = bpf_map_lookup_elem(&layouts, &layout);
+		caller_at_entry(ctx, &caller);
+		i = thread_of_call(&caller, lay, slot, &t);
+	}
+	if (!i)
+		i = unattributed(slot);
+	st = state_at(i);
+	if (!st)
+		return 0;
+	add(&st->frees, 1);
+	add(&st->old_frees, 1);
+	add(&st->old_free_bytes, c->osize);
+	if (st->block == c->ptr)
+		state_dead(slot, i, st);
+	else if (st->born_ns && !st->lost_blocks)
+		count(LMT_STAT_UNMATCHED);
+	return 0;
+}
+
+static __always_inline void on_free(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
+				    const struct call *c)
+{
+	struct lmt_block old;
+	struct lmt_state *st;
+
+	if (!c->ptr)
+		return;
+	if (!ledger_take(LMT_KEY(slot, c->ptr), &old)) {
+		free_unknown(ctx, p, slot, c);
+		return;
+	}
+	st = state_at(old.state);
+	if (!st)
+		return;
+	add(&st->frees, 1);
+	add(&st->free_bytes, LMT_BLOCK_SIZE(&old));
+	if (st->block == c->ptr)
+		state_dead(slot, old.state, st);
+}
+
+/* The first allocator call of a thread inside lua_newstate() asks for the state's own block. */
+SUBPROG int take_birth(__u64 nsize, struct birth *out)
+{
+	__u32 tid = (__u32)bpf_get_current_pid_tgid();
+	struct birth *b = bpf_map_lookup_elem(&births, &tid);
+	const struct lmt_layout *lay;
+
+	if (!b || !out)
+		return 0;
+	*out = *b;
+	bpf_map_delete_elem(&births, &tid);
+	__sync_fetch_and_add(&births_open, -1);
+	lay = bpf_map_lookup_elem(&layouts, &out->layout);
+	return lay && nsize == (__u32)lay->block_size.off;
+}
+
+/* Keeps what a realloc needs until its return and takes the old block out of the ledger. */
+static __always_inline bool begin_realloc(__u32 slot, const struct call *c)
+{
+	struct pending *pend = pending_get(true);
+
+	if (!pend) {
+		count(LMT_STAT_NO_PENDING);
+		return false;
+	}
+	pend->ptr = c->ptr;
+	pend->nsize = c->nsize;
+	pend->had_old = ledger_take(LMT_KEY(slot, c->ptr), &pend->old);
+	if (!pend->had_old)
+		pend->old.size_tags = c->osize & LMT_SIZE_MASK;
+	return true;
+}
+
+/* True when a return is wanted; *cookie goes with it. */
+static __always_inline bool enter(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
+				  const struct call *c, __u64 *cookie)
+{
+	__u32 state = 0;
+	struct birth b;
+
+	if (!c->nsize) {
+		on_free(ctx, p, slot, c);
+		return false;
+	}
+	if (c->ptr >> 47) {
+		count(LMT_STAT_UNALIGNED);
+		return false;
+	}
+	if (p->flags & LMT_PROBE_UD_IS_STATE)
+		state = owner_of(slot, c->ud);
+	if (c->ptr) {
+		*cookie = cookie_make(CALL_REALLOC, c->nsize, 0, state);
+		return begin_realloc(slot, c);
+	}
+	if (births_open && take_birth(c->nsize, &b)) {
+		struct pending *pend = pending_get(true);
+
+		if (pend) {
+			/* LuaJIT makes its arena, hence the ud, inside lua_newstate(). */
+			pend->ptr = p->reg_ud == LMT_REG_LOST ? b.ud : c->ud;
+			pend->nsize = b.layout;
+			*cookie = cookie_make(CALL_BIRTH, c->nsize, c->osize, 0);
+			return true;
+		}
+		count(LMT_STAT_NO_PENDING);
+	}
+	*cookie = cookie_make(CALL_NEW, c->nsize, c->osize, state);
+	return true;
+}
+
+static __always_inline __u64 born_now(const struct lmt_state *st)
+{
+	__u64 ms = (bpf_ktime_get_ns() - config.start_ns) / 1000000;
+
+	return (ms & LMT_BORN_MS_MASK) | (__u64)(st->gc_cycle & LMT_CYCLE_MASK) << LMT_BORN_MS_BITS;
+}
+
+static __always_inline void put_block(__u32 slot, struct lmt_state *st, __u64 ptr,
+				      const struct lmt_block *v)
+{
+	int rc = ledger_put(LMT_KEY(slot, ptr), v);
+
+	if (rc == LEDGER_FULL) {
+		count(LMT_STAT_MAP_FULL);
+		add(&st->lost_blocks, 1);
+		add(&st->lost_bytes, LMT_BLOCK_SIZE(v));
+	} else if (rc == LEDGER_REPLACED) {
+		count(LMT_STAT_REPLACED);
+	}
+}
+
+/*
+ * Where the running thread is in its Lua code, and which state it belongs to. LuaJIT's
+ * global_State tells its thread; PUC Lua's does not, so there the thread is always looked for.
+ */
+static __always_inline __u32 locate(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
+				    __u32 state, struct top *top)
+{
+	__u32 layout = p->layout, found;
+	const struct lmt_layout *lay = bpf_map_lookup_elem(&layouts, &layout);
+	struct caller caller;
+	struct lmt_state *st;
+	struct thread t;
+
+	t.L = 0;
+	*top = (struct top){ .flags = LMT_SITE_NO_LUA };
+	if (!state || (lay && lay->G_cur_L.off == LMT_OFF_NONE)) {
+		caller_at_return(ctx, &caller);
+		found = thread_of_call(&caller, lay, slot, &t);
+		if (!state)
+			state = found ? found : unattributed(slot);
+	}
+	st = state_at(state);
+	if (!st || st->flags & LMT_STATE_PROCESS)
+		return state;
+	layout = st->layout;
+	lay = bpf_map_lookup_elem(&layouts, &layout);
+	if (lay)
+		top_frame(lay, st->g, &t, top);
+	return state;
+}
+
+static __noinline int leave_new(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
+				__u64 cookie, __u32 state)
+{
+	__u64 ptr = ctx->ax, nsize = COOKIE_SIZE(cookie);
+	struct lmt_block v;
+	struct lmt_state *st;
+	struct top top;
+
+	if (!p)
+		return 0;
+	state = locate(ctx, p, slot, state, &top);
+	st = state_at(state);
+	if (!st)
+		return 0;
+	if (!ptr) {
+		add(&st->failures, 1);
+		return 0;
+	}
+	v.size_tags = nsize | COOKIE_TAG(cookie) << 48 | (__u64)(st->last_tag & 0xff) << 56;
+	v.state = state;
+	v.site = site_get(slot, state, COOKIE_TAG(cookie), &top);
+	v.born = born_now(st);
+	st->last_tag = COOKIE_TAG(cookie);
+	add(&st->allocs, 1);
+	add(&st->alloc_bytes, nsize);
+	site_add(v.site, 1, nsize);
+	put_block(slot, st, ptr, &v);
+	return 0;
+}
+
+/* Growth belongs to the line that made the block grow; a shrunken block keeps its line. */
+static __noinline int realloc_done(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
+				   struct pending *pend, __u32 state)
+{
+	struct lmt_block v;
+	struct lmt_state *st;
+	struct top top;
+	__u64 osize;
+
+	if (!p || !pend)
+		return 0;
+	v = pend->old;
+	osize = LMT_BLOCK_SIZE(&v);
+	if (pend->had_old)
+		state = v.state;
+	if (!pend->had_old || pend->nsize > osize)
+		state = locate(ctx, p, slot, state, &top);
+	st = state_at(state);
+	if (!st)
+		return 0;
+	if (!pend->had_old) {
+		v.state = state;
+		v.size_tags = 0;
+		v.site = 0;
+		v.born = born_now(st);
+		add(&st->adopted_bytes, osize);
+		add(&st->adopted_blocks, 1);
+	}
+	if (pend->nsize > osize || !pend->had_old)
+		v.site = site_get(slot, state, LMT_BLOCK_TAG(&v), &top);
+	if (pend->nsize > osize) {
+		add(&st->alloc_bytes, pend->nsize - osize);
+		site_add(v.site, 0, pend->nsize - osize);
+	} else {
+		add(&st->free_bytes, osize - pend->nsize);
+	}
+	v.size_tags = (v.size_tags & ~LMT_SIZE_MASK) | (pend->nsize & LMT_SIZE_MASK);
+	add(&st->reallocs, 1);
+	put_block(slot, st, ctx->ax, &v);
+	return 0;
+}
+
+/* A refused realloc: the old block lives on, unchanged. */
+static __noinline int realloc_failed(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
+				     struct pending *pend, __u32 state)
+{
+	struct lmt_state *st;
+	struct top top;
+
+	if (!p || !pend)
+		return 0;
+	state = pend->had_old ? pend->old.state : locate(ctx, p, slot, state, &top);
+	st = state_at(state);
+	if (!st)
+		return 0;
+	add(&st->failures, 1);
+	if (pend->had_old)
+		put_block(slot, st, pend->ptr, &pend->old);
+	return 0;
+}
+
+static __always_inline void leave(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
+				  __u64 cookie)
+{
+	__u32 state = COOKIE_STATE(cookie);
+	struct pending *pend;
+
+	if (ctx->ax >> 47) {
+		count(LMT_STAT_UNALIGNED);
+		return;
+	}
+	if (COOKIE_KIND(cookie) == CALL_NEW) {
+		leave_new(ctx, p, slot, cookie, state);
+		return;
+	}
+	pend = pending_get(false);
+	if (!pend)
+		return;
+	if (COOKIE_KIND(cookie) == CALL_BIRTH) {
+		if (ctx->ax)
+			state = (__u32)state_born(slot, (__u32)pend->nsize, ctx->ax, pend->ptr,
+						  p->flags);
+		leave_new(ctx, p, slot, cookie, state ? state : process_state(slot));
+		return;
+	}
+	if (ctx->ax)
+		realloc_done(ctx, p, slot, pend, state);
+	else
+		realloc_failed(ctx, p, slot, pend, state);
+}
+
+/* The call's arguments from the registers the plan found them in. */
+static __always_inline void get_call(const struct pt_regs *ctx, const struct lmt_probe *p,
+				     struct call *c)
+{
+	c->ud = reg_get(ctx, p->reg_ud);
+	c->ptr = p->kind == LMT_PROBE_MALLOC ? 0 : reg_get(ctx, p->reg_ptr);
+	c->osize = reg_get(ctx, p->reg_osize);
+	c->nsize = p->kind == LMT_PROBE_FREE ? 0 : reg_get(ctx, p->reg_nsize);
+}
+
+/*
+ * An allocator that calls another probed one: only the outer call counts. The outer call is still
+ * running while its stack pointer lies above ours; a note left behind by a thread that never
+ * returned is overwritten by the next call from further out.
+ */
+static __always_inline bool is_nested(const struct pt_regs *ctx)
+{
+	struct pending *pend = pending_get(true);
+
+	if (!pend)
+		return false;
+	if (pend->open_sp > ctx->sp)
+		return true;
+	pend->open_sp = ctx->sp;
+	return false;
+}
+
+static __always_inline void nested_end(const struct pt_regs *ctx)
+{
+	struct pending *pend = pending_get(false);
+
+	if (pend && pend->open_sp == ctx->sp - 8)
+		pend->open_sp = 0;
+}
+
+static __always_inline bool handle_enter(struct pt_regs *ctx, __u64 *cookie)
+{
+	__u32 slot = current_slot();
+	const struct lmt_probe *p;
+	struct call c;
+
+	if (!slot)
+		return false;
+	p = current_probe(ctx);
+	if (!p)
+		return false;
+	*cookie = 0;
+	if (p->flags & LMT_PROBE_MAY_NEST && is_nested(ctx))
+		return false;
+	get_call(ctx, p, &c);
+	return enter(ctx, p, slot, &c, cookie) || p->flags & LMT_PROBE_MAY_NEST;
+}
+
+static __always_inline void handle_leave(struct pt_regs *ctx, __u64 cookie)
+{
+	__u32 slot = current_slot();
+	const struct lmt_probe *p;
+
+	if (!slot)
+		return;
+	p = current_probe(ctx);
+	if (!p)
+		return;
+	if (p->flags & LMT_PROBE_MAY_NEST)
+		nested_end(ctx);
+	if (cookie)
+		leave(ctx, p, slot, cookie);
+}
+
+SEC("uprobe")
+int alloc_session(struct pt_regs *ctx)
+{
+	__u64 *cookie = (__u64 *)bpf_session_cookie();
+
+	if (!bpf_session_is_return())
+		return !handle_enter(ctx, cookie); /* 1: no return probe for this call */
+	handle_leave(ctx, *cookie);
+	return 0;
+}
+
+SEC("uprobe")
+int alloc_enter(struct pt_regs *ctx)
+{
+	struct pending *pend;
+	__u64 cookie = 0;
+
+	if (!handle_enter(ctx, &cookie))
+		return 0;
+	pend = pending_get(true);
+	if (pend)
+		pend->cookie = cookie;
+	else
+		count(LMT_STAT_NO_PENDING);
+	return 0;
+}
+
+SEC("uretprobe")
+int alloc_leave(struct pt_regs *ctx)
+{
+	struct pending *pend = pending_get(false);
+	__u64 cookie;
+
+	if (!pend || !pend->cookie)
+		return 0;
+	cookie = pend->cookie;
+	pend->cookie = 0;
+	handle_leave(ctx, cookie);
+	return 0;
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * block: what the maps hold: live blocks, states, sites, probes. Contract header.
+ *
+ * Ownership: `blocks`, `sites` and the counters of `states` are written by BPF only; user space
+ * reads them through mmap. User space creates the entries of states that predate the attach and
+ * writes gc_cycle.
+ */
+#ifndef LMT_BPF_BLOCK_H
+#define LMT_BPF_BLOCK_H
+
+#ifndef __bpf__
+#include <linux/types.h>
+#endif
+
+/*
+ * A key names a block: process slot and address. Bit 63 marks a slot that is claimed but whose
+ * value is not yet written: readers skip it.
+ */
+#define LMT_ADDR_BITS 48
+#define LMT_ADDR_MASK ((1ull << LMT_ADDR_BITS) - 1)
+#define LMT_KEY(slot, addr) ((__u64)(slot) << LMT_ADDR_BITS | ((addr) & LMT_ADDR_MASK))
+#define LMT_KEY_SLOT(key) ((__u32)((key) >> LMT_ADDR_BITS) & 0x7fffu)
+#define LMT_KEY_BUSY (1ull << 63)
+#define LMT_SLOT_MAX 512 /* processes traced at once; slot 0 is never used */
+
+/* One live block. Sizes above 2^48 cannot be: user space ends below. */
+struct lmt_block {
+	__u64 size_tags; /* bits 0-47 bytes, 48-55 tag, 56-63 tag of the state's block before */
+	__u32 site;      /* index into sites; 0 none */
+	__u32 state;     /* index into states */
+	__u64 born;      /* bits 0-35 ms since start, 36-63 GC cycle of the state */
+};
+
+#define LMT_SIZE_MASK ((1ull << 48) - 1)
+#define LMT_BLOCK_SIZE(b) ((b)->size_tags & LMT_SIZE_MASK)
+#define LMT_BLOCK_TAG(b) ((__u32)((b)->size_tags >> 48) & 0xffu)
+#define LMT_BLOCK_PREV_TAG(b) ((__u32)((b)->size_tags >> 56))
+#define LMT_BORN_MS_BITS 36
+#define LMT_BORN_MS_MASK ((1ull << LMT_BORN_MS_BITS) - 1)
+#define LMT_CYCLE_MASK ((1u << 28) - 1)
+#define LMT_BLOCK_MS(b) ((b)->born & LMT_BORN_MS_MASK)
+#define LMT_BLOCK_CYCLE(b) ((__u32)((b)->born >> LMT_BORN_MS_BITS))
+
+/*
+ * The ledger is an array of buckets. A key may live in either of two buckets chosen by hash and
+ * goes into the emptier: with eight places each no block is refused up to a load far above the
+ * half that the table is sized for. Keys come first: a search touches one cache line a bucket.
+ */
+#define LMT_BUCKET_SLOTS 8
+struct lmt_bucket {
+	__u64 key[LMT_BUCKET_SLOTS];
+	struct lmt_block block[LMT_BUCKET_SLOTS];
+};
+
+/* What an allocation tag (osize when ptr is NULL) can be; anything above is LMT_TAG_OTHER. */
+#define LMT_TAG_OTHER 15
+
+/* lmt_state.flags */
+enum {
+	LMT_STATE_USED = 1,
+	LMT_STATE_PROCESS = 2, /* not a state: what could not be attributed in its process */
+	LMT_STATE_ARENA = 4,   /* LuaJIT's own allocator: its memory dies as a whole */
+	LMT_STATE_CLOSING = 8, /* lua_close() was entered */
+	LMT_STATE_DEAD = 16,   /* its own block was freed */
+};
+
+/*
+ * live bytes in the ledger = alloc_bytes + adopted_bytes - free_bytes - lost_bytes.
+ * alloc_bytes: new blocks and the growth of old ones. free_bytes: freed blocks and what others
+ * shrank by, as far as their allocation was seen.
+ */
+struct lmt_state {
+	__u64 g;      /* global_State; 0 for LMT_STATE_PROCESS */
+	__u64 main;   /* main lua_State */
+	__u64 block;  /* the block both lie in */
+	__u64 ud;     /* the allocator's first argument */
+	__u32 layout; /* index into layouts */
+	__u32 slot;
+	__u32 flags;
+	__u32 gc_cycle; /* completed GC cycles seen; written by user space */
+	__u64 born_ns;  /* CLOCK_MONOTONIC; 0: before the attach */
+	__u64 close_ns; /* lua_close(), or the end of its block; 0: open */
+	__u64 allocs;
+	__u64 frees;
+	__u64 reallocs;
+	__u64 failures;
+	__u64 alloc_bytes;
+	__u64 free_bytes;
+	__u64 old_frees; /* frees of blocks that predate the attach; also in frees */
+	__u64 old_free_bytes;
+	__u64 adopted_bytes; /* such blocks that were reallocated and are known since */
+	__u64 adopted_blocks;
+	__u64 lost_blocks; /* not recorded: the ledger was full */
+	__u64 lost_bytes;
+	__u32 last_tag; /* of the latest new block */
+	__u32 pad;
+	__u64 pad2[3]; /* whole cache lines: states of different threads do not share one */
+};
+
+/* lmt_site.flags */
+enum {
+	LMT_SITE_JIT = 1,   /* pc is a return address in machine code */
+	LMT_SITE_BELOW = 2, /* a C or built-in function lies above the Lua frame */
+	LMT_SITE_NO_LUA = 4, /* no Lua function on the stack */
+};
+
+/* Where allocations come from: the innermost Lua frame and the kind of block, per state. */
+struct lmt_site {
+	__u64 key;   /* hash of the members below; 0: empty */
+	__u64 proto; /* prototype; JIT: prototype of the frame at the base of the trace, or 0 */
+	__u64 pc;    /* as saved: behind the running instruction */
+	__u32 state;
+	__u32 trace; /* JIT: trace number, 0 unknown */
+	__u32 tag;
+	__u32 flags;
+	__u64 allocs;
+	__u64 alloc_bytes; /* new blocks and growth */
+	__u64 born_ns;
+};
+
+/* What a uprobe stands on; its index is the link's cookie. */
+enum {
+	LMT_PROBE_ANY = 1,  /* allocator callback: f(ud, ptr, osize, nsize) */
+	LMT_PROBE_MALLOC,   /* a branch of it: only new blocks */
+	LMT_PROBE_REALLOC,
+	LMT_PROBE_FREE,
+	LMT_PROBE_NEWSTATE, /* lua_newstate(f, ud) */
+	LMT_PROBE_CLOSE,    /* lua_close(L) */
+};
+
+enum {
+	LMT_PROBE_UD_IS_STATE = 1, /* each state has an ud of its own */
+	LMT_PROBE_MAY_NEST = 2,    /* may call another probed allocator: count the outer call */
+	LMT_PROBE_ARENA = 4,       /* LuaJIT's own allocator */
+};
+
+/* Registers by number (rax rcx rdx rbx rsp rbp rsi rdi r8…); LMT_REG_LOST: not to be had. */
+#define LMT_REG_LOST 0xff
+struct lmt_probe {
+	__u32 layout;
+	__u8 kind;
+	__u8 flags;
+	__u8 reg_ud; /* in NEWSTATE reg_ptr is f; in CLOSE reg_ptr is L */
+	__u8 reg_ptr;
+	__u8 reg_osize;
+	__u8 reg_nsize;
+	__u8 pad[6];
+};
+
+/*
+ * One place in the target's code that calls the allocator, by return address: in which register
+ * (bits 0-5: rbx rbp r12-r15) or stack word (bits 6-21) a thread of the state was found each
+ * time so far. g and state cache the latest answer.
+ */
+struct lmt_callsite {
+	__u64 key; /* LMT_KEY(slot, return address) */
+	__u64 g;
+	__u32 state;
+	__u32 mask;
+	__u32 hits;
+	__u32 pad;
+};
+
+struct lmt_proc {
+	__u32 tgid;  /* 0: slot is free */
+	__u32 state; /* its LMT_STATE_PROCESS entry */
+};
+
+_Static_assert(sizeof(struct lmt_block) == 24, "ABI");
+_Static_assert(sizeof(struct lmt_bucket) == 256, "ABI");
+_Static_assert(sizeof(struct lmt_state) == 192, "ABI");
+_Static_assert(sizeof(struct lmt_site) == 64, "ABI");
+_Static_assert(sizeof(struct lmt_probe) == 16, "ABI");
+_Static_assert(sizeof(struct lmt_callsite) == 32, "ABI");
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * config: what user space sets before the programs are loaded, and the limits of both sides.
+ * Contract header.
+ */
+#ifndef LMT_BPF_CONFIG_H
+#define LMT_BPF_CONFIG_H
+
+#ifndef __bpf__
+#include <linux/types.h>
+#endif
+
+#define LMT_MAX_LAYOUTS 32
+#define LMT_MAX_PROBES 512
+#define LMT_CALLSITES 4096     /* power of two */
+#define LMT_CALLSITE_STEPS 4   /* places tried for one */
+#define LMT_SITE_STEPS 8
+#define LMT_TOP_FRAMES 8       /* frames looked at to find the innermost Lua function */
+#define LMT_LEARN_HITS 64      /* hits of a call site during which all places are compared */
+#define LMT_RELEARN_MASK 1023  /* …and once in so many hits afterwards */
+#define LMT_STACK_WORDS 16     /* stack words searched for a thread */
+#define LMT_MAX_STATES (1u << 20)
+#define LMT_RING_BYTES (1u << 20)
+
+struct lmt_config {
+	__u64 start_ns;    /* CLOCK_MONOTONIC; block ages count from here */
+	__u32 bucket_mask; /* buckets - 1 */
+	__u32 site_mask;
+	__u32 state_max;   /* entries of states */
+	__u32 pad;
+};
+
+#endif

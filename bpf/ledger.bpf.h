@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * ledger: put and take live blocks. The only code that touches `blocks`. BPF only.
+ *
+ * Two buckets of eight for each key; a new block goes into the emptier one. With two choices the
+ * fullest bucket grows with log log n, so at the design load of one half a refusal is not to be
+ * expected even once in 10 million blocks (tests/unit/t_ledger.c fills one), while a linear probe
+ * of eight slots refuses about one block in a hundred there.
+ *
+ * Order of events: an address cannot be handed out before it was freed, and a free or realloc
+ * takes the block out at *entry*, before the allocator runs; so no other thread can put the same
+ * address while we are about to take it. A realloc that fails puts the block back: nobody else
+ * can have been given it meanwhile.
+ */
+#ifndef LMT_LEDGER_BPF_H
+#define LMT_LEDGER_BPF_H
+
+#include "maps.bpf.h"
+#include "read.bpf.h"
+
+#define LEDGER_TRIES 4 /* claims lost to other threads before giving up */
+
+static __always_inline struct lmt_bucket *bucket_at(__u32 i)
+{
+	i &= config.bucket_mask;
+	return bpf_map_lookup_elem(&blocks, &i);
+}
+
+static __always_inline __u64 hash_key(__u64 key)
+{
+	key ^= key >> 29; /* arenas differ in high bits only */
+	return key * 0x9E3779B97F4A7C15ull;
+}
+
+static __always_inline struct lmt_bucket *first_bucket(__u64 hash)
+{
+	return bucket_at(hash >> 32);
+}
+
+static __always_inline struct lmt_bucket *second_bucket(__u64 hash)
+{
+	return bucket_at((hash * 0xD6E8FEB86659FD93ull) >> 32);
+}
+
+/* 1 if v is 0, without a branch: the verifier follows each outcome of each branch. */
+static __always_inline __u32 is_zero(__u64 v)
+{
+	v |= -v;
+	asm volatile("" : "+r"(v)); /* else clang makes it a branch again */
+	return 1 - (__u32)(v >> 63);
+}
+
+/* Places of the bucket that hold exactly this key, one bit each. Key 0: the free ones. */
+static __always_inline __u32 places_of(const struct lmt_bucket *b, __u64 key)
+{
+	__u32 places = 0;
+
+#pragma unroll
+	for (__u32 i = 0; i < LMT_BUCKET_SLOTS; i++)
+		places |= is_zero(b->key[i] ^ key) << i;
+	return places;
+}
+
+static __always_inline __u32 count_places(__u32 places)
+{
+	places = (places & 0x55) + (places >> 1 & 0x55);
+	places = (places & 0x33) + (places >> 2 & 0x33);
+	return (places & 0x0f) + (places >> 4);
+}
+
+/* The lowest of at least one place. */
+static __always_inline __u32 first_place(__u32 places)
+{
+	__u32 i = 0;
+
+	if (!(places & 0xf)) {
+		places >>= 4;
+		i += 4;
+	}
+	if (!(places & 0x3)) {
+		places >>= 2;
+		i += 2;
+	}
+	return places & 1 ? i : i + 1;
+}
+
+static __always_inline bool take_from(struct lmt_bucket *b, __u64 key, struct lmt_block *out)
+{
+	__u32 places = places_of(b, key), i;
+
+	if (!places)
+		return false;
+	i = first_place(places) & (LMT_BUCKET_SLOTS - 1);
+	*out = b->block[i];
+	*(volatile __u64 *)&b->key[i] = 0;
+	return true;
+}
+
+/* Takes the block out of the ledger; false when it is not there. */
+SUBPROG int ledger_take(__u64 key, struct lmt_block *out)
+{
+	__u64 hash = hash_key(key);
+	struct lmt_bucket *b = first_bucket(hash);
+
+	if (!out || !b)
+		return 0;
+	if (take_from(b, key, out))
+		return 1;
+	b = second_bucket(hash);
+	return b && take_from(b, key, out);
+}
+
+/* Overwrites a stale entry of the same key, which a free we did not see left behind. */
+static __always_inline bool replace_in(struct lmt_bucket *b, __u64 key, const struct lmt_block *v)
+{
+	__u32 places = places_of(b, key);
+
+	if (!places)
+		return false;
+	b->block[first_place(places) & (LMT_BUCKET_SLOTS - 1)] = *v;
+	return true;
+}
+
+/* Claims a free place, unless another thread was faster. */
+static __always_inline bool claim_in(struct lmt_bucket *b, __u32 free, __u64 key,
+				     const struct lmt_block *v)
+{
+	__u32 i = first_place(free) & (LMT_BUCKET_SLOTS - 1);
+
+	if (__sync_val_compare_and_swap(&b->key[i], 0, key | LMT_KEY_BUSY) != 0)
+		return false;
+	b->block[i] = *v;
+	*(volatile __u64 *)&b->key[i] = key; /* published */
+	return true;
+}
+
+enum { LEDGER_FULL = 0, LEDGER_NEW = 1, LEDGER_REPLACED = 2 };
+
+/* Records a live block. LEDGER_FULL when both of its buckets are. */
+SUBPROG int ledger_put(__u64 key, const struct lmt_block *v)
+{
+	__u64 hash = hash_key(key);
+	struct lmt_bucket *a = first_bucket(hash), *b = second_bucket(hash);
+
+	if (!v || !a || !b)
+		return LEDGER_FULL;
+	if (replace_in(a, key, v) || replace_in(b, key, v))
+		return LEDGER_REPLACED;
+	for (int i = 0; i < LEDGER_TRIES; i++) {
+		__u32 in_a = places_of(a, 0), in_b = places_of(b, 0);
+		bool into_a = count_places(in_a) >= count_places(in_b);
+
+		if (!(in_a | in_b))
+			break;
+		if (claim_in(into_a ? a : b, into_a ? in_a : in_b, key, v))
+			return LEDGER_NEW;
+	}
+	return LEDGER_FULL;
+}
+
+#endif

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * lua: the rare paths every runtime has: states that are born and closed, and exec. Entry probes
+ * only: an error may unwind through these functions.
+ */
+#include "maps.bpf.h"
+
+#include "filter.bpf.h"
+#include "ledger.bpf.h"
+#include "state.bpf.h"
+
+char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
+
+static __always_inline void on_newstate(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot)
+{
+	__u32 tid = (__u32)bpf_get_current_pid_tgid();
+	struct birth b = { .layout = p->layout };
+
+	b.ud = reg_get(ctx, p->reg_ud);
+	if (!bpf_map_lookup_elem(&births, &tid))
+		__sync_fetch_and_add(&births_open, 1);
+	if (bpf_map_update_elem(&births, &tid, &b, BPF_ANY))
+		__sync_fetch_and_add(&births_open, -1);
+	emit(LMT_EV_NEWSTATE, slot, 0, reg_get(ctx, p->reg_ptr), b.ud);
+}
+
+/*
+ * LuaJIT's own allocator unmaps its arena at the end and frees the state's block with it, so the
+ * ledger must forget that block here. Everything else is freed one by one, also by PUC Lua.
+ */
+static __always_inline void on_close(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot)
+{
+	__u64 L = reg_get(ctx, p->reg_ptr), g = 0;
+	const struct lmt_layout *lay;
+	struct lmt_block old;
+	struct lmt_state *st;
+	__u32 layout = p->layout, i;
+
+	lay = bpf_map_lookup_elem(&layouts, &layout);
+	if (!lay || !read_word(&g, lay->L_glob.size == 8, L + (__u32)lay->L_glob.off))
+		return;
+	i = owner_of(slot, g);
+	st = state_at(i);
+	if (!st || st->flags & LMT_STATE_CLOSING)
+		return;
+	st->flags |= LMT_STATE_CLOSING;
+	st->close_ns = bpf_ktime_get_ns();
+	if (st->flags & LMT_STATE_ARENA && ledger_take(LMT_KEY(slot, st->block), &old))
+		__sync_fetch_and_add(&st->free_bytes, LMT_BLOCK_SIZE(&old));
+	emit(LMT_EV_STATE_CLOSING, slot, i, 0, 0);
+}
+
+SEC("uprobe")
+int lua_entry(struct pt_regs *ctx)
+{
+	__u32 slot = current_slot();
+	const struct lmt_probe *p;
+
+	if (!slot)
+		return 0;
+	p = current_probe(ctx);
+	if (!p)
+		return 0;
+	if (p->kind == LMT_PROBE_NEWSTATE)
+		on_newstate(ctx, p, slot);
+	else if (p->kind == LMT_PROBE_CLOSE)
+		on_close(ctx, p, slot);
+	return 0;
+}
+
+SEC("raw_tp/sched_process_exec")
+int on_exec(void *ctx)
+{
+	__u32 slot = current_slot();
+
+	if (slot)
+		emit(LMT_EV_EXEC, slot, 0, 0, 0);
+	return 0;
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * maps: every map and global, with who writes and who deletes. BPF only.
+ *
+ * Weak, since each object file that is linked into one defines them. Sizes marked "resized" are
+ * set by user space before load (attach/attach.c).
+ */
+#ifndef LMT_MAPS_BPF_H
+#define LMT_MAPS_BPF_H
+
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+
+#include "block.h"
+#include "config.h"
+#include "event.h"
+#include "layout.h"
+#include "stat.h"
+
+/*
+ * A global subprogram: verified once, with unknown arguments, instead of at each call with each
+ * caller's knowledge; hence its pointers are checked for NULL. Weak, since several object files
+ * that are linked into one may hold it. The context cannot be passed to one on all kernels.
+ */
+#define SUBPROG __weak __noinline
+
+/* The ledger. Written and deleted by ledger.bpf.h only. Resized. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct lmt_bucket);
+} blocks __weak SEC(".maps");
+
+/* Counters by state. Entries are claimed through next_state by either side, never deleted. Resized. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct lmt_state);
+} states __weak SEC(".maps");
+
+/* Claimed and written by BPF, never deleted. Resized. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct lmt_site);
+} sites __weak SEC(".maps");
+
+/* What identifies a state by address: its global_State, its own block, its ud. Both sides. Resized. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u64); /* LMT_KEY(slot, address) */
+	__type(value, __u32);
+} owners __weak SEC(".maps");
+
+/* Written by BPF, never deleted: return addresses are few. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, LMT_CALLSITES);
+	__type(key, __u32);
+	__type(value, struct lmt_callsite);
+} callsites __weak SEC(".maps");
+
+/* tgid → slot, and what a slot is. Written by user space. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, LMT_SLOT_MAX);
+	__type(key, __u32);
+	__type(value, __u32);
+} slots __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, LMT_SLOT_MAX);
+	__type(key, __u32);
+	__type(value, struct lmt_proc);
+} procs __weak SEC(".maps");
+
+/* Written by user space before the links that name them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, LMT_MAX_PROBES);
+	__type(key, __u32);
+	__type(value, struct lmt_probe);
+} probes __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, LMT_MAX_LAYOUTS);
+	__type(key, __u32);
+	__type(value, struct lmt_layout);
+} layouts __weak SEC(".maps");
+
+/* A call in flight, kept from entry to return. Dies with its thread. */
+struct pending {
+	__u64 cookie;
+	__u64 ptr; /* of a realloc */
+	__u64 nsize;
+	__u64 open_sp; /* LMT_PROBE_MAY_NEST: stack pointer of the outer call; 0 none */
+	struct lmt_block old;
+	__u32 had_old;
+	__u32 places; /* scratch of learn_thread() */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct pending);
+} pendings __weak SEC(".maps");
+
+static __always_inline struct pending *pending_get(bool create)
+{
+	return bpf_task_storage_get(&pendings, bpf_get_current_task_btf(), 0,
+				    create ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
+}
+
+/* Threads between lua_newstate() and its first allocator call. Written and deleted by BPF. */
+struct birth {
+	__u64 ud;
+	__u32 layout;
+	__u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32); /* tid */
+	__type(value, struct birth);
+} births __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, LMT_STAT_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+} stats __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, LMT_RING_BYTES);
+} ring __weak SEC(".maps");
+
+/* Set by user space before load. */
+const volatile struct lmt_config config __weak = {};
+
+/* Flipped last at the start and first at the end; user space, through mmap. */
+volatile __u32 active __weak = 0;
+/* When exactly one process is traced: its tgid and slot, which saves a look-up. */
+volatile __u32 only_tgid __weak = 0;
+volatile __u32 only_slot __weak = 0;
+/* Next free entry of states; both sides add to it atomically. User space starts it at 1. */
+volatile __u32 next_state __weak = 0;
+/* Threads in births, so that the common case costs one load. */
+volatile __u32 births_open __weak = 0;
+
+#endif

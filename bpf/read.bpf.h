@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * read: checked reads of the target's memory, registers, and members by layout. BPF only.
+ *
+ * Only bpf_probe_read_user(): the other variants are refused at load under lockdown
+ * (facts in docs/ARCHITECTURE.md). A failed read is counted, never silent.
+ */
+#ifndef LMT_READ_BPF_H
+#define LMT_READ_BPF_H
+
+#include "maps.bpf.h"
+
+static __always_inline void count(__u32 stat)
+{
+	__u64 *n = bpf_map_lookup_elem(&stats, &stat);
+
+	if (n)
+		++*n;
+}
+
+static __always_inline bool read_user(void *to, __u32 size, __u64 uaddr)
+{
+	if (!bpf_probe_read_user(to, size, (const void *)uaddr))
+		return true;
+	count(LMT_STAT_READ_FAULT);
+	return false;
+}
+
+/* A reference or number of 8 bytes, or of 4 when wide is false. */
+static __always_inline bool read_word(__u64 *to, bool wide, __u64 uaddr)
+{
+	__u32 narrow;
+
+	if (wide)
+		return read_user(to, 8, uaddr);
+	if (!read_user(&narrow, 4, uaddr))
+		return false;
+	*to = narrow;
+	return true;
+}
+
+/*
+ * A member of a struct that was read into words[]. Members are aligned to their size, so each
+ * lies within one 8-byte word; an index beyond the buffer gives 0.
+ */
+static __always_inline __u64 member(const __u64 *words, __u32 n_words, struct lmt_cell cell)
+{
+	__u32 off = (__u32)cell.off, i = off >> 3;
+	__u64 w;
+
+	asm volatile("" : "+r"(i)); /* keep the index: the verifier cannot bound off & ~7 */
+	if (i >= n_words)
+		return 0;
+	w = words[i] >> (8 * (off & 7));
+	if (cell.size == 1)
+		return (__u8)w;
+	if (cell.size == 2)
+		return (__u16)w;
+	if (cell.size == 4)
+		return (__u32)w;
+	return w;
+}
+
+/*
+ * One register of the context. By assembly, since clang would merge the loads of a switch into
+ * one load through a computed pointer, which the verifier does not allow into the context.
+ */
+#define CTX_LOAD(r, reg)                                                                        \
+	({                                                                                      \
+		__u64 ctx_v;                                                                    \
+		asm volatile("%0 = *(u64 *)(%1 + %2)"                                           \
+			     : "=r"(ctx_v)                                                      \
+			     : "r"(r), "i"(__builtin_offsetof(struct pt_regs, reg)));           \
+		ctx_v;                                                                          \
+	})
+
+/* Register by number; the encoding's order. */
+static __always_inline __u64 reg_get(const struct pt_regs *r, __u32 n)
+{
+	if (n == 7)
+		return CTX_LOAD(r, di);
+	if (n == 6)
+		return CTX_LOAD(r, si);
+	if (n == 2)
+		return CTX_LOAD(r, dx);
+	if (n == 1)
+		return CTX_LOAD(r, cx);
+	if (n == 0)
+		return CTX_LOAD(r, ax);
+	if (n == 3)
+		return CTX_LOAD(r, bx);
+	if (n == 5)
+		return CTX_LOAD(r, bp);
+	if (n == 8)
+		return CTX_LOAD(r, r8);
+	if (n == 9)
+		return CTX_LOAD(r, r9);
+	if (n == 10)
+		return CTX_LOAD(r, r10);
+	if (n == 11)
+		return CTX_LOAD(r, r11);
+	if (n == 12)
+		return CTX_LOAD(r, r12);
+	if (n == 13)
+		return CTX_LOAD(r, r13);
+	if (n == 14)
+		return CTX_LOAD(r, r14);
+	if (n == 15)
+		return CTX_LOAD(r, r15);
+	return 0;
+}
+
+#endif

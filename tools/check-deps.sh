@@ -1,0 +1,28 @@
+#!/bin/sh
+# Names what is missing to build, with its package. Silent when all is there.
+# SPDX-License-Identifier: MIT
+set -u
+missing=
+
+need_tool() { # command, Debian package, Fedora package
+	command -v "$1" >/dev/null 2>&1 || missing="$missing
+  $1: apt-get install $2    (Fedora: dnf install $3)"
+}
+
+need_header() { # header, Debian package, Fedora package
+	echo "#include <$1>" | ${CC:-cc} -E -x c - >/dev/null 2>&1 || missing="$missing
+  <$1>: apt-get install $2    (Fedora: dnf install $3)"
+}
+
+need_tool "${CC:-cc}" gcc gcc
+need_tool "${CLANG:-clang}" clang clang
+need_tool "${BPFTOOL:-bpftool}" bpftool bpftool
+if command -v "${CC:-cc}" >/dev/null 2>&1; then
+	need_header bpf/libbpf.h libbpf-dev libbpf-devel
+	need_header libelf.h libelf-dev elfutils-libelf-devel
+	need_header Zydis/Zydis.h libzydis-dev zydis-devel
+	need_header linux/bpf.h linux-libc-dev kernel-headers
+fi
+[ -z "$missing" ] && exit 0
+echo "luamemtrace: cannot build, missing:$missing" >&2
+exit 1

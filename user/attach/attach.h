@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * attach: loads the BPF programs, fills their tables, places and removes the probes.
+ * L3 attach. With collect/live.c the only user of the skeleton. Must not know reports.
+ *
+ * Nothing is pinned: every probe is owned by a file descriptor of this process, so the kernel
+ * takes all of them off whatever way we end.
+ */
+#ifndef LMT_ATTACH_ATTACH_H
+#define LMT_ATTACH_ATTACH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "feature.h"
+#include "plan.h"
+#include "resolve/runtime.h"
+
+struct attach;
+
+struct attach_config {
+	uint64_t max_blocks; /* live blocks the ledger is sized for */
+	uint32_t max_states;
+	uint32_t max_sites;
+};
+
+/* Loads everything; nothing is attached yet. *ret is the caller's, to be given to attach_free(). */
+int attach_new(const struct attach_config *cfg, const struct features *k, struct attach **ret,
+	       struct errmsg *err);
+/* Switches recording off, takes all probes off, frees. NULL is allowed. */
+void attach_free(struct attach *a);
+
+/* Makes room for a process; its slot (≥ 1) or a negative errno. */
+int attach_add_process(struct attach *a, pid_t pid, struct errmsg *err);
+
+/* Enters a state that exists already; its index (≥ 1) or a negative errno. */
+int attach_add_state(struct attach *a, int slot, const struct resolved_state *st, bool ud_tells,
+		     bool arena);
+
+/* Index of the entry that counts what no state of the process can be charged with. */
+uint32_t attach_process_state(const struct attach *a, int slot);
+
+/* The row behind a layout index of the BPF side; NULL for 0. */
+const struct layout *attach_layout(const struct attach *a, uint32_t index);
+
+/* Places all probes of a plan in one process. Some may stand on failure: call attach_free(). */
+int attach_plan(struct attach *a, pid_t pid, const struct plan *p, struct errmsg *err);
+
+/* Places one more probe, for an allocator met later. */
+int attach_site(struct attach *a, pid_t pid, const struct plan_site *site, struct errmsg *err);
+
+/* Recording on or off, at once and for all processes; the probes stay. */
+void attach_set_active(struct attach *a, bool on);
+
+/* Takes all probes off; the maps stay readable. */
+void attach_detach(struct attach *a);
+
+/* Number of probes in place, and how: "uprobe_multi session", "uprobe_multi", "perf". */
+unsigned int attach_probe_count(const struct attach *a);
+const char *attach_method(const struct attach *a);
+
+/* File descriptors of the maps, for collect; owned by attach. */
+struct attach_maps {
+	int blocks, states, sites, stats, ring, owners;
+	uint32_t n_buckets, n_states, n_sites;
+	uint64_t start_ns; /* CLOCK_MONOTONIC */
+	const volatile uint32_t *next_state;
+};
+const struct attach_maps *attach_maps(const struct attach *a);
+
+#endif

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT */
+#include "plan.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void plan_free(struct plan *p)
+{
+	if (!p)
+		return;
+	vec_each(s, &p->blind_spots)
+		free(*s);
+	vec_deinit(&p->blind_spots);
+	vec_deinit(&p->functions);
+	vec_deinit(&p->sites);
+	free(p);
+}
+
+int plan_add_blind_spot(struct plan *p, const char *fmt, ...)
+{
+	va_list ap;
+	char *text;
+	int n;
+
+	va_start(ap, fmt);
+	n = vasprintf(&text, fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return -ENOMEM;
+	if (vec_push(&p->blind_spots, text)) {
+		free(text);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+/*
+ * What is wanted of each function: which arguments, and whether a return probe goes with it. One
+ * row for each function; those without a probe kind are placed for doctor only.
+ */
+static const struct want {
+	unsigned int args, needed;
+	bool wants_return;
+	uint8_t probe; /* LMT_PROBE_…, 0: not attached */
+	const char *why_not;
+} wants[FUNC_MAX] = {
+	[FUNC_LUA_NEWSTATE] = { 2, 1, false, LMT_PROBE_NEWSTATE, NULL },
+	[FUNC_LUA_CLOSE] = { 1, 1, false, LMT_PROBE_CLOSE, NULL },
+	[FUNC_LJ_ALLOC_F] = { 4, 0xe, true, LMT_PROBE_ANY, NULL },
+	[FUNC_LJ_ALLOC_MALLOC] = { 2, 2, false, 0, "its caller lj_alloc_f is probed" },
+	[FUNC_LJ_ALLOC_REALLOC] = { 3, 6, false, 0, "its caller lj_alloc_f is probed" },
+	[FUNC_LJ_ALLOC_FREE] = { 2, 2, false, 0, "its caller lj_alloc_f is probed" },
+	[FUNC_LJ_TRACE_EXIT] = { 2, 1, false, 0, "no detector needs it in this mode" },
+	[FUNC_LJ_CCALL_FUNC] = { 2, 2, false, 0, "no detector needs it in this mode" },
+	[FUNC_LJ_GC_STEP] = { 1, 1, false, 0, "no detector needs it in this mode" },
+	[FUNC_GC_ONESTEP] = { 1, 1, false, 0, "no detector needs it in this mode" },
+	[FUNC_GC_SWEEP] = { 3, 1, false, 0, "no detector needs it in this mode" },
+	[FUNC_LJ_ERR_MEM] = { 1, 1, false, 0, "no detector needs it in this mode" },
+	[FUNC_L_ALLOC] = { 4, 0xe, true, LMT_PROBE_ANY, NULL },
+	[FUNC_LUAM_REALLOC] = { 4, 0xf, false, 0, "the allocator behind it is probed" },
+	[FUNC_LUAM_MALLOC] = { 3, 7, false, 0, "the allocator behind it is probed" },
+	[FUNC_LUAM_FREE] = { 3, 7, false, 0, "the allocator behind it is probed" },
+	[FUNC_LUAC_STEP] = { 1, 1, false, 0, "no detector needs it in this mode" },
+	[FUNC_LUAC_FULLGC] = { 2, 3, false, 0, "no detector needs it in this mode" },
+	[FUNC_LUAD_THROW] = { 2, 3, false, 0, "no detector needs it in this mode" },
+	[FUNC_CLOSE_STATE] = { 1, 1, false, 0, "its caller lua_close is probed" },
+};
+
+static struct place_want want_of(enum func_id id, const struct features *k)
+{
+	return (struct place_want){
+		.args = wants[id].args,
+		.needed = wants[id].needed,
+		.wants_return = wants[id].wants_return,
+		.emulates = k->emulates,
+	};
+}
+
+/* Code that can throw through its caller's frames: C++'s and its operators new. */
+static bool may_throw(struct elf_file *elf, const struct code_function *fn)
+{
+	static const char *const throwers[] = {
+		"__cxa_throw", "__cxa_rethrow", "_Znwm", "_Znam", "__cxa_allocate_exception",
+		"_ZSt17__throw_bad_allocv", "_Unwind_RaiseException",
+	};
+
+	if (fn->has_lsda)
+		return true;
+	for (size_t i = 0; i < fn->n; i++) {
+		const char *name = insn_is_branch(&fn->insn[i]) && fn->insn[i].target
+			? elf_import_at(elf, fn->insn[i].target) : NULL;
+
+		for (size_t k = 0; name && k < sizeof(throwers) / sizeof(throwers[0]); k++)
+			if (!strcmp(name, throwers[k]))
+				return true;
+	}
+	return false;
+}
+
+static void set_probe(struct plan_site *s, uint8_t kind, uint8_t flags)
+{
+	s->probe = (struct lmt_probe){
+		.kind = kind,
+		.flags = flags,
+		.reg_ud = s->place.reg[0],
+		.reg_ptr = s->place.reg[1],
+		.reg_osize = s->place.reg[2],
+		.reg_nsize = s->place.reg[3],
+	};
+	if (kind == LMT_PROBE_NEWSTATE) {
+		s->probe.reg_ptr = s->place.reg[0];
+		s->probe.reg_ud = s->place.reg[1];
+	} else if (kind == LMT_PROBE_CLOSE) {
+		s->probe.reg_ptr = s->place.reg[0];
+	}
+}
+
+/* Does every state that uses the allocator have an ud of its own? */
+static bool ud_tells_state(const struct resolved *r, uint32_t allocator)
+{
+	vec_each(a, &r->states) {
+		if (a->allocator != allocator)
+			continue;
+		if (!a->gc.ud)
+			return false;
+		vec_each(b, &r->states)
+			if (b != a && b->gc.ud == a->gc.ud)
+				return false;
+	}
+	return true;
+}
+
+static uint8_t allocator_flags(const struct resolved *r, uint32_t index)
+{
+	const struct allocator *a = &r->allocators.v[index];
+	bool arena = a->built_in && a->name && !strcmp(a->name, "lj_alloc_f");
+	bool used = false;
+	uint8_t flags = 0;
+
+	vec_each(s, &r->states)
+		used |= s->allocator == index;
+	if (arena)
+		flags |= LMT_PROBE_ARENA | LMT_PROBE_UD_IS_STATE;
+	else if (used && ud_tells_state(r, index))
+		flags |= LMT_PROBE_UD_IS_STATE;
+	/* An embedder's allocator may hand on to Lua's own; only that pair can nest. */
+	if (r->allocators.n > 1)
+		flags |= LMT_PROBE_MAY_NEST;
+	return flags;
+}
+
+int plan_allocator(const struct resolved *r, uint32_t allocator, const struct features *k,
+		   struct plan_site *ret, struct errmsg *err)
+{
+	const struct allocator *a = &r->allocators.v[allocator];
+	struct place_want want = want_of(FUNC_L_ALLOC, k);
+	const struct code_function *fn;
+	const struct code *code;
+
+	if (!a->file)
+		return errmsg_set(err, -ENOENT,
+				  "the allocator at 0x%llx is not in a file, so it cannot be probed",
+				  (unsigned long long)a->uaddr);
+	code = file_code(a->file);
+	fn = code ? code_at(code, a->vaddr) : NULL;
+	if (!fn)
+		return errmsg_set(err, -ENOENT, "the allocator at %s+0x%llx cannot be decoded (%s)",
+				  a->module, (unsigned long long)a->vaddr,
+				  code ? "no unwind entry starts there" : a->file->err.text);
+	if (!a->built_in && may_throw(a->file->elf, fn))
+		return errmsg_set(err, -ENOENT,
+				  "the allocator at %s+0x%llx may throw a C++ exception, and a return "
+				  "probe on it would then kill the target", a->module,
+				  (unsigned long long)a->vaddr);
+	*ret = (struct plan_site){ .program = PLAN_ALLOC, .file = a->file, .layout = a->layout };
+	if (!place_probe(fn, a->file->elf, &want, &ret->place) ||
+	    !elf_offset_of(a->file->elf, ret->place.vaddr, &ret->offset))
+		return errmsg_set(err, -ENOENT, "the allocator at %s+0x%llx cannot be probed: %s",
+				  a->module, (unsigned long long)a->vaddr, ret->place.why);
+	if (a->name)
+		snprintf(ret->name, sizeof(ret->name), "%s", a->name);
+	else
+		snprintf(ret->name, sizeof(ret->name), "allocator+0x%llx",
+			 (unsigned long long)a->vaddr);
+	set_probe(ret, LMT_PROBE_ANY, allocator_flags(r, allocator));
+	return 0;
+}
+
+static int add_allocators(struct plan *p, const struct resolved *r, const struct features *k)
+{
+	for (uint32_t i = 0; i < r->allocators.n; i++) {
+		struct plan_site site;
+		struct errmsg why;
+		int rc = plan_allocator(r, i, k, &site, &why);
+
+		if (rc)
+			rc = plan_add_blind_spot(p, "allocations through one allocator: %s", why.text);
+		else
+			rc = vec_push(&p->sites, site);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+static bool planned(const struct plan *p, const struct file *file, uint64_t offset)
+{
+	vec_each(s, &p->sites)
+		if (s->file == file && s->offset == offset)
+			return true;
+	return false;
+}
+
+/* One function of one runtime: placed for doctor, attached if its row says so. */
+static int add_function(struct plan *p, const struct runtime *rt, enum func_id id,
+			const struct features *k)
+{
+	const struct func_answer *a = &rt->fn[id];
+	struct plan_function f = { .runtime = rt->id, .id = id, .why_not = a->why_not };
+	const struct code *code = a->vaddr ? file_code(rt->file) : NULL;
+	const struct code_function *fn = code ? code_at(code, a->vaddr) : NULL;
+	struct place_want want = want_of(id, k);
+	struct plan_site site = { .program = PLAN_ENTRY, .file = rt->file, .layout = rt->layout };
+
+	if (fn)
+		f.placed = place_probe(fn, rt->file->elf, &want, &f.place);
+	else if (a->vaddr)
+		f.why_not = "its code could not be decoded";
+	if (f.placed && !wants[id].probe)
+		f.why_not = wants[id].why_not;
+	if (f.placed && wants[id].probe &&
+	    elf_offset_of(rt->file->elf, f.place.vaddr, &site.offset)) {
+		site.place = f.place;
+		snprintf(site.name, sizeof(site.name), "%s", func_name(id));
+		set_probe(&site, wants[id].probe, 0);
+		f.probed = planned(p, rt->file, site.offset);
+		if (!f.probed && wants[id].probe != LMT_PROBE_ANY) {
+			if (vec_push(&p->sites, site))
+				return -ENOMEM;
+			f.probed = true;
+		} else if (!f.probed) {
+			f.why_not = "no state uses it";
+		}
+	}
+	return vec_push(&p->functions, f);
+}
+
+static int add_runtime(struct plan *p, const struct runtime *rt, const struct features *k)
+{
+	char title[64];
+	int rc = 0;
+
+	for (int id = 0; !rc && id < FUNC_MAX; id++) {
+		unsigned int family = func_family((enum func_id)id);
+
+		if (!family || family == rt->family)
+			rc = add_function(p, rt, (enum func_id)id, k);
+	}
+	runtime_title(rt, title, sizeof(title));
+	if (!rc && !rt->layout)
+		rc = plan_add_blind_spot(p, "states and lines of %s in %s: none is known (%s)", title,
+					 rt->module, rt->evidence);
+	return rc;
+}
+
+int plan_build(const struct resolved *r, const struct features *k, struct plan **ret,
+	       struct errmsg *err)
+{
+	struct plan *p = calloc(1, sizeof(*p));
+	int rc = p ? 0 : -ENOMEM;
+
+	if (!rc)
+		rc = add_allocators(p, r, k);
+	for (size_t i = 0; !rc && i < r->runtimes.n; i++)
+		rc = add_runtime(p, &r->runtimes.v[i], k);
+	if (rc) {
+		plan_free(p);
+		return errmsg_set(err, rc, "out of memory");
+	}
+	*ret = p;
+	return 0;
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * plan: which probes go where, at what cost, and what will not be seen.
+ * L3 attach. Pure: what was resolved and what the kernel can do go in, sites come out.
+ */
+#ifndef LMT_ATTACH_PLAN_H
+#define LMT_ATTACH_PLAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "block.h"
+#include "base/err.h"
+#include "base/vec.h"
+#include "feature.h"
+#include "place.h"
+#include "resolve/runtime.h"
+
+enum plan_program {
+	PLAN_ALLOC, /* entry and return of an allocator */
+	PLAN_ENTRY, /* entry of a rare function */
+};
+
+/* One probe. */
+struct plan_site {
+	enum plan_program program;
+	struct file *file;      /* borrowed from what was resolved */
+	uint64_t offset;        /* in the file */
+	struct lmt_probe probe; /* layout is set at attach */
+	const struct layout *layout; /* NULL: none known, allocator-level tracing only */
+	char name[64];          /* function, for people */
+	struct placement place;
+};
+
+/* What is known of one function of one runtime, for doctor and the runtime record. */
+struct plan_function {
+	uint32_t runtime;
+	enum func_id id;
+	bool placed;            /* place is valid */
+	struct placement place;
+	bool probed;
+	const char *why_not;    /* not probed: why */
+};
+
+struct plan {
+	vec_of(struct plan_site) sites;
+	vec_of(struct plan_function) functions;
+	vec_of(char *) blind_spots; /* what will not be seen, each a sentence */
+};
+
+/* *ret is the caller's, to be given to plan_free(). Borrows from r. -ENOMEM. */
+int plan_build(const struct resolved *r, const struct features *k, struct plan **ret,
+	       struct errmsg *err);
+void plan_free(struct plan *p);
+
+/* Notes something that will not be seen, a sentence. 0 or -ENOMEM. */
+int plan_add_blind_spot(struct plan *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* The site of one allocator (an index into r->allocators); -ENOENT with the reason in err. */
+int plan_allocator(const struct resolved *r, uint32_t allocator, const struct features *k,
+		   struct plan_site *ret, struct errmsg *err);
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+#include "fmt.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+const char *fmt_bytes(struct fmtbuf *b, uint64_t bytes)
+{
+	static const char *const unit[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+	double v = (double)bytes;
+	int i = 0;
+
+	for (; v >= 1024 && i < 4; i++)
+		v /= 1024;
+	if (i == 0)
+		snprintf(b->s, sizeof(b->s), "%" PRIu64 " B", bytes);
+	else
+		snprintf(b->s, sizeof(b->s), "%.1f %s", v, unit[i]);
+	return b->s;
+}
+
+const char *fmt_signed_bytes(struct fmtbuf *b, int64_t bytes)
+{
+	struct fmtbuf abs;
+
+	fmt_bytes(&abs, bytes < 0 ? 0 - (uint64_t)bytes : (uint64_t)bytes);
+	snprintf(b->s, sizeof(b->s), "%s%.40s", bytes < 0 ? "-" : "+", abs.s);
+	return b->s;
+}
+
+const char *fmt_count(struct fmtbuf *b, uint64_t n)
+{
+	char digits[24];
+	int len = snprintf(digits, sizeof(digits), "%" PRIu64, n);
+	int o = 0;
+
+	for (int i = 0; i < len; i++) {
+		if (i && (len - i) % 3 == 0)
+			b->s[o++] = ',';
+		b->s[o++] = digits[i];
+	}
+	b->s[o] = '\0';
+	return b->s;
+}
+
+const char *fmt_seconds(struct fmtbuf *b, uint64_t ns)
+{
+	snprintf(b->s, sizeof(b->s), "%.1f s", (double)ns / 1e9);
+	return b->s;
+}
+
+const char *fmt_rfc3339(struct fmtbuf *b, uint64_t realtime_ns)
+{
+	time_t sec = (time_t)(realtime_ns / 1000000000u);
+	struct tm tm;
+	size_t n;
+
+	gmtime_r(&sec, &tm);
+	n = strftime(b->s, sizeof(b->s), "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(b->s + n, sizeof(b->s) - n, ".%09uZ", (unsigned)(realtime_ns % 1000000000u));
+	return b->s;
+}
+
+bool fmt_parse_u64(const char *s, uint64_t max, uint64_t *ret)
+{
+	static const char suffix[] = "kMG";
+	unsigned long long v;
+	const char *unit;
+	char *end;
+	int shift = 0;
+
+	if (!isdigit((unsigned char)*s))
+		return false;
+	errno = 0;
+	v = strtoull(s, &end, 10);
+	if (errno)
+		return false;
+	if (*end && (unit = strchr(suffix, *end == 'K' ? 'k' : *end))) {
+		shift = 10 * (int)(unit - suffix + 1);
+		end++;
+	}
+	if (*end || v > max >> shift)
+		return false;
+	*ret = (uint64_t)v << shift;
+	return true;
+}

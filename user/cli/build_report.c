@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: MIT */
+#include "build_report.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "resolve/gcstate.h"
+
+void build_report_free(struct built_report *b)
+{
+	vec_each(s, &b->strings)
+		free(*s);
+	vec_deinit(&b->strings);
+	report_deinit(&b->r);
+}
+
+static const char *keep(struct built_report *b, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* A string that lives as long as the report; "" when out of memory. */
+static const char *keep(struct built_report *b, const char *fmt, ...)
+{
+	va_list ap;
+	char *text;
+	int n;
+
+	va_start(ap, fmt);
+	n = vasprintf(&text, fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return "";
+	if (vec_push(&b->strings, text)) {
+		free(text);
+		return "";
+	}
+	return text;
+}
+
+static int add_process(struct built_report *b, const struct session_target *t)
+{
+	const struct proc_info *i = &t->target->info;
+	struct report_process p = {
+		.pid = t->target->pid,
+		.comm = i->comm,
+		.exe = i->exe,
+		.container = i->container,
+		.start_realtime_ns = i->start_realtime_ns,
+	};
+
+	return vec_push(&b->r.processes, p);
+}
+
+static int add_function(struct built_report *b, struct report_runtime *to, const struct runtime *rt,
+			const struct plan_function *f)
+{
+	const struct func_answer *a = &rt->fn[f->id];
+	struct report_function out = {
+		.name = func_name(f->id),
+		.placed = f->placed,
+		.insn = f->place.insn,
+		.emulated = f->place.emulated,
+		.probed = f->probed,
+		.why_not = f->probed ? NULL : f->why_not,
+	};
+
+	if (a->vaddr) {
+		elf_offset_of(rt->file->elf, a->vaddr, &out.offset);
+		out.how = a->agrees ? keep(b, "%s + %s", a->how, a->agrees) : a->how;
+	}
+	if (f->placed)
+		elf_offset_of(rt->file->elf, f->place.vaddr, &out.site_offset);
+	return vec_push(&to->functions, out);
+}
+
+static int add_runtime(struct built_report *b, const struct session_target *t,
+		       const struct runtime *rt, bool with_functions)
+{
+	char title[64];
+	struct report_runtime out = {
+		.pid = t->target->pid,
+		.runtime = rt->id,
+		.family = rt->family == LMT_FAMILY_LUAJIT ? "luajit" : "puc",
+		.version = rt->version,
+		.variant = rt->variant,
+		.module = rt->module,
+		.build_id = elf_build_id(rt->file->elf),
+		.layout = rt->layout ? rt->layout->id : NULL,
+		.evidence = rt->evidence,
+	};
+	int rc = 0;
+
+	runtime_title(rt, title, sizeof(title));
+	out.title = keep(b, "%s", title);
+	for (size_t i = 0; !rc && with_functions && t->plan && i < t->plan->functions.n; i++)
+		if (t->plan->functions.v[i].runtime == rt->id)
+			rc = add_function(b, &out, rt, &t->plan->functions.v[i]);
+	return rc ? rc : vec_push(&b->r.runtimes, out);
+}
+
+static const char *allocator_text(struct built_report *b, const struct session_target *t,
+				  const struct resolved_state *rs)
+{
+	const struct allocator *a = &t->resolved->allocators.v[rs->allocator];
+
+	if (a->built_in)
+		return a->name;
+	if (!a->file)
+		return keep(b, "custom, at 0x%llx outside any file", (unsigned long long)a->uaddr);
+	if (a->name)
+		return keep(b, "custom: %s in %s", a->name, a->module);
+	return keep(b, "custom: %s+0x%llx", a->module, (unsigned long long)a->vaddr);
+}
+
+static const struct resolved_state *resolved_state_of(const struct session_target *t, uint64_t L)
+{
+	vec_each(rs, &t->resolved->states)
+		if (rs->L == L)
+			return rs;
+	return NULL;
+}
+
+/* States as discovery saw them, numbered in order of address. */
+static int add_found_states(struct built_report *b, const struct session_target *t, uint32_t *number)
+{
+	vec_each(rs, &t->resolved->states) {
+		struct report_state s = {
+			.pid = t->target->pid,
+			.state = ++*number,
+			.runtime = rs->runtime,
+			.L = rs->L,
+			.g = rs->G,
+			.allocator = allocator_text(b, t, rs),
+			.heap_known = true,
+			.heap_bytes = rs->gc.heap_bytes,
+			.gc_state = rs->layout ? gcstate_name(&rs->layout->l, rs->gc.gcstate) : NULL,
+			.before_attach = true,
+		};
+
+		if (vec_push(&b->r.states, s))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static void set_header(struct session *s, struct report *r)
+{
+	static struct utsname uts;
+
+	uname(&uts);
+	r->kernel = uts.release;
+	r->command = s->command;
+	r->start_realtime_ns = s->start_realtime_ns;
+	r->end_realtime_ns = s->start_realtime_ns;
+}
+
+int build_report_static(struct session *s, bool with_functions, struct built_report *b)
+{
+	uint32_t number = 0;
+	int rc = 0;
+
+	set_header(s, &b->r);
+	vec_each(t, &s->targets) {
+		rc = add_process(b, t);
+		for (size_t i = 0; !rc && i < t->resolved->runtimes.n; i++)
+			rc = add_runtime(b, t, &t->resolved->runtimes.v[i], with_functions);
+		if (!rc && !s->attach)
+			rc = add_found_states(b, t, &number);
+		for (size_t i = 0; !rc && t->plan && i < t->plan->blind_spots.n; i++)
+			rc = vec_push(&b->r.blind_spots, t->plan->blind_spots.v[i]);
+		if (rc)
+			break;
+	}
+	return rc;
+}
+
+static const struct session_target *target_of(const struct session *s, pid_t pid)
+{
+	vec_each(t, &s->targets)
+		if (t->target->pid == pid)
+			return t;
+	return NULL;
+}
+
+static bool shows_state(const struct session *s, const struct heap_state *h)
+{
+	/* The process-wide entry says something only when something could not be attributed. */
+	if (!h->number && !h->st.allocs && !h->st.frees && !h->st.reallocs && !h->st.failures)
+		return false;
+	if (s->opt->only_state && h->number != s->opt->only_state)
+		return false;
+	return true;
+}
+
+static int add_state(struct session *s, struct built_report *b, struct heap_state *h)
+{
+	const struct session_target *t = target_of(s, h->pid);
+	const struct resolved_state *rs = resolved_state_of(t, h->st.main);
+	struct gcpoll_state *poll = gcpoll_find(&s->gc, h->index);
+	struct report_state out = {
+		.pid = h->pid,
+		.state = h->number,
+		.runtime = h->runtime,
+		.L = h->st.main,
+		.g = h->st.g,
+		.allocator = rs && h->number ? allocator_text(b, t, rs) : NULL,
+		.heap_known = h->heap_known && h->number && !h->closed,
+		.heap_bytes = h->heap_bytes,
+		.heap_at_attach = h->heap_at_attach,
+		.live_bytes = h->live_bytes,
+		.live_blocks = h->live_blocks,
+		.allocs = h->st.allocs,
+		.frees = h->st.frees,
+		.reallocs = h->st.reallocs,
+		.failures = h->st.failures,
+		.alloc_bytes = h->st.alloc_bytes,
+		.gc_cycles = h->gc_cycles,
+		.gc_known = h->number != 0,
+		.before_attach = h->before_attach,
+		.old_free_bytes = h->st.old_free_bytes,
+		.lost_blocks = h->st.lost_blocks,
+		.lost_bytes = h->st.lost_bytes,
+	};
+
+	if (poll && !poll->gone && h->layout)
+		out.gc_state = gcstate_name(h->layout, poll->gc.gcstate);
+	if (!h->before_attach)
+		out.born_realtime_ns = session_realtime(s, h->st.born_ns);
+	if (h->closed)
+		out.closed_realtime_ns = session_realtime(s, h->st.close_ns);
+	return vec_push(&b->r.states, out);
+}
+
+/* In interval reports a closed state appears once; in the last one all appear. */
+static int add_live_states(struct session *s, struct built_report *b)
+{
+	vec_each(h, &s->heap.states) {
+		uint64_t known = h->st.old_free_bytes + h->st.adopted_bytes;
+
+		b->r.events += h->st.allocs + h->st.frees + h->st.reallocs + h->st.failures;
+		if (h->heap_at_attach > known && !h->closed)
+			b->r.predates_attach_bytes += h->heap_at_attach - known;
+		if (!shows_state(s, h) || (h->reported_closed && !b->r.last))
+			continue;
+		h->reported_closed = h->closed;
+		if (add_state(s, b, h))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int add_site(struct session *s, struct built_report *b, const struct heap_site *h)
+{
+	const struct heap_state *st = &s->heap.states.v[h->state];
+	struct report_site out = {
+		.pid = st->pid,
+		.state = st->number,
+		.kind = site_kind_name(h->kind),
+		.below = h->below,
+		.live_bytes = h->live_bytes,
+		.live_blocks = h->live_blocks,
+		.old_bytes = h->old_bytes,
+		.allocs = h->allocs,
+		.alloc_bytes = h->alloc_bytes,
+		.survived_cycles = h->survived_cycles,
+		.growth_bytes_per_s = h->growth_bytes_per_s,
+		.verdict = h->verdict,
+	};
+
+	if (!h->live_blocks && !h->allocs)
+		return 0;
+	if (s->opt->only_state && st->number != s->opt->only_state)
+		return 0;
+	if (h->frame.where) {
+		out.frame.lua = strpool_get(s->strings, h->frame.where);
+		out.frame.name = h->frame.name ? strpool_get(s->strings, h->frame.name) : NULL;
+		out.frame.approx = h->frame.approx;
+	}
+	return vec_push(&b->r.sites, out);
+}
+
+static int compare_u64(uint64_t a, uint64_t b)
+{
+	return a > b ? -1 : a < b;
+}
+
+/* What grows over collections comes first; then size, which always breaks a tie. */
+static int compare_sites(const void *pa, const void *pb, void *key)
+{
+	const struct report_site *a = pa, *b = pb;
+	uint64_t va = a->verdict >= VERDICT_GROWING ? a->verdict : 0;
+	uint64_t vb = b->verdict >= VERDICT_GROWING ? b->verdict : 0;
+	int c = 0;
+
+	switch (*(const int *)key) {
+	case SORT_VERDICT:
+		c = compare_u64(va, vb);
+		break;
+	case SORT_COUNT:
+		c = compare_u64(a->live_blocks, b->live_blocks);
+		break;
+	case SORT_AGE:
+		c = compare_u64(a->survived_cycles, b->survived_cycles);
+		break;
+	case SORT_RATE:
+		c = compare_u64((uint64_t)a->growth_bytes_per_s, (uint64_t)b->growth_bytes_per_s);
+		break;
+	default:
+		break;
+	}
+	if (!c && *(const int *)key != SORT_SIZE)
+		c = compare_u64(a->old_bytes, b->old_bytes);
+	return c ? c : compare_u64(a->live_bytes, b->live_bytes);
+}
+
+int build_report_live(struct session *s, const struct snapshot *snap, struct built_report *b)
+{
+	int rc = add_live_states(s, b);
+
+	for (size_t i = 0; !rc && i < s->heap.sites.n; i++)
+		rc = add_site(s, b, &s->heap.sites.v[i]);
+	if (rc)
+		return rc;
+	if (b->r.sites.n)
+		qsort_r(b->r.sites.v, b->r.sites.n, sizeof(*b->r.sites.v), compare_sites,
+			(void *)&s->opt->sort);
+	b->r.active = true;
+	b->r.mode = "exact";
+	b->r.top = s->opt->top_given ? s->opt->top : s->opt->json ? 0 : 10;
+	memcpy(b->r.lost, snap->stats, sizeof(b->r.lost));
+	b->r.end_realtime_ns = session_realtime(s, snap->end_ns);
+	return 0;
+}

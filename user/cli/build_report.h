@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * build_report: what the stages know → a report. L7 cli, since it looks at all of them.
+ */
+#ifndef LMT_CLI_BUILD_REPORT_H
+#define LMT_CLI_BUILD_REPORT_H
+
+#include <stdbool.h>
+
+#include "report/model.h"
+#include "session.h"
+
+enum sort_key { SORT_VERDICT, SORT_SIZE, SORT_COUNT, SORT_AGE, SORT_RATE };
+
+/* Memory behind a report's strings; freed with build_report_free(). */
+struct built_report {
+	struct report r;
+	vec_of(char *) strings;
+};
+
+/* Processes, runtimes and states of the opened targets; for list and doctor too. -ENOMEM. */
+int build_report_static(struct session *s, bool with_functions, struct built_report *b);
+
+/* Adds what a running trace knows: counters, sites, losses. */
+int build_report_live(struct session *s, const struct snapshot *snap, struct built_report *b);
+
+void build_report_free(struct built_report *b);
+
+#endif

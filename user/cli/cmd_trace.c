@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+#include "commands.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "session.h"
+
+int cmd_trace(int argc, char **argv)
+{
+	auto_free char *line = command_line(argc, argv);
+	struct session *s = NULL;
+	struct options o;
+	struct errmsg err;
+	int status, rc;
+
+	if (!command_begin(&o, COMMAND_TRACE, argc, argv, &status)) {
+		options_deinit(&o);
+		return status;
+	}
+	if (!o.pids.n)
+		rc = errmsg_set(&err, -EINVAL, "which process? use -p PID; see --help");
+	else
+		rc = session_open(&o, line, &s, &err);
+	if (!rc)
+		rc = session_trace(s, &err);
+	session_free(s);
+	options_deinit(&o);
+	return rc ? command_fail(rc, &err) : EXIT_DONE;
+}

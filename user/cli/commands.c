@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+#include "commands.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/escape.h"
+#include "base/log.h"
+#include "resolve/layouts.h"
+
+bool command_begin(struct options *o, enum command command, int argc, char **argv, int *status_ret)
+{
+	struct errmsg err;
+	int rc = options_parse(o, command, argc, argv, &err);
+
+	*status_ret = EXIT_DONE;
+	if (!rc && o->help) {
+		options_help(command, stdout);
+		return false;
+	}
+	if (!rc && o->version) {
+		puts("luamemtrace " LMT_VERSION);
+		return false;
+	}
+	log_set_level(o->quiet ? LOG_QUIET : (enum log_level)(o->verbose > 2 ? 2 : o->verbose));
+	if (!rc && o->layout_file)
+		rc = layouts_add_file(o->layout_file, &err);
+	if (rc) {
+		*status_ret = command_fail(rc == -ENOENT ? -EINVAL : rc, &err);
+		return false;
+	}
+	return true;
+}
+
+int command_fail(int rc, const struct errmsg *err)
+{
+	char text[1024]; /* paths and names in it come from targets */
+
+	escape_term(text, sizeof(text), err->text);
+	fprintf(stderr, "luamemtrace: %s\n", text);
+	return exit_status_of(rc);
+}
+
+char *command_line(int argc, char **argv)
+{
+	size_t size = sizeof("luamemtrace");
+	char *line;
+
+	for (int i = 0; i < argc; i++)
+		size += strlen(argv[i]) + 1;
+	line = malloc(size);
+	if (!line)
+		return NULL;
+	strcpy(line, "luamemtrace");
+	for (int i = 1; i < argc; i++) {
+		strcat(line, " ");
+		strcat(line, argv[i]);
+	}
+	return line;
+}
+
+bool command_flush(void)
+{
+	if (!fflush(stdout) && !ferror(stdout))
+		return true;
+	if (errno != EPIPE)
+		fprintf(stderr, "luamemtrace: cannot write: %s\n", strerror(errno));
+	return errno == EPIPE;
+}

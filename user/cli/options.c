@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+#include "options.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/fmt.h"
+#include "base/opt.h"
+
+#define MAX_SECONDS 31536000 /* a year */
+
+static const char *const mode_names[] = { "auto", "watch", "exact", NULL };
+static const char *const sort_names[] = { "verdict", "size", "count", "age", "rate", NULL };
+
+#define TRACE COMMAND_TRACE
+#define ALL (COMMAND_TRACE | COMMAND_LIST | COMMAND_DOCTOR)
+#define AT(member) offsetof(struct options, member)
+
+static const struct opt table[] = {
+	{ 'p', "pid", OPT_STR, AT(pid_text), ALL, "Target", "PID[,PID…]", "process to look into", 0, 0, NULL },
+
+	{ 'd', "duration", OPT_DOUBLE, AT(duration), TRACE, "What to do", "SECS", "stop after so long (default: until Ctrl-C or the target's end)", 0, MAX_SECONDS, NULL },
+	{ 'm', "mode", OPT_CHOICE, AT(mode), TRACE, "What to do", "MODE", "auto or exact (default auto, which is exact so far)", 0, 0, mode_names },
+	{ 0, "max-blocks", OPT_U64, AT(max_blocks), TRACE, "What to do", "N", "live blocks to make room for, 64 bytes each (default: by the heap found)", 1, 64u << 20, NULL },
+	{ 0, "max-states", OPT_U64, AT(max_states), TRACE, "What to do", "N", "lua_States to tell apart (default 100000)", 16, 1u << 20, NULL },
+	{ 0, "layout", OPT_STR, AT(layout_file), ALL, "What to do", "FILE", "more layout rows, in the form of layouts/*.tsv", 0, 0, NULL },
+
+	{ 'T', "top", OPT_U64, AT(top), TRACE, "Output", "N", "show the N first places (default 10; --json: all)", 1, 1u << 20, NULL },
+	{ 0, "sort", OPT_CHOICE, AT(sort), TRACE, "Output", "KEY", "verdict, size, count, age or rate (default verdict, then size)", 0, 0, sort_names },
+	{ 'o', "older", OPT_U64, AT(older_ms), TRACE, "Output", "MS", "only blocks older than this (default 0)", 0, 0, NULL },
+	{ 'z', "min-size", OPT_U64, AT(min_size), TRACE, "Output", "BYTES", "only blocks at least this big (default 0)", 0, 0, NULL },
+	{ 'Z', "max-size", OPT_U64, AT(max_size), TRACE, "Output", "BYTES", "only blocks at most this big (default: no limit)", 1, 0, NULL },
+	{ 'S', "state", OPT_U64, AT(only_state), TRACE, "Output", "N", "only this state, by its number in the report", 1, 0, NULL },
+	{ 'j', "json", OPT_FLAG, AT(json), ALL, "Output", NULL, "one JSON object a line instead of text", 0, 0, NULL },
+	{ 0, "no-color", OPT_FLAG, AT(no_color), ALL, "Output", NULL, "no colours (also: NO_COLOR in the environment)", 0, 0, NULL },
+	{ 'v', "verbose", OPT_FLAG, AT(verbose), ALL, "Output", NULL, "say what is done; twice: also what libbpf says", 0, 0, NULL },
+	{ 'q', "quiet", OPT_FLAG, AT(quiet), ALL, "Output", NULL, "only data and errors", 0, 0, NULL },
+	{ 'h', "help", OPT_FLAG, AT(help), ALL, "Output", NULL, "this text", 0, 0, NULL },
+	{ 'V', "version", OPT_FLAG, AT(version), ALL, "Output", NULL, "version", 0, 0, NULL },
+};
+#define N_OPTS (sizeof(table) / sizeof(table[0]))
+
+void options_deinit(struct options *o)
+{
+	vec_deinit(&o->pids);
+}
+
+static int add_pid(struct options *o, const char *word, struct errmsg *err)
+{
+	uint64_t pid;
+
+	if (!fmt_parse_u64(word, 1u << 22, &pid) || !pid)
+		return errmsg_set(err, -EINVAL, "'%s' is not a process id", word);
+	vec_each(known, &o->pids)
+		if (*known == (pid_t)pid)
+			return errmsg_set(err, -EINVAL, "process %s is given twice", word);
+	return vec_push(&o->pids, (pid_t)pid) ? errmsg_set(err, -ENOMEM, "out of memory") : 0;
+}
+
+static int parse_pids(struct options *o, struct errmsg *err)
+{
+	auto_free char *copy = strdup(o->pid_text);
+	char *rest = copy, *word;
+	int rc = 0;
+
+	if (!copy)
+		return errmsg_set(err, -ENOMEM, "out of memory");
+	while (!rc && (word = strsep(&rest, ",")))
+		rc = add_pid(o, word, err);
+	return rc;
+}
+
+/* INTERVAL [COUNT] */
+static int parse_words(struct options *o, int argc, char **argv, int at, struct errmsg *err)
+{
+	char *end;
+
+	if (at < argc) {
+		o->interval = strtod(argv[at], &end);
+		if (end == argv[at] || *end || !(o->interval >= 0.1 && o->interval <= MAX_SECONDS))
+			return errmsg_set(err, -EINVAL,
+					  "'%s' is not an interval in seconds (0.1 or more); see --help",
+					  argv[at]);
+		at++;
+	}
+	if (at < argc) {
+		if (!fmt_parse_u64(argv[at], UINT32_MAX, &o->count) || !o->count)
+			return errmsg_set(err, -EINVAL, "'%s' is not a number of reports", argv[at]);
+		at++;
+	}
+	if (at < argc)
+		return errmsg_set(err, -EINVAL, "unexpected word '%s'; see --help", argv[at]);
+	return 0;
+}
+
+int options_parse(struct options *o, enum command command, int argc, char **argv,
+		  struct errmsg *err)
+{
+	int rest, rc;
+
+	*o = (struct options){ .max_states = 100000 };
+	rc = opt_parse(table, N_OPTS, command, o, argc, argv, &rest, err);
+	if (rc)
+		return rc;
+	if (o->help || o->version)
+		return 0;
+	o->top_given = o->top != 0;
+	if (o->pid_text)
+		rc = parse_pids(o, err);
+	if (!rc && command == COMMAND_TRACE)
+		rc = parse_words(o, argc, argv, rest, err);
+	else if (!rc && rest < argc)
+		rc = errmsg_set(err, -EINVAL, "unexpected word '%s'; see --help", argv[rest]);
+	if (!rc && o->max_size && o->max_size < o->min_size)
+		rc = errmsg_set(err, -EINVAL, "--max-size is below --min-size: no block can pass");
+	if (!rc && o->mode == MODE_WATCH)
+		rc = errmsg_set(err, -EINVAL,
+				"mode 'watch' is not in this version yet; use -m exact");
+	return rc;
+}
+
+static const struct {
+	enum command command;
+	const char *text;
+} intros[] = {
+	{ COMMAND_TRACE,
+	  "Finds what keeps growing in the Lua heaps of a running process, with its line.\n"
+	  "\n"
+	  "  sudo luamemtrace -p 1234              trace until Ctrl-C, then report\n"
+	  "  sudo luamemtrace -p 1234 -d 10        trace for ten seconds\n"
+	  "  sudo luamemtrace -p 1234 5 12 --json  a report every 5 seconds, 12 times, for scripts\n"
+	  "\n"
+	  "usage: luamemtrace [trace] -p PID[,PID…] [options] [INTERVAL [COUNT]]\n"
+	  "       luamemtrace list [-p PID]    processes that run Lua, their lua_States\n"
+	  "       luamemtrace doctor [-p PID]  can it work here, and what would be probed\n" },
+	{ COMMAND_LIST,
+	  "Lists processes that run Lua, each copy of Lua in them, and their lua_States.\n"
+	  "Reads memory only: no probes, no stop.\n"
+	  "\n"
+	  "  sudo luamemtrace list\n"
+	  "  sudo luamemtrace list -p 1234\n"
+	  "  sudo luamemtrace list --json | jq 'select(.type == \"state\")'\n"
+	  "\n"
+	  "usage: luamemtrace list [-p PID[,PID…]] [options]\n" },
+	{ COMMAND_DOCTOR,
+	  "Tells whether tracing can work here, by trying; with -p also what would be probed in a\n"
+	  "process, where, found how, at what cost. One remedy for each failed check.\n"
+	  "\n"
+	  "  luamemtrace doctor\n"
+	  "  sudo luamemtrace doctor -p 1234\n"
+	  "  sudo luamemtrace doctor -p 1234 --json\n"
+	  "\n"
+	  "usage: luamemtrace doctor [-p PID[,PID…]] [options]\n" },
+};
+
+void options_help(enum command command, FILE *out)
+{
+	for (size_t i = 0; i < sizeof(intros) / sizeof(intros[0]); i++)
+		if (intros[i].command == command)
+			fputs(intros[i].text, out);
+	opt_help(table, N_OPTS, command, out);
+	if (command == COMMAND_TRACE)
+		fputs("\nExit status: 0 done, 2 usage, 66 no such process or no Lua in it,\n"
+		      "69 the kernel lacks something, 70 internal, 74 cannot write, 77 no permission\n",
+		      out);
+}
+
+enum exit_status exit_status_of(int rc)
+{
+	switch (rc < 0 ? -rc : rc) {
+	case 0:
+		return EXIT_DONE;
+	case EINVAL:
+		return EXIT_USAGE;
+	case ESRCH:
+		return EXIT_NO_TARGET;
+	case EOPNOTSUPP:
+		return EXIT_KERNEL;
+	case EPERM:
+	case EACCES:
+		return EXIT_PERMISSION;
+	case EIO:
+	case ENOSPC:
+	case EDQUOT:
+		return EXIT_WRITE;
+	default:
+		return EXIT_INTERNAL;
+	}
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * options: the command line's options and exit statuses, each in one table. L7 cli.
+ */
+#ifndef LMT_CLI_OPTIONS_H
+#define LMT_CLI_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "base/vec.h"
+
+enum exit_status {
+	EXIT_DONE = 0,
+	EXIT_FINDINGS = 1,       /* only with --exit-code */
+	EXIT_USAGE = 2,
+	EXIT_NO_TARGET = 66,
+	EXIT_KERNEL = 69,
+	EXIT_INTERNAL = 70,
+	EXIT_WRITE = 74,
+	EXIT_PERMISSION = 77,
+};
+
+enum command { COMMAND_TRACE = 1, COMMAND_LIST = 2, COMMAND_DOCTOR = 4 };
+
+enum mode { MODE_AUTO, MODE_WATCH, MODE_EXACT };
+
+struct options {
+	const char *pid_text;
+	vec_of(pid_t) pids;
+	double interval; /* seconds between reports; 0: one at the end */
+	uint64_t count;  /* reports; 0: no limit */
+	double duration; /* seconds; 0: until the end */
+	int mode;        /* enum mode */
+	uint64_t top;
+	bool top_given;
+	uint64_t older_ms, min_size, max_size;
+	uint64_t only_state;
+	int sort;        /* enum sort_key of build_report.h */
+	uint64_t max_blocks, max_states;
+	const char *layout_file;
+
+	int json, no_color, verbose, quiet, help, version;
+};
+
+/*
+ * Parses argv[1…] of one command. 0 or -EINVAL with the text for the user. The caller owns
+ * o->pids.
+ */
+int options_parse(struct options *o, enum command command, int argc, char **argv,
+		  struct errmsg *err);
+void options_deinit(struct options *o);
+
+void options_help(enum command command, FILE *out);
+
+/* The exit status that goes with a negative errno; see base/err.h. */
+enum exit_status exit_status_of(int rc);
+
+#endif

@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: MIT */
+#include "session.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/fmt.h"
+#include "base/log.h"
+#include "build_report.h"
+#include "report/format.h"
+
+#define GC_POLL_MS 20
+#define SNAPSHOT_MS 1000   /* between looks at the trends; stretched when a look takes long */
+#define BLOCK_BYTES 48     /* of a typical Lua block: tables, closures, short strings */
+#define GROWTH_ROOM 4      /* the ledger has room for so many times the heap found */
+#define MIN_BLOCKS (1u << 20)
+#define MAX_BLOCKS (16u << 20)
+#define MAX_SITES (1u << 16)
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t session_realtime(const struct session *s, uint64_t monotonic_ns)
+{
+	return s->start_realtime_ns + (monotonic_ns - s->start_ns);
+}
+
+static void target_deinit(struct session_target *t)
+{
+	plan_free(t->plan);
+	resolved_free(t->resolved);
+	memread_close_process(&t->mem);
+	target_free(t->target);
+	if (t->pid_fd >= 0)
+		close(t->pid_fd);
+}
+
+void session_free(struct session *s)
+{
+	if (!s)
+		return;
+	live_free(s->live);
+	attach_free(s->attach);
+	vec_each(t, &s->targets)
+		target_deinit(t);
+	vec_deinit(&s->targets);
+	gcpoll_deinit(&s->gc);
+	heap_deinit(&s->heap);
+	strpool_free(s->strings);
+	files_deinit(&s->files);
+	free(s);
+}
+
+static int open_target(struct session *s, pid_t pid, struct errmsg *err)
+{
+	struct session_target t = { .pid_fd = -1 };
+	int rc = target_open(pid, &t.target, err);
+
+	if (!rc && memread_open_process(pid, &t.mem))
+		rc = errmsg_set(err, -ENOMEM, "out of memory");
+	if (!rc)
+		rc = resolve_process(t.target, &t.mem, &s->files, &t.resolved, err);
+	if (!rc && !t.resolved->runtimes.n)
+		rc = errmsg_set(err, -ESRCH,
+				"process %d (%s) runs no Lua; 'luamemtrace list' shows those that do",
+				pid, t.target->info.comm);
+	if (!rc) {
+		t.pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
+		if (t.pid_fd < 0 || !proc_is_alive(pid, t.target->info.start_ticks))
+			rc = errmsg_set(err, -ESRCH, "process %d ended while it was being read", pid);
+		else if (vec_push(&s->targets, t))
+			rc = errmsg_set(err, -ENOMEM, "out of memory");
+	}
+	if (rc)
+		target_deinit(&t);
+	return rc;
+}
+
+int session_open(const struct options *opt, const char *command, struct session **ret,
+		 struct errmsg *err)
+{
+	struct session *s = calloc(1, sizeof(*s));
+	int rc = 0;
+
+	if (!s || !(s->strings = strpool_new())) {
+		session_free(s);
+		return errmsg_set(err, -ENOMEM, "out of memory");
+	}
+	s->opt = opt;
+	s->command = command;
+	s->start_ns = clock_ns(CLOCK_MONOTONIC);
+	s->start_realtime_ns = clock_ns(CLOCK_REALTIME);
+	vec_each(pid, &opt->pids) {
+		rc = open_target(s, *pid, err);
+		if (rc)
+			break;
+	}
+	if (rc) {
+		session_free(s);
+		return rc;
+	}
+	*ret = s;
+	return 0;
+}
+
+/* Room for several times the blocks that the heaps hold now. */
+static uint64_t ledger_blocks(const struct session *s)
+{
+	uint64_t bytes = 0, blocks;
+
+	if (s->opt->max_blocks)
+		return s->opt->max_blocks;
+	vec_each(t, &s->targets)
+		vec_each(st, &t->resolved->states)
+			bytes += st->gc.heap_bytes;
+	blocks = bytes / BLOCK_BYTES * GROWTH_ROOM;
+	return blocks < MIN_BLOCKS ? MIN_BLOCKS : blocks > MAX_BLOCKS ? MAX_BLOCKS : blocks;
+}
+
+static int attach_all(struct session *s, struct errmsg *err)
+{
+	struct attach_config cfg = {
+		.max_blocks = ledger_blocks(s),
+		.max_states = (uint32_t)s->opt->max_states + LMT_SLOT_MAX,
+		.max_sites = MAX_SITES,
+	};
+	int rc = attach_new(&cfg, &s->features, &s->attach, err);
+
+	if (!rc)
+		rc = live_new(attach_maps(s->attach), &s->live, err);
+	for (size_t i = 0; !rc && i < s->targets.n; i++) {
+		struct session_target *t = &s->targets.v[i];
+
+		rc = plan_build(t->resolved, &s->features, &t->plan, err);
+		if (rc)
+			break;
+		t->slot = attach_add_process(s->attach, t->target->pid, err);
+		if (t->slot < 0)
+			return t->slot;
+		if (session_enter_states(s, t))
+			return errmsg_set(err, -ENOMEM, "cannot enter the states of process %d; raise "
+					  "--max-states", t->target->pid);
+		rc = attach_plan(s->attach, t->target->pid, t->plan, err);
+	}
+	return rc;
+}
+
+/* The sources of events of the loop, by the number epoll gives back. */
+enum source { SRC_SIGNAL, SRC_RING, SRC_GC, SRC_SNAPSHOT, SRC_INTERVAL, SRC_DURATION, SRC_TARGET };
+
+struct loop {
+	int epoll_fd, signal_fd, gc_fd, snapshot_fd, interval_fd, duration_fd;
+};
+
+static int timer_every(uint64_t first_ns, uint64_t then_ns)
+{
+	struct itimerspec its = {
+		.it_value = { (time_t)(first_ns / 1000000000u), (long)(first_ns % 1000000000u) },
+		.it_interval = { (time_t)(then_ns / 1000000000u), (long)(then_ns % 1000000000u) },
+	};
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+
+	if (fd >= 0)
+		timerfd_settime(fd, 0, &its, NULL);
+	return fd;
+}
+
+static int watch(int epoll_fd, int fd, uint64_t id)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = id };
+
+	return fd < 0 ? 0 : epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &ev);
+}
+
+static int loop_open(struct session *s, struct loop *l)
+{
+	uint64_t interval = (uint64_t)(s->opt->interval * 1e9);
+	uint64_t duration = (uint64_t)(s->opt->duration * 1e9);
+	sigset_t set;
+	int rc;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	l->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	l->gc_fd = timer_every(GC_POLL_MS * 1000000ull, GC_POLL_MS * 1000000ull);
+	l->snapshot_fd = timer_every(SNAPSHOT_MS * 1000000ull, SNAPSHOT_MS * 1000000ull);
+	l->interval_fd = interval ? timer_every(interval, interval) : -1;
+	l->duration_fd = duration ? timer_every(duration, 0) : -1;
+	if (l->epoll_fd < 0 || l->signal_fd < 0 || l->gc_fd < 0 || l->snapshot_fd < 0)
+		return -errno;
+	rc = watch(l->epoll_fd, l->signal_fd, SRC_SIGNAL);
+	rc = rc ? rc : watch(l->epoll_fd, live_fd(s->live), SRC_RING);
+	rc = rc ? rc : watch(l->epoll_fd, l->gc_fd, SRC_GC);
+	rc = rc ? rc : watch(l->epoll_fd, l->snapshot_fd, SRC_SNAPSHOT);
+	rc = rc ? rc : watch(l->epoll_fd, l->interval_fd, SRC_INTERVAL);
+	rc = rc ? rc : watch(l->epoll_fd, l->duration_fd, SRC_DURATION);
+	for (size_t i = 0; !rc && i < s->targets.n; i++)
+		rc = watch(l->epoll_fd, s->targets.v[i].pid_fd, SRC_TARGET + i);
+	return rc ? -errno : 0;
+}
+
+static void loop_close(struct loop *l)
+{
+	int fds[] = { l->epoll_fd, l->signal_fd, l->gc_fd, l->snapshot_fd, l->interval_fd,
+		      l->duration_fd };
+
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+}
+
+static const char *end_reason(const struct session *s)
+{
+	switch (s->end) {
+	case SESSION_TARGETS:
+		return s->targets.n == 1 ? "the process has ended" : "all processes have ended";
+	case SESSION_SIGNAL:
+		return "interrupted";
+	case SESSION_RUNNING:
+	case SESSION_DURATION:
+	case SESSION_COUNT:
+		return NULL;
+	}
+	return NULL;
+}
+
+static int write_report(struct session *s, const struct snapshot *snap, bool last)
+{
+	const struct format *format = format_find(s->opt->json ? "json" : "text");
+	struct format_options fo = {
+		.color = !s->opt->no_color && !getenv("NO_COLOR") && isatty(STDOUT_FILENO),
+		.first = s->reports == 0,
+	};
+	struct built_report b = { .r.last = last, .r.end_reason = last ? end_reason(s) : NULL };
+	int rc = build_report_static(s, true, &b);
+
+	if (!rc)
+		rc = build_report_live(s, snap, &b);
+	if (!rc) {
+		if (!fo.first && s->opt->json) { /* they do not change: once is enough */
+			b.r.processes.n = 0;
+			vec_each(rt, &b.r.runtimes)
+				vec_deinit(&rt->functions);
+			b.r.runtimes.n = 0;
+		}
+		format->write(&b.r, &fo, stdout);
+		s->reports++;
+		if (fflush(stdout) || ferror(stdout))
+			s->write_failed = true;
+	}
+	build_report_free(&b);
+	return rc;
+}
+
+/* Drains the ring, so that every line seen so far is known, then sums the ledger up. */
+static int look(struct session *s, bool report, bool last)
+{
+	struct snapshot_filter filter = { s->opt->older_ms, s->opt->min_size, s->opt->max_size };
+	struct snapshot snap;
+	int rc = live_drain(s->live, session_on_event, s);
+
+	session_poll_gc(s);
+	if (!rc)
+		rc = snapshot_take(s->live, &filter, &snap);
+	if (rc)
+		return rc;
+	rc = heap_apply(&s->heap, &snap);
+	if (!rc && report)
+		rc = write_report(s, &snap, last);
+	snapshot_deinit(&snap);
+	return rc;
+}
+
+/* Looks at the trends; a look that takes long happens less often, at most 2 % of a core. */
+static int on_snapshot_timer(struct session *s, struct loop *l)
+{
+	uint64_t t0 = clock_ns(CLOCK_MONOTONIC), took;
+	struct itimerspec its;
+	int rc = look(s, false, false);
+
+	took = clock_ns(CLOCK_MONOTONIC) - t0;
+	if (took * 50 > SNAPSHOT_MS * 1000000ull) {
+		its = (struct itimerspec){ .it_value = { (time_t)(took * 50 / 1000000000u),
+							 (long)(took * 50 % 1000000000u) } };
+		its.it_interval = its.it_value;
+		timerfd_settime(l->snapshot_fd, 0, &its, NULL);
+	}
+	return rc;
+}
+
+static void on_target_end(struct session *s, struct loop *l, size_t i)
+{
+	bool all = true;
+
+	s->targets.v[i].ended = true;
+	epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, s->targets.v[i].pid_fd, NULL);
+	vec_each(t, &s->targets)
+		all &= t->ended;
+	if (all)
+		s->end = SESSION_TARGETS;
+}
+
+/* A target that runs another program now has no Lua heap left that we know. */
+static void check_execs(struct session *s, struct loop *l)
+{
+	for (size_t i = 0; i < s->targets.n; i++) {
+		if (!s->targets.v[i].execed || s->targets.v[i].ended)
+			continue;
+		log_info("process %d runs another program now: its trace ends here",
+			 s->targets.v[i].target->pid);
+		on_target_end(s, l, i);
+	}
+}
+
+static void swallow(int fd)
+{
+	uint64_t n;
+
+	if (read(fd, &n, sizeof(n)) < 0)
+		return; /* nothing there after all */
+}
+
+static int on_source(struct session *s, struct loop *l, uint64_t id)
+{
+	int rc = 0;
+
+	switch (id) {
+	case SRC_SIGNAL:
+		s->end = SESSION_SIGNAL;
+		break;
+	case SRC_RING:
+		rc = live_drain(s->live, session_on_event, s);
+		check_execs(s, l);
+		break;
+	case SRC_GC:
+		swallow(l->gc_fd);
+		session_poll_gc(s);
+		break;
+	case SRC_SNAPSHOT:
+		swallow(l->snapshot_fd);
+		rc = on_snapshot_timer(s, l);
+		break;
+	case SRC_INTERVAL:
+		swallow(l->interval_fd);
+		if (s->opt->count && s->reports + 1 >= s->opt->count)
+			s->end = SESSION_COUNT; /* the last report is that of the end */
+		else
+			rc = look(s, true, false);
+		break;
+	case SRC_DURATION:
+		s->end = SESSION_DURATION;
+		break;
+	default:
+		on_target_end(s, l, id - SRC_TARGET);
+	}
+	return rc;
+}
+
+static int run_loop(struct session *s, struct loop *l)
+{
+	int rc = 0;
+
+	while (!rc && s->end == SESSION_RUNNING && !s->write_failed) {
+		struct epoll_event ev[16];
+		int n = epoll_wait(l->epoll_fd, ev, 16, -1);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		for (int i = 0; !rc && i < n; i++)
+			rc = on_source(s, l, ev[i].data.u64);
+	}
+	return rc;
+}
+
+static void say_started(const struct session *s)
+{
+	unsigned int probes = attach_probe_count(s->attach);
+	struct fmtbuf b;
+
+	log_info("tracing %s with %u probes (%s), %s after the start; %s",
+		 s->targets.n == 1 ? "the process" : "the processes", probes,
+		 attach_method(s->attach),
+		 fmt_seconds(&b, clock_ns(CLOCK_MONOTONIC) - s->start_ns),
+		 s->opt->duration > 0 ? "wait, or Ctrl-C" : "Ctrl-C ends it");
+	vec_each(t, &s->targets)
+		vec_each(spot, &t->plan->blind_spots)
+			log_info("not seen: %s", *spot);
+}
+
+static int finish(struct session *s, int rc, struct errmsg *err)
+{
+	attach_set_active(s->attach, false);
+	if (!rc && !s->write_failed)
+		rc = look(s, true, true);
+	attach_detach(s->attach);
+	if (rc)
+		return errmsg_set(err, rc, "the trace broke off: %s", strerror(-rc));
+	/* A reader that has seen enough closes the pipe; that is no failure. */
+	if (s->write_failed && errno != EPIPE)
+		return errmsg_set(err, -EIO, "cannot write the report: %s", strerror(errno));
+	return 0;
+}
+
+int session_trace(struct session *s, struct errmsg *err)
+{
+	const char *method = getenv("LUAMEMTRACE_ATTACH");
+	struct loop l = { -1, -1, -1, -1, -1, -1 };
+	int rc;
+
+	feature_probe(&s->features,
+		      method && !strcmp(method, "perf") ? FEATURE_NO_MULTI : FEATURE_NEEDED);
+	rc = feature_check(&s->features, err);
+	if (rc)
+		return rc;
+	rc = attach_all(s, err);
+	if (rc)
+		return rc;
+	rc = loop_open(s, &l);
+	if (rc) {
+		loop_close(&l);
+		return errmsg_set(err, rc, "cannot set up the event loop: %s", strerror(-rc));
+	}
+	attach_set_active(s->attach, true);
+	say_started(s);
+	rc = run_loop(s, &l);
+	loop_close(&l);
+	return finish(s, rc, err);
+}

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+/* What happens to the targets while the trace runs: states come and go, lines are looked up. */
+#include "session.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "collect/frames.h"
+
+static struct session_target *target_of_slot(struct session *s, uint32_t slot)
+{
+	vec_each(t, &s->targets)
+		if (t->slot == (int)slot)
+			return t;
+	return NULL;
+}
+
+/* A state is known to BPF under `index`: follow it in every other place too. */
+static int follow_state(struct session *s, struct session_target *t, uint32_t index, uint64_t G,
+			const struct layout *layout, uint32_t runtime, bool before_attach)
+{
+	struct gcpoll_state *poll;
+	int rc;
+
+	if (heap_find_state(&s->heap, index))
+		return 0;
+	rc = heap_add_state(&s->heap, index, t->target->pid, runtime, &layout->l, before_attach);
+	if (rc < 0)
+		return rc;
+	rc = gcpoll_add(&s->gc, index, G, &layout->l, &t->mem);
+	poll = gcpoll_find(&s->gc, index);
+	if (poll && !poll->gone)
+		heap_set_gc(&s->heap, index, poll->gc.heap_bytes, 0);
+	return rc;
+}
+
+/* Enters the resolved state into the BPF tables; its BPF index or a negative errno. */
+static int enter_state(struct session *s, struct session_target *t, const struct resolved_state *rs)
+{
+	const struct allocator *a = &t->resolved->allocators.v[rs->allocator];
+	bool arena = a->built_in && rs->layout && rs->layout->l.family == LMT_FAMILY_LUAJIT;
+	bool ud_tells = rs->gc.ud != 0;
+	int index;
+
+	vec_each(other, &t->resolved->states)
+		if (other != rs && other->gc.ud == rs->gc.ud)
+			ud_tells = false;
+	index = attach_add_state(s->attach, t->slot, rs, ud_tells, arena);
+	if (index < 0)
+		return index;
+	return follow_state(s, t, (uint32_t)index, rs->G, rs->layout, rs->runtime, true) ?: index;
+}
+
+int session_enter_states(struct session *s, struct session_target *t)
+{
+	uint32_t process = attach_process_state(s->attach, t->slot);
+	int rc = heap_add_state(&s->heap, process, t->target->pid, 0, NULL, true);
+
+	for (size_t i = 0; rc >= 0 && i < t->resolved->states.n; i++) {
+		const struct resolved_state *rs = &t->resolved->states.v[i];
+
+		if (rs->layout)
+			rc = enter_state(s, t, rs);
+	}
+	return rc < 0 ? rc : 0;
+}
+
+/* Row of the tables that a BPF layout index stands for: that of the state's runtime. */
+static const struct resolved_state *resolved_of(const struct session_target *t, uint64_t L)
+{
+	vec_each(rs, &t->resolved->states)
+		if (rs->L == L)
+			return rs;
+	return NULL;
+}
+
+/*
+ * A state was born. It is half built now: its layout is that of the copy of Lua that makes it,
+ * and it is looked at properly when it is first polled.
+ */
+static int on_born(struct session *s, struct session_target *t, const struct lmt_event *e)
+{
+	uint32_t n;
+	const struct lmt_state *table = live_states(s->live, &n), *st;
+	const struct layout *layout;
+
+	if (e->state >= n)
+		return 0;
+	st = &table[e->state];
+	layout = attach_layout(s->attach, st->layout);
+	if (!layout)
+		return 0;
+	vec_each(rt, &t->resolved->runtimes)
+		if (rt->layout == layout)
+			return follow_state(s, t, e->state, st->g, layout, rt->id, false);
+	return follow_state(s, t, e->state, st->g, layout, 0, false);
+}
+
+/* An allocator that nobody used before: give it a probe. Calls until then are not seen. */
+static int probe_allocator(struct session *s, struct session_target *t, uint64_t uaddr,
+			   uint32_t runtime, const struct layout *layout)
+{
+	size_t known = t->resolved->allocators.n;
+	struct plan_site site;
+	struct errmsg why;
+	int i = resolve_add_allocator(t->resolved, t->target, uaddr, runtime, layout);
+	int rc;
+
+	if (i < 0 || t->resolved->allocators.n == known)
+		return i < 0 ? i : 0;
+	rc = plan_allocator(t->resolved, (uint32_t)i, &s->features, &site, &why);
+	if (!rc)
+		rc = attach_site(s->attach, t->target->pid, &site, &why);
+	if (rc)
+		return plan_add_blind_spot(t->plan, "allocations through one allocator: %s", why.text);
+	log_debug("probing allocator %s, first used now", site.name);
+	return plan_add_blind_spot(t->plan,
+				   "the first calls of allocator %s, until it got its probe", site.name);
+}
+
+/* A state that BPF met but does not know: look closely, then enter it. */
+static int on_unknown(struct session *s, struct session_target *t, const struct lmt_event *e)
+{
+	const struct resolved_state *rs;
+	int i;
+
+	if (resolved_of(t, e->arg0) || target_refresh(t->target, NULL))
+		return 0;
+	i = resolve_add_state(t->resolved, t->target, &t->mem, e->arg0, e->arg1);
+	if (i < 0)
+		return i == -ENOMEM ? i : 0;
+	rs = &t->resolved->states.v[i];
+	if (!rs->layout)
+		return 0;
+	i = enter_state(s, t, rs);
+	return i == -ENOMEM ? i : 0;
+}
+
+/* lua_newstate(f, ud): f may be an allocator we have no probe on. LuaJIT passes small numbers. */
+static int on_newstate(struct session *s, struct session_target *t, const struct lmt_event *e)
+{
+	if (e->arg0 < 65536)
+		return 0;
+	if (!target_module_at(t->target, e->arg0) && target_refresh(t->target, NULL))
+		return 0;
+	return probe_allocator(s, t, e->arg0, 0, NULL);
+}
+
+/* Looks a new site's line up while the target lives. */
+static int on_site(struct session *s, struct session_target *t, const struct lmt_event *e)
+{
+	uint32_t n_sites, n_states, i = (uint32_t)e->arg0;
+	const struct lmt_site *sites = live_sites(s->live, &n_sites);
+	const struct lmt_state *states = live_states(s->live, &n_states);
+	const struct layout *layout;
+	struct frame frame = { 0 };
+
+	if (i >= n_sites || e->state >= n_states || heap_has_frame(&s->heap, i))
+		return 0;
+	layout = attach_layout(s->attach, states[e->state].layout);
+	if (layout)
+		frames_resolve(&t->mem, &layout->l, states[e->state].g, &sites[i], s->strings, &frame);
+	return heap_set_frame(&s->heap, i, &frame);
+}
+
+/* The state's addresses mean nothing any more, and another may be born there. */
+static void on_dead(struct session *s, struct session_target *t, const struct lmt_event *e)
+{
+	struct gcpoll_state *poll = gcpoll_find(&s->gc, e->state);
+	uint32_t n;
+	const struct lmt_state *table = live_states(s->live, &n);
+
+	if (poll)
+		poll->gone = true;
+	if (e->state >= n)
+		return;
+	if (table[e->state].ud)
+		live_forget_owner(s->live, e->slot, table[e->state].ud);
+	for (size_t i = 0; i < t->resolved->states.n; i++)
+		if (t->resolved->states.v[i].L == table[e->state].main)
+			t->resolved->states.v[i] = t->resolved->states.v[--t->resolved->states.n];
+}
+
+int session_on_event(const struct lmt_event *e, void *ctx)
+{
+	struct session *s = ctx;
+	struct session_target *t = target_of_slot(s, e->slot);
+
+	if (!t)
+		return 0;
+	switch (e->kind) {
+	case LMT_EV_STATE_BORN:
+		return on_born(s, t, e);
+	case LMT_EV_STATE_CLOSING:
+		return 0; /* the table says so too; kept for recordings */
+	case LMT_EV_STATE_DEAD:
+		on_dead(s, t, e);
+		return 0;
+	case LMT_EV_STATE_UNKNOWN:
+		return on_unknown(s, t, e);
+	case LMT_EV_SITE:
+		return on_site(s, t, e);
+	case LMT_EV_NEWSTATE:
+		return on_newstate(s, t, e);
+	case LMT_EV_EXEC:
+		t->execed = true;
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+void session_poll_gc(struct session *s)
+{
+	uint32_t n;
+	struct lmt_state *table = live_states(s->live, &n);
+
+	gcpoll_run(&s->gc, table, n);
+	vec_each(p, &s->gc.states)
+		if (!p->gone)
+			heap_set_gc(&s->heap, p->index, p->gc.heap_bytes, p->cycles);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gcpoll: heap size, collector state and completed cycles of each state, read from outside at
+ * intervals: no probe, no stop. L4 collect.
+ *
+ * The collector's current white flips exactly once a cycle, in its atomic phase, in every version
+ * of PUC Lua and LuaJIT. A poll sees a flip, so cycles that follow each other faster than the
+ * polls are counted as fewer: the count is a lower bound, which makes "survived N cycles" one too.
+ */
+#ifndef LMT_COLLECT_GCPOLL_H
+#define LMT_COLLECT_GCPOLL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/vec.h"
+#include "resolve/states.h"
+
+struct lmt_state;
+
+struct gcpoll_state {
+	uint32_t index;  /* in the table of states */
+	uint64_t G;
+	const struct lmt_layout *layout;
+	const struct memread *mem;
+	struct state_gc gc; /* latest */
+	uint32_t cycles;
+	bool gone; /* its memory cannot be read any more */
+};
+
+struct gcpoll {
+	vec_of(struct gcpoll_state) states;
+};
+
+/* Starts to follow a state; mem must stay valid until gcpoll_deinit(). 0 or -ENOMEM. */
+int gcpoll_add(struct gcpoll *p, uint32_t index, uint64_t G, const struct lmt_layout *layout,
+	       const struct memread *mem);
+void gcpoll_deinit(struct gcpoll *p);
+
+/* Reads every state once. table: the BPF side's entries, which get the number of cycles. */
+void gcpoll_run(struct gcpoll *p, struct lmt_state *table, uint32_t n);
+
+/* The followed state of the index, or NULL. */
+struct gcpoll_state *gcpoll_find(struct gcpoll *p, uint32_t index);
+
+#endif

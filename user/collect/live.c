@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+#include "live.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "base/cleanup.h"
+
+struct live {
+	const struct attach_maps *maps;
+	struct ring_buffer *ring;
+	void *buckets, *states, *sites;
+	size_t buckets_len, states_len, sites_len;
+	int n_cpus;
+	int (*fn)(const struct lmt_event *e, void *ctx);
+	void *fn_ctx;
+	int fn_rc;
+};
+
+static void unmap(void *p, size_t len)
+{
+	if (p && p != MAP_FAILED)
+		munmap(p, len);
+}
+
+void live_free(struct live *l)
+{
+	if (!l)
+		return;
+	ring_buffer__free(l->ring);
+	unmap(l->buckets, l->buckets_len);
+	unmap(l->states, l->states_len);
+	unmap(l->sites, l->sites_len);
+	free(l);
+}
+
+static void *map_array(int fd, size_t n, size_t size, bool writable, size_t *len)
+{
+	*len = (n * size + 4095) & ~(size_t)4095;
+	return mmap(NULL, *len, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd, 0);
+}
+
+static int on_event(void *ctx, void *data, size_t size)
+{
+	struct live *l = ctx;
+
+	if (size >= sizeof(struct lmt_event) && !l->fn_rc)
+		l->fn_rc = l->fn(data, l->fn_ctx);
+	return 0;
+}
+
+int live_new(const struct attach_maps *maps, struct live **ret, struct errmsg *err)
+{
+	struct live *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return errmsg_set(err, -ENOMEM, "out of memory");
+	l->maps = maps;
+	l->buckets = map_array(maps->blocks, maps->n_buckets, sizeof(struct lmt_bucket), false,
+			       &l->buckets_len);
+	l->states = map_array(maps->states, maps->n_states, sizeof(struct lmt_state), true,
+			      &l->states_len);
+	l->sites = map_array(maps->sites, maps->n_sites, sizeof(struct lmt_site), false,
+			     &l->sites_len);
+	l->ring = ring_buffer__new(maps->ring, on_event, l, NULL);
+	l->n_cpus = libbpf_num_possible_cpus();
+	if (l->buckets == MAP_FAILED || l->states == MAP_FAILED || l->sites == MAP_FAILED ||
+	    !l->ring || l->n_cpus < 1) {
+		int rc = errmsg_set(err, -ENOMEM, "cannot map the tables of the BPF programs: %s",
+				    strerror(errno));
+
+		live_free(l);
+		return rc;
+	}
+	*ret = l;
+	return 0;
+}
+
+int live_fd(const struct live *l)
+{
+	return ring_buffer__epoll_fd(l->ring);
+}
+
+int live_drain(struct live *l, int (*fn)(const struct lmt_event *e, void *ctx), void *ctx)
+{
+	int n;
+
+	l->fn = fn;
+	l->fn_ctx = ctx;
+	l->fn_rc = 0;
+	n = ring_buffer__consume(l->ring);
+	return l->fn_rc ? l->fn_rc : n < 0 ? n : 0;
+}
+
+const struct lmt_bucket *live_buckets(const struct live *l, uint32_t *n_ret)
+{
+	*n_ret = l->maps->n_buckets;
+	return l->buckets;
+}
+
+struct lmt_state *live_states(const struct live *l, uint32_t *n_ret)
+{
+	uint32_t next = *l->maps->next_state;
+
+	*n_ret = next < l->maps->n_states ? next : l->maps->n_states;
+	return l->states;
+}
+
+const struct lmt_site *live_sites(const struct live *l, uint32_t *n_ret)
+{
+	*n_ret = l->maps->n_sites;
+	return l->sites;
+}
+
+void live_stats(const struct live *l, uint64_t stats[LMT_STAT_MAX])
+{
+	auto_free uint64_t *percpu = calloc((size_t)l->n_cpus, sizeof(*percpu));
+
+	memset(stats, 0, LMT_STAT_MAX * sizeof(*stats));
+	for (uint32_t i = 0; percpu && i < LMT_STAT_MAX; i++) {
+		if (bpf_map_lookup_elem(l->maps->stats, &i, percpu))
+			continue;
+		for (int cpu = 0; cpu < l->n_cpus; cpu++)
+			stats[i] += percpu[cpu];
+	}
+}
+
+void live_forget_owner(struct live *l, uint32_t slot, uint64_t uaddr)
+{
+	uint64_t key = LMT_KEY(slot, uaddr);
+
+	bpf_map_delete_elem(l->maps->owners, &key);
+}
+
+uint64_t live_start_ns(const struct live *l)
+{
+	return l->maps->start_ns;
+}

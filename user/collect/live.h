@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * live: the kernel's side of a running trace: maps seen through mmap, the ring, the counters.
+ * L4 collect. Must not know Lua.
+ */
+#ifndef LMT_COLLECT_LIVE_H
+#define LMT_COLLECT_LIVE_H
+
+#include <stdint.h>
+
+#include "attach/attach.h"
+#include "base/err.h"
+#include "block.h"
+#include "event.h"
+#include "stat.h"
+
+struct live;
+
+/* *ret is the caller's, to be given to live_free(); maps must outlive it. */
+int live_new(const struct attach_maps *maps, struct live **ret, struct errmsg *err);
+void live_free(struct live *l);
+
+/* Readable when there are events. */
+int live_fd(const struct live *l);
+
+/* Hands all waiting events to fn in order; 0 or fn's first non-zero answer. */
+int live_drain(struct live *l, int (*fn)(const struct lmt_event *e, void *ctx), void *ctx);
+
+/* The tables themselves, changing under the reader. Borrowed; see block.h for who writes. */
+const struct lmt_bucket *live_buckets(const struct live *l, uint32_t *n_ret);
+struct lmt_state *live_states(const struct live *l, uint32_t *n_ret); /* entries in use, from 1 */
+const struct lmt_site *live_sites(const struct live *l, uint32_t *n_ret);
+
+/* Sums the failure counters over the CPUs. */
+void live_stats(const struct live *l, uint64_t stats[LMT_STAT_MAX]);
+
+/* Forgets the addresses of a state that is gone, so that nothing new is charged to it. */
+void live_forget_owner(struct live *l, uint32_t slot, uint64_t uaddr);
+
+/* Nanoseconds of CLOCK_MONOTONIC at the start of the trace. */
+uint64_t live_start_ns(const struct live *l);
+
+#endif

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+#include "snapshot.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+
+struct sum {
+	uint64_t bytes, blocks, old_bytes;
+	uint32_t oldest;
+};
+
+struct scan {
+	const struct live *live;
+	const struct lmt_state *states;
+	uint32_t n_states, n_sites;
+	const struct snapshot_filter *filter;
+	uint64_t now_ms;
+	struct sum *by_site;  /* index 0: blocks without a site, by state instead */
+	struct sum *by_state; /* all blocks */
+	struct sum *no_site;  /* blocks without a site, by state */
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+void snapshot_deinit(struct snapshot *s)
+{
+	vec_deinit(&s->states);
+	vec_deinit(&s->sites);
+}
+
+static bool passes(const struct scan *s, const struct lmt_block *b)
+{
+	const struct snapshot_filter *f = s->filter;
+	uint64_t size = LMT_BLOCK_SIZE(b);
+
+	return size >= f->min_size && (!f->max_size || size <= f->max_size) &&
+	       (!f->older_ms || s->now_ms >= LMT_BLOCK_MS(b) + f->older_ms);
+}
+
+/* Completed cycles between the block's birth and now; the one it was born in does not count. */
+static uint32_t survived(const struct scan *s, const struct lmt_block *b)
+{
+	uint32_t now = s->states[b->state].gc_cycle & LMT_CYCLE_MASK;
+	uint32_t age = (now - LMT_BLOCK_CYCLE(b)) & LMT_CYCLE_MASK;
+
+	return age ? age - 1 : 0;
+}
+
+static void add(struct sum *sum, uint64_t bytes, uint32_t age)
+{
+	sum->bytes += bytes;
+	sum->blocks++;
+	if (age >= SNAPSHOT_OLD_CYCLES)
+		sum->old_bytes += bytes;
+	if (age > sum->oldest)
+		sum->oldest = age;
+}
+
+static void add_block(struct scan *s, const struct lmt_block *b)
+{
+	uint64_t bytes = LMT_BLOCK_SIZE(b);
+	uint32_t age;
+
+	if (b->state >= s->n_states || b->site >= s->n_sites)
+		return; /* caught while it was being written */
+	age = survived(s, b);
+	add(&s->by_state[b->state], bytes, age);
+	if (!passes(s, b))
+		return;
+	add(b->site ? &s->by_site[b->site] : &s->no_site[b->state], bytes, age);
+}
+
+static void scan_blocks(struct scan *s)
+{
+	uint32_t n;
+	const struct lmt_bucket *buckets = live_buckets(s->live, &n);
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct lmt_bucket *bucket = &buckets[i];
+
+		for (int k = 0; k < LMT_BUCKET_SLOTS; k++) {
+			uint64_t key = __atomic_load_n(&bucket->key[k], __ATOMIC_ACQUIRE);
+			struct lmt_block b;
+
+			if (!key || key & LMT_KEY_BUSY)
+				continue;
+			b = bucket->block[k];
+			__atomic_thread_fence(__ATOMIC_ACQUIRE);
+			if (__atomic_load_n(&bucket->key[k], __ATOMIC_RELAXED) == key)
+				add_block(s, &b);
+		}
+	}
+}
+
+static int push_site(struct snapshot *out, uint32_t index, uint32_t state, const struct lmt_site *site,
+		     const struct sum *sum)
+{
+	struct snapshot_site x = {
+		.index = index,
+		.state = state,
+		.site = site ? *site : (struct lmt_site){ .flags = LMT_SITE_NO_LUA },
+		.live_bytes = sum->bytes,
+		.live_blocks = sum->blocks,
+		.old_bytes = sum->old_bytes,
+		.survived_cycles = sum->oldest,
+	};
+
+	return vec_push(&out->sites, x);
+}
+
+static int gather(struct scan *s, struct snapshot *out)
+{
+	uint32_t n;
+	const struct lmt_site *sites = live_sites(s->live, &n);
+	int rc = 0;
+
+	for (uint32_t i = 1; !rc && i < s->n_states; i++) {
+		struct snapshot_state st = { .index = i, .st = s->states[i],
+					     .live_bytes = s->by_state[i].bytes,
+					     .live_blocks = s->by_state[i].blocks };
+
+		if (!(st.st.flags & LMT_STATE_USED))
+			continue;
+		out->live_bytes += st.live_bytes;
+		out->live_blocks += st.live_blocks;
+		rc = vec_push(&out->states, st);
+		if (!rc && s->no_site[i].blocks)
+			rc = push_site(out, 0, i, NULL, &s->no_site[i]);
+	}
+	for (uint32_t i = 1; !rc && i < n; i++)
+		if (sites[i].key && sites[i].state < s->n_states)
+			rc = push_site(out, i, sites[i].state, &sites[i], &s->by_site[i]);
+	return rc;
+}
+
+int snapshot_take(const struct live *l, const struct snapshot_filter *filter, struct snapshot *ret)
+{
+	struct scan s = { .live = l, .filter = filter };
+	struct snapshot out = { .start_ns = now_ns() };
+	auto_free struct sum *by_site = NULL, *by_state = NULL, *no_site = NULL;
+	uint32_t n_buckets;
+	int rc;
+
+	s.states = live_states(l, &s.n_states);
+	live_sites(l, &s.n_sites);
+	live_buckets(l, &n_buckets);
+	s.now_ms = (out.start_ns - live_start_ns(l)) / 1000000;
+	s.by_site = by_site = calloc(s.n_sites, sizeof(*by_site));
+	s.by_state = by_state = calloc(s.n_states, sizeof(*by_state));
+	s.no_site = no_site = calloc(s.n_states, sizeof(*no_site));
+	if (!by_site || !by_state || !no_site)
+		return -ENOMEM;
+	scan_blocks(&s);
+	out.capacity = (uint64_t)n_buckets * LMT_BUCKET_SLOTS;
+	live_stats(l, out.stats);
+	rc = gather(&s, &out);
+	out.end_ns = now_ns();
+	if (rc) {
+		snapshot_deinit(&out);
+		return rc;
+	}
+	*ret = out;
+	return 0;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * snapshot: the ledger at one moment, summed up by site and by state. A value: taken, handed on,
+ * freed by whoever took it. L4 collect.
+ */
+#ifndef LMT_COLLECT_SNAPSHOT_H
+#define LMT_COLLECT_SNAPSHOT_H
+
+#include <stdint.h>
+
+#include "base/vec.h"
+#include "live.h"
+
+/* Only blocks that pass are summed up; zero bytes pass everything. */
+struct snapshot_filter {
+	uint64_t older_ms;
+	uint64_t min_size, max_size; /* bytes of one block; max 0: no limit */
+};
+
+struct snapshot_site {
+	uint32_t index; /* in the table of sites; 0 for blocks without a site */
+	uint32_t state; /* index in the table of states */
+	struct lmt_site site;
+	uint64_t live_bytes, live_blocks;
+	uint64_t old_bytes;       /* of blocks that survived at least OLD_CYCLES */
+	uint32_t survived_cycles; /* of the oldest block */
+};
+
+struct snapshot_state {
+	uint32_t index;
+	struct lmt_state st;
+	uint64_t live_bytes, live_blocks; /* unfiltered */
+};
+
+#define SNAPSHOT_OLD_CYCLES 3 /* completed GC cycles after which a block counts as old */
+
+struct snapshot {
+	uint64_t start_ns, end_ns; /* CLOCK_MONOTONIC: the scan takes time and the target runs on */
+	vec_of(struct snapshot_state) states;
+	vec_of(struct snapshot_site) sites; /* with live blocks or allocations */
+	uint64_t live_bytes, live_blocks;
+	uint64_t capacity;         /* places in the table */
+	uint64_t stats[LMT_STAT_MAX];
+};
+
+/* -ENOMEM or 0; *ret is the caller's, to be given to snapshot_deinit(). */
+int snapshot_take(const struct live *l, const struct snapshot_filter *filter, struct snapshot *ret);
+void snapshot_deinit(struct snapshot *s);
+
+#endif

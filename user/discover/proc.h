@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * proc: what /proc says about a process. The only reader of /proc besides resolve/memread.
+ * L1 discover. Must not know ELF or Lua.
+ */
+#ifndef LMT_DISCOVER_PROC_H
+#define LMT_DISCOVER_PROC_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "base/vec.h"
+
+enum { PROC_R = 1, PROC_W = 2, PROC_X = 4 };
+
+/* One line of /proc/PID/maps. */
+struct proc_map {
+	uint64_t start, end; /* target addresses */
+	uint64_t offset;     /* in the file, bytes */
+	uint64_t dev, inode; /* inode 0: anonymous */
+	unsigned int prot;   /* PROC_R | PROC_W | PROC_X */
+	bool deleted;
+	char *path;          /* "" when anonymous; owned by the vector */
+};
+
+struct proc_maps {
+	vec_of(struct proc_map) maps; /* by address */
+};
+
+void proc_maps_deinit(struct proc_maps *m);
+
+/* Reads the maps afresh; on failure *m is unchanged. -ESRCH, -EACCES, -ENOMEM. */
+int proc_read_maps(pid_t pid, struct proc_maps *m);
+
+/* The mapping that holds the address, or NULL. Borrowed. */
+const struct proc_map *proc_find_map(const struct proc_maps *m, uint64_t uaddr);
+
+struct proc_info {
+	uint64_t start_ticks;   /* field 22 of stat: tells a reused pid from the old one */
+	uint64_t start_realtime_ns;
+	char comm[64];
+	char exe[PATH_MAX];     /* as the target sees it, without " (deleted)" */
+	char container[256];    /* cgroup path, "" at the root */
+	uid_t uid;
+};
+
+/* -ESRCH when there is no such process, or it is a zombie or a kernel thread. */
+int proc_read_info(pid_t pid, struct proc_info *ret);
+
+/* True while the process exists, is no zombie, and started at start_ticks. */
+bool proc_is_alive(pid_t pid, uint64_t start_ticks);
+
+/*
+ * A path under which this process can open the mapped file: through map_files (works for deleted
+ * files and overlays), else through the target's root.
+ */
+void proc_file_of(pid_t pid, const struct proc_map *map, char path[PATH_MAX]);
+
+/* Calls fn for every process until it returns non-zero; that value or 0. */
+int proc_each(int (*fn)(pid_t pid, void *ctx), void *ctx);
+
+enum proc_bits { PROC_BITS_64, PROC_BITS_32, PROC_BITS_UNREADABLE };
+
+/* Word size of the program, from its ELF header. */
+enum proc_bits proc_read_bits(pid_t pid);
+
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * heap: what is known of the traced heaps: states, sites, totals; built up from snapshots.
+ * L5 correlate. Pure: never reads a target.
+ */
+#ifndef LMT_HEAP_HEAP_H
+#define LMT_HEAP_HEAP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/hashmap.h"
+#include "base/vec.h"
+#include "collect/frames.h"
+#include "collect/snapshot.h"
+#include "verdict.h"
+
+enum site_kind {
+	KIND_TABLE, KIND_STRING, KIND_FUNCTION, KIND_USERDATA, KIND_THREAD, KIND_PROTO,
+	KIND_UPVALUE, KIND_CDATA, KIND_TRACE, KIND_BUFFER, KIND_C_HEAP, KIND_UNKNOWN,
+};
+
+const char *site_kind_name(enum site_kind kind);
+
+/* Kind of a block by its allocation tag; KIND_UNKNOWN where the version passes none. */
+enum site_kind site_kind_of(const struct lmt_layout *l, uint32_t tag);
+
+/* One lua_State, or what its process could not charge to any (number 0). */
+struct heap_state {
+	uint32_t index;   /* in the BPF table */
+	uint32_t number;  /* for people; 0: process-wide */
+	pid_t pid;
+	uint32_t runtime; /* id in its process; 0 unknown */
+	const struct lmt_layout *layout; /* NULL for number 0 */
+	bool before_attach;
+	bool heap_known;
+	uint64_t heap_bytes;      /* latest the VM said */
+	uint64_t heap_at_attach;  /* predates us */
+	uint32_t gc_cycles;
+	struct lmt_state st;      /* latest counters */
+	uint64_t live_bytes, live_blocks;
+	bool closed;
+	bool reported_closed;     /* shown once already */
+};
+
+/* One place in the Lua code, one kind of block, one state. */
+struct heap_site {
+	uint32_t state;      /* position in heap.states */
+	enum site_kind kind;
+	struct frame frame;  /* where 0: no Lua frame known */
+	bool below;          /* a C or built-in function lies above the frame */
+	uint64_t live_bytes, live_blocks, old_bytes;
+	uint64_t allocs, alloc_bytes;
+	uint32_t survived_cycles;
+	enum verdict verdict;
+	double growth_bytes_per_s;
+	struct trend trend;
+};
+
+struct heap {
+	vec_of(struct heap_state) states;
+	struct hashmap state_by_index; /* BPF index → position + 1 */
+	vec_of(struct heap_site) sites;
+	struct hashmap site_by_key;    /* (state, kind, where, below) → position + 1 */
+	struct hashmap frame_by_site;  /* BPF site index → position + 1 in frames */
+	vec_of(struct frame) frames;
+	uint32_t next_number;
+};
+
+void heap_deinit(struct heap *h);
+
+/*
+ * A state came into view. layout NULL: the entry that counts for the process. Its position, or a
+ * negative errno.
+ */
+int heap_add_state(struct heap *h, uint32_t index, pid_t pid, uint32_t runtime,
+		   const struct lmt_layout *layout, bool before_attach);
+
+/* The state of a BPF index, or NULL. Borrowed until the next heap_add_state(). */
+struct heap_state *heap_find_state(struct heap *h, uint32_t index);
+
+/* What the VM says of its heap. */
+void heap_set_gc(struct heap *h, uint32_t index, uint64_t heap_bytes, uint32_t gc_cycles);
+
+/* The line of a BPF site, resolved while the target lived. 0 or -ENOMEM. */
+int heap_set_frame(struct heap *h, uint32_t site, const struct frame *frame);
+bool heap_has_frame(const struct heap *h, uint32_t site);
+
+/* Takes a snapshot in: sites of the same line and kind become one, trends move on. */
+int heap_apply(struct heap *h, const struct snapshot *snap);
+
+/* Breaks off with BUG() unless sums over sites and states agree; for tests. */
+void heap_check(const struct heap *h);
+
+#endif

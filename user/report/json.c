@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+/* One JSON object a line; the fields are a contract (docs/JSON.md) and only ever grow. */
+#include "format.h"
+
+#include "base/fmt.h"
+#include "jsonw.h"
+
+#define SCHEMA 1
+
+static void write_time(struct jsonw *w, const char *key, uint64_t realtime_ns)
+{
+	struct fmtbuf b;
+
+	if (realtime_ns)
+		jsonw_str(w, key, fmt_rfc3339(&b, realtime_ns));
+}
+
+static void write_header(const struct report *r, FILE *out)
+{
+	struct jsonw w;
+
+	jsonw_begin(&w, out);
+	jsonw_str(&w, "type", "header");
+	jsonw_u64(&w, "schema", SCHEMA);
+	jsonw_str(&w, "version", LMT_VERSION);
+	write_time(&w, "start", r->start_realtime_ns);
+	jsonw_str_known(&w, "mode", r->mode);
+	jsonw_str_known(&w, "kernel", r->kernel);
+	jsonw_str_known(&w, "command", r->command);
+	jsonw_end(&w);
+}
+
+static void write_process(const struct report_process *p, FILE *out)
+{
+	struct jsonw w;
+
+	jsonw_begin(&w, out);
+	jsonw_str(&w, "type", "process");
+	jsonw_u64(&w, "pid", (uint64_t)p->pid);
+	jsonw_str_known(&w, "comm", p->comm);
+	jsonw_str_known(&w, "exe", p->exe);
+	write_time(&w, "start_time", p->start_realtime_ns);
+	jsonw_str_known(&w, "container", p->container);
+	jsonw_end(&w);
+}
+
+static void write_function(struct jsonw *w, const struct report_function *f)
+{
+	jsonw_object(w, NULL);
+	jsonw_str(w, "name", f->name);
+	if (f->offset)
+		jsonw_u64(w, "offset", f->offset);
+	jsonw_str_known(w, "how", f->how);
+	if (f->placed) {
+		jsonw_u64(w, "site_offset", f->site_offset);
+		jsonw_str_known(w, "insn", f->insn);
+		jsonw_bool(w, "emulated", f->emulated);
+	}
+	jsonw_bool(w, "probed", f->probed);
+	jsonw_str_known(w, "why_not", f->why_not);
+	jsonw_close(w, '}');
+}
+
+static void write_runtime(const struct report_runtime *rt, FILE *out)
+{
+	struct jsonw w;
+
+	jsonw_begin(&w, out);
+	jsonw_str(&w, "type", "runtime");
+	jsonw_u64(&w, "pid", (uint64_t)rt->pid);
+	jsonw_u64(&w, "runtime", rt->runtime);
+	jsonw_str_known(&w, "family", rt->family);
+	jsonw_str_known(&w, "version", rt->version);
+	jsonw_str_known(&w, "variant", rt->variant);
+	jsonw_str_known(&w, "module", rt->module);
+	jsonw_str_known(&w, "build_id", rt->build_id);
+	jsonw_str_known(&w, "layout", rt->layout);
+	jsonw_str_known(&w, "evidence", rt->evidence);
+	jsonw_array(&w, "functions");
+	vec_each(f, &rt->functions)
+		write_function(&w, f);
+	jsonw_close(&w, ']');
+	jsonw_end(&w);
+}
+
+static void write_counters(struct jsonw *w, const struct report_state *s)
+{
+	jsonw_u64(w, "live_bytes", s->live_bytes);
+	jsonw_u64(w, "live_blocks", s->live_blocks);
+	jsonw_u64(w, "allocs", s->allocs);
+	jsonw_u64(w, "frees", s->frees);
+	jsonw_u64(w, "reallocs", s->reallocs);
+	jsonw_u64(w, "failures", s->failures);
+	jsonw_u64(w, "alloc_bytes", s->alloc_bytes);
+}
+
+static void write_state(const struct report *r, const struct report_state *s, FILE *out)
+{
+	struct jsonw w;
+
+	jsonw_begin(&w, out);
+	jsonw_str(&w, "type", "state");
+	jsonw_u64(&w, "pid", (uint64_t)s->pid);
+	jsonw_u64(&w, "state", s->state);
+	if (s->runtime)
+		jsonw_u64(&w, "runtime", s->runtime);
+	if (s->state) {
+		jsonw_addr(&w, "L", s->L);
+		jsonw_addr(&w, "g", s->g);
+	}
+	jsonw_str_known(&w, "label", s->label);
+	jsonw_str_known(&w, "allocator", s->allocator);
+	if (s->heap_known)
+		jsonw_u64(&w, "heap_bytes", s->heap_bytes);
+	jsonw_str_known(&w, "gc_state", s->gc_state);
+	if (r->active)
+		write_counters(&w, s);
+	if (s->gc_known)
+		jsonw_u64(&w, "gc_cycles", s->gc_cycles);
+	if (s->state && s->before_attach)
+		jsonw_str(&w, "born", "before-attach");
+	else if (s->state)
+		write_time(&w, "born", s->born_realtime_ns);
+	write_time(&w, "closed", s->closed_realtime_ns);
+	jsonw_end(&w);
+}
+
+static void write_stack(struct jsonw *w, const struct report_site *s)
+{
+	jsonw_array(w, "stack");
+	if (s->frame.lua) {
+		jsonw_object(w, NULL);
+		jsonw_str(w, "lua", s->frame.lua);
+		jsonw_str_known(w, "name", s->frame.name);
+		if (s->frame.approx)
+			jsonw_bool(w, "approx", true);
+		jsonw_close(w, '}');
+		/* Only the innermost Lua frame is kept for every event. */
+		jsonw_object(w, NULL);
+		jsonw_bool(w, "truncated", true);
+		jsonw_close(w, '}');
+	}
+	jsonw_close(w, ']');
+}
+
+static void write_site(const struct report_site *s, FILE *out)
+{
+	struct jsonw w;
+
+	jsonw_begin(&w, out);
+	jsonw_str(&w, "type", "site");
+	jsonw_u64(&w, "pid", (uint64_t)s->pid);
+	jsonw_u64(&w, "state", s->state);
+	jsonw_str(&w, "kind", s->kind);
+	jsonw_u64(&w, "live_bytes", s->live_bytes);
+	jsonw_u64(&w, "live_blocks", s->live_blocks);
+	jsonw_u64(&w, "allocs", s->allocs);
+	jsonw_u64(&w, "alloc_bytes", s->alloc_bytes);
+	jsonw_u64(&w, "survived_cycles", s->survived_cycles);
+	jsonw_double(&w, "growth_bytes_per_s", s->growth_bytes_per_s);
+	jsonw_str(&w, "verdict", verdict_name(s->verdict));
+	jsonw_bool(&w, "sampled", false);
+	write_stack(&w, s);
+	jsonw_end(&w);
+}
+
+static void write_coverage(struct jsonw *w, const struct report *r)
+{
+	uint64_t unseen = r->lost[LMT_STAT_MAP_FULL] + r->lost[LMT_STAT_NO_PENDING];
+	double pct = r->events ? 100.0 * (double)(r->events - (unseen < r->events ? unseen : r->events)) /
+		(double)r->events : 100.0;
+
+	jsonw_object(w, "coverage");
+	jsonw_double(w, "alloc_pct", pct);
+	jsonw_double(w, "free_pct", 100.0);
+	jsonw_u64(w, "predates_attach_bytes", r->predates_attach_bytes);
+	jsonw_close(w, '}');
+	jsonw_object(w, "overhead");
+	jsonw_u64(w, "events", r->events);
+	if (r->ns_per_event > 0) {
+		jsonw_double(w, "ns_per_event", r->ns_per_event);
+		jsonw_double(w, "cpu_pct", r->cpu_pct);
+	}
+	jsonw_close(w, '}');
+}
+
+static void write_end(const struct report *r, FILE *out)
+{
+	struct jsonw w;
+
+	jsonw_begin(&w, out);
+	jsonw_str(&w, "type", "end");
+	write_time(&w, "time", r->end_realtime_ns);
+	jsonw_bool(&w, "complete", report_complete(r));
+	jsonw_str_known(&w, "reason", r->end_reason);
+	jsonw_object(&w, "lost");
+	for (unsigned int i = 0; i < LMT_STAT_MAX; i++)
+		jsonw_u64(&w, report_lost_key(i), r->lost[i]);
+	jsonw_close(&w, '}');
+	if (r->active)
+		write_coverage(&w, r);
+	if (r->blind_spots.n) {
+		jsonw_array(&w, "blind_spots");
+		vec_each(b, &r->blind_spots)
+			jsonw_str(&w, NULL, *b);
+		jsonw_close(&w, ']');
+	}
+	jsonw_end(&w);
+}
+
+/* Begins an interval report; the last report needs no mark, `end` closes it. */
+static void write_interval(const struct report *r, FILE *out)
+{
+	struct jsonw w;
+
+	jsonw_begin(&w, out);
+	jsonw_str(&w, "type", "interval");
+	write_time(&w, "time", r->end_realtime_ns);
+	jsonw_bool(&w, "complete", report_complete(r));
+	jsonw_end(&w);
+}
+
+void json_write(const struct report *r, const struct format_options *opt, FILE *out)
+{
+	size_t n = 0;
+
+	if (opt->first)
+		write_header(r, out);
+	vec_each(p, &r->processes)
+		write_process(p, out);
+	vec_each(rt, &r->runtimes)
+		write_runtime(rt, out);
+	if (!r->last)
+		write_interval(r, out);
+	vec_each(s, &r->states)
+		write_state(r, s, out);
+	vec_each(s, &r->sites)
+		if (!r->top || n++ < r->top)
+			write_site(s, out);
+	if (r->last)
+		write_end(r, out);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+#include "model.h"
+
+void report_deinit(struct report *r)
+{
+	vec_each(rt, &r->runtimes)
+		vec_deinit(&rt->functions);
+	vec_deinit(&r->processes);
+	vec_deinit(&r->runtimes);
+	vec_deinit(&r->states);
+	vec_deinit(&r->sites);
+	vec_deinit(&r->blind_spots);
+}
+
+bool report_complete(const struct report *r)
+{
+	for (unsigned int i = 0; i < LMT_STAT_MAX; i++)
+		if (r->lost[i])
+			return false;
+	return r->blind_spots.n == 0;
+}
+
+const char *report_lost_key(unsigned int stat)
+{
+	static const char *const keys[] = {
+#define STAT_KEY(name, key, text) key,
+		LMT_STATS(STAT_KEY)
+#undef STAT_KEY
+	};
+
+	return keys[stat];
+}
+
+const char *report_lost_text(unsigned int stat)
+{
+	static const char *const texts[] = {
+#define STAT_TEXT(name, key, text) text,
+		LMT_STATS(STAT_TEXT)
+#undef STAT_TEXT
+	};
+
+	return texts[stat];
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * model: all that a report says, ready to be printed in any format. L6 report.
+ *
+ * Immutable once built; strings are borrowed from whoever built it and not yet escaped. What is
+ * unknown is NULL, 0 or has its flag off, and is left out by the formats.
+ */
+#ifndef LMT_REPORT_MODEL_H
+#define LMT_REPORT_MODEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/vec.h"
+#include "heap/verdict.h"
+#include "stat.h"
+
+struct report_function {
+	const char *name;
+	const char *how;         /* method, and what agrees with it */
+	uint64_t offset;         /* in the file; 0 with why_not: not found */
+	bool placed;
+	uint64_t site_offset;
+	const char *insn;
+	bool emulated;
+	bool probed;
+	const char *why_not;
+};
+
+struct report_runtime {
+	pid_t pid;
+	uint32_t runtime;
+	const char *family, *version, *variant, *module, *build_id, *layout, *evidence;
+	const char *title; /* "Lua 5.4.4" */
+	vec_of(struct report_function) functions;
+};
+
+struct report_process {
+	pid_t pid;
+	const char *comm, *exe, *container;
+	uint64_t start_realtime_ns;
+};
+
+struct report_state {
+	pid_t pid;
+	uint32_t state, runtime;
+	uint64_t L, g;
+	const char *label, *allocator;
+	bool heap_known;
+	uint64_t heap_bytes, heap_at_attach, live_bytes, live_blocks;
+	uint64_t allocs, frees, reallocs, failures, alloc_bytes;
+	uint32_t gc_cycles;
+	bool gc_known;
+	const char *gc_state;
+	bool before_attach;
+	uint64_t born_realtime_ns;   /* unless before_attach */
+	uint64_t closed_realtime_ns; /* 0: open */
+	bool last_seen_closed;       /* closed, and shown in an earlier report */
+	uint64_t old_free_bytes, lost_blocks, lost_bytes;
+};
+
+struct report_frame {
+	const char *lua;  /* "@app.lua:12" */
+	const char *name;
+	bool approx;
+};
+
+struct report_site {
+	pid_t pid;
+	uint32_t state;
+	const char *kind;
+	struct report_frame frame; /* lua NULL: no Lua frame */
+	bool below;
+	uint64_t live_bytes, live_blocks, old_bytes, allocs, alloc_bytes;
+	uint32_t survived_cycles;
+	double growth_bytes_per_s;
+	enum verdict verdict;
+};
+
+struct report {
+	/* header */
+	const char *mode, *kernel, *command;
+	uint64_t start_realtime_ns, end_realtime_ns;
+	bool last; /* no report follows */
+
+	vec_of(struct report_process) processes;
+	vec_of(struct report_runtime) runtimes;
+	vec_of(struct report_state) states;
+	vec_of(struct report_site) sites; /* sorted */
+	size_t top;                       /* sites shown; 0: all */
+
+	/* completeness */
+	bool active;                      /* something was traced: coverage and overhead apply */
+	uint64_t lost[LMT_STAT_MAX];
+	uint64_t events, predates_attach_bytes;
+	uint64_t ring_lost;
+	double ns_per_event, cpu_pct;     /* 0: not measured */
+	vec_of(const char *) blind_spots;
+	const char *end_reason;
+};
+
+void report_deinit(struct report *r);
+
+/* Nothing was lost and nothing is out of sight. */
+bool report_complete(const struct report *r);
+
+const char *report_lost_key(unsigned int stat);  /* name in JSON */
+const char *report_lost_text(unsigned int stat); /* sentence for people */
+
+#endif

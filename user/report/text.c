@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/* For people: what, where, how much, how sure, what was not seen. May change freely. */
+#include "format.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/escape.h"
+#include "base/fmt.h"
+
+struct text {
+	const struct report *r;
+	const struct format_options *opt;
+	FILE *out;
+};
+
+static const char *color(const struct text *t, const char *code)
+{
+	return t->opt->color ? code : "";
+}
+
+#define BOLD "\033[1m"
+#define RED "\033[31m"
+#define YELLOW "\033[33m"
+#define DIM "\033[2m"
+#define RESET "\033[0m"
+
+static const struct report_runtime *runtime_of(const struct report *r, pid_t pid, uint32_t id)
+{
+	vec_each(rt, &r->runtimes)
+		if (rt->pid == pid && rt->runtime == id)
+			return rt;
+	return NULL;
+}
+
+/* Target text, escaped and cut to what fits a line. */
+static void put_escaped(const struct text *t, const char *s)
+{
+	char buf[400];
+
+	escape_term(buf, sizeof(buf), s);
+	fputs(buf, t->out);
+}
+
+static void write_title(const struct text *t)
+{
+	const struct report *r = t->r;
+	struct fmtbuf b;
+
+	fprintf(t->out, "%sluamemtrace %s%s", color(t, BOLD), LMT_VERSION, color(t, RESET));
+	if (r->mode)
+		fprintf(t->out, " · %s · %s", r->mode,
+			fmt_seconds(&b, r->end_realtime_ns - r->start_realtime_ns));
+	fputc('\n', t->out);
+	vec_each(p, &r->processes) {
+		fprintf(t->out, "process %d (", p->pid);
+		put_escaped(t, p->comm);
+		fputs(") ", t->out);
+		put_escaped(t, p->exe);
+		fputc('\n', t->out);
+	}
+}
+
+static void write_state_head(const struct text *t, const struct report_state *s)
+{
+	const struct report_runtime *rt = runtime_of(t->r, s->pid, s->runtime);
+	struct fmtbuf b, c;
+
+	if (!s->state) {
+		fprintf(t->out, "\n%sprocess %d, no state%s  allocator calls that belong to no known state\n",
+			color(t, BOLD), s->pid, color(t, RESET));
+		return;
+	}
+	fprintf(t->out, "\n%sstate %" PRIu32 "%s  %s", color(t, BOLD), s->state, color(t, RESET),
+		rt ? rt->title : "unknown runtime");
+	if (rt) {
+		fputs(" in ", t->out);
+		put_escaped(t, rt->module);
+	}
+	if (t->r->processes.n > 1)
+		fprintf(t->out, ", process %d", s->pid);
+	if (s->label) {
+		fputs("  ", t->out);
+		put_escaped(t, s->label);
+	}
+	fputs(s->closed_realtime_ns ? "  closed" : s->before_attach ? "" : "  born while traced", t->out);
+	fputc('\n', t->out);
+	if (s->heap_known)
+		fprintf(t->out, "  heap      %s as the VM counts; %s GC cycles seen%s%s\n",
+			fmt_bytes(&b, s->heap_bytes), fmt_count(&c, s->gc_cycles),
+			s->gc_state ? ", now in " : "", s->gc_state ? s->gc_state : "");
+	if (s->allocator) {
+		fputs("  allocator ", t->out);
+		put_escaped(t, s->allocator);
+		fputc('\n', t->out);
+	}
+}
+
+static void write_state(const struct text *t, const struct report_state *s)
+{
+	struct fmtbuf a, b, c, d;
+
+	write_state_head(t, s);
+	if (!t->r->active)
+		return;
+	fprintf(t->out, "  traced    %s blocks allocated (%s), %s freed, %s reallocated, %s refused\n",
+		fmt_count(&a, s->allocs), fmt_bytes(&b, s->alloc_bytes), fmt_count(&c, s->frees),
+		fmt_count(&d, s->reallocs), s->failures ? "" : "none");
+	if (s->failures)
+		fprintf(t->out, "            %s requests refused by the allocator\n",
+			fmt_count(&a, s->failures));
+	fprintf(t->out, "  live      %s in %s blocks that were allocated since the attach",
+		fmt_bytes(&a, s->live_bytes), fmt_count(&b, s->live_blocks));
+	if (s->before_attach && s->heap_known)
+		fprintf(t->out, " (%s were there before)", fmt_bytes(&c, s->heap_at_attach));
+	if (s->lost_blocks)
+		fprintf(t->out, "\n            %sa lower bound%s: %s more blocks (%s) found no room",
+			color(t, YELLOW), color(t, RESET), fmt_count(&a, s->lost_blocks),
+			fmt_bytes(&b, s->lost_bytes));
+	fputc('\n', t->out);
+}
+
+static const char *verdict_color(const struct text *t, enum verdict v)
+{
+	switch (v) {
+	case VERDICT_LEAK:
+		return color(t, RED BOLD);
+	case VERDICT_GROWING:
+		return color(t, YELLOW);
+	case VERDICT_STABLE:
+	case VERDICT_YOUNG:
+		return "";
+	}
+	return "";
+}
+
+/* "@app.lua:12" is a file, which people write without the mark. */
+static void put_where(const struct text *t, const struct report_site *s)
+{
+	if (!s->frame.lua) {
+		fputs("(no Lua code on the stack)", t->out);
+		return;
+	}
+	put_escaped(t, *s->frame.lua == '@' || *s->frame.lua == '=' ? s->frame.lua + 1 : s->frame.lua);
+	if (s->frame.name) {
+		fputs(" in ", t->out);
+		put_escaped(t, s->frame.name);
+	}
+	if (s->frame.approx)
+		fputs("  (JIT: line approximate)", t->out);
+}
+
+static void write_site(const struct text *t, const struct report_site *s, bool many_states)
+{
+	struct fmtbuf a, b, c, d;
+	char growth[64] = "";
+
+	if (s->growth_bytes_per_s >= 1)
+		snprintf(growth, sizeof(growth), "%s/s",
+			 fmt_signed_bytes(&d, (int64_t)s->growth_bytes_per_s));
+	fprintf(t->out, "  %s%-8s%s %10s %9s %12s %6" PRIu32 "  %-8s ", verdict_color(t, s->verdict),
+		verdict_name(s->verdict), t->opt->color ? RESET : "", fmt_bytes(&a, s->live_bytes),
+		fmt_count(&b, s->live_blocks), growth, s->survived_cycles, s->kind);
+	if (many_states)
+		fprintf(t->out, "%5s ", fmt_count(&c, s->state));
+	put_where(t, s);
+	fputc('\n', t->out);
+}
+
+static void write_sites(const struct text *t)
+{
+	const struct report *r = t->r;
+	bool many = false;
+	size_t shown = 0;
+
+	if (!r->active)
+		return;
+	vec_each(s, &r->sites)
+		many |= s->state != r->sites.v[0].state;
+	if (!r->sites.n) {
+		fputs("\nnothing allocated since the attach is live\n", t->out);
+		return;
+	}
+	fprintf(t->out, "\n  %s%-8s %10s %9s %12s %6s  %-8s %s%s%s\n", color(t, BOLD), "verdict",
+		"live", "blocks", "growth", "cycles", "kind", many ? "state " : "", "where",
+		color(t, RESET));
+	vec_each(s, &r->sites) {
+		if (r->top && shown == r->top)
+			break;
+		write_site(t, s, many);
+		shown++;
+	}
+	if (shown < r->sites.n)
+		fprintf(t->out, "  … %zu more places (-T, --top N shows more)\n", r->sites.n - shown);
+}
+
+/* "No leaks" means nothing without what was not seen beside it. */
+static void write_completeness(const struct text *t)
+{
+	const struct report *r = t->r;
+	struct fmtbuf a, b;
+	bool lost = false;
+
+	if (!r->active)
+		return;
+	fprintf(t->out, "\n%s allocator calls seen", fmt_count(&a, r->events));
+	if (r->ns_per_event > 0)
+		fprintf(t->out, ", about %.0f ns each: %.1f %% of one core", r->ns_per_event, r->cpu_pct);
+	fputc('\n', t->out);
+	for (unsigned int i = 0; i < LMT_STAT_MAX; i++) {
+		if (!r->lost[i])
+			continue;
+		lost = true;
+		fprintf(t->out, "%slost%s  %s %s\n", color(t, YELLOW), color(t, RESET),
+			fmt_count(&a, r->lost[i]), report_lost_text(i));
+	}
+	vec_each(s, &r->blind_spots) {
+		lost = true;
+		fprintf(t->out, "%snot seen%s  ", color(t, YELLOW), color(t, RESET));
+		put_escaped(t, *s);
+		fputc('\n', t->out);
+	}
+	if (!lost)
+		fputs("nothing was lost: every call since the attach is accounted for\n", t->out);
+	if (r->predates_attach_bytes)
+		fprintf(t->out, "%s of the heaps predate the attach: their lines are not known\n",
+			fmt_bytes(&b, r->predates_attach_bytes));
+	if (r->end_reason)
+		fprintf(t->out, "%s\n", r->end_reason);
+}
+
+void text_write(const struct report *r, const struct format_options *opt, FILE *out)
+{
+	struct text t = { .r = r, .opt = opt, .out = out };
+
+	if (!opt->first)
+		fputc('\n', out);
+	write_title(&t);
+	vec_each(s, &r->states)
+		write_state(&t, s);
+	write_sites(&t);
+	write_completeness(&t);
+}

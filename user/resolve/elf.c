@@ -1,0 +1,599 @@
+/* SPDX-License-Identifier: MIT */
+#include "elf.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gelf.h>
+#include <libelf.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/hashmap.h"
+#include "base/vec.h"
+#include "ehframe.h"
+
+#define MAX_FILE (2ull << 30)
+#define MAX_SEGMENTS 64u
+#define MAX_SYMBOLS (4u << 20)
+#define MAX_FUNCTIONS (4u << 20)
+#define PLT_STUB_MAX 16u
+
+struct symbol {
+	const char *name; /* inside libelf's data */
+	uint64_t vaddr;
+	const char *source;
+};
+
+struct import {
+	uint64_t slot;
+	const char *name;
+};
+
+struct elf_file {
+	int fd;
+	Elf *elf;
+	uint64_t size;
+	char build_id[64];
+	struct elf_segment seg[MAX_SEGMENTS];
+	size_t n_segs;
+	uint64_t eh_frame_hdr, eh_frame_hdr_size;
+
+	bool have_symbols;
+	vec_of(struct symbol) symbols;
+	bool have_relocs;
+	vec_of(struct import) imports;
+	struct hashmap import_by_slot; /* GOT slot → index + 1 */
+	struct hashmap pointers;       /* slot → relocated value */
+	bool have_functions;
+	vec_of(struct elf_function) functions;
+};
+
+void elf_free(struct elf_file *f)
+{
+	if (!f)
+		return;
+	vec_deinit(&f->symbols);
+	vec_deinit(&f->imports);
+	vec_deinit(&f->functions);
+	hashmap_deinit(&f->import_by_slot);
+	hashmap_deinit(&f->pointers);
+	if (f->elf)
+		elf_end(f->elf);
+	if (f->fd >= 0)
+		close(f->fd);
+	free(f);
+}
+
+static int read_segments(struct elf_file *f)
+{
+	size_t n;
+
+	if (elf_getphdrnum(f->elf, &n))
+		return -ENOEXEC;
+	for (size_t i = 0; i < n && f->n_segs < MAX_SEGMENTS; i++) {
+		GElf_Phdr ph;
+
+		if (!gelf_getphdr(f->elf, (int)i, &ph))
+			return -ENOEXEC;
+		if (ph.p_type == PT_GNU_EH_FRAME) {
+			f->eh_frame_hdr = ph.p_vaddr;
+			f->eh_frame_hdr_size = ph.p_memsz;
+		}
+		if (ph.p_type != PT_LOAD)
+			continue;
+		if (ph.p_offset > f->size || ph.p_vaddr + ph.p_memsz < ph.p_vaddr)
+			return -ENOEXEC;
+		if (ph.p_filesz > f->size - ph.p_offset)
+			ph.p_filesz = f->size - ph.p_offset; /* cut short: use what is there */
+		f->seg[f->n_segs++] = (struct elf_segment){
+			.vaddr = ph.p_vaddr,
+			.offset = ph.p_offset,
+			.filesz = ph.p_filesz < ph.p_memsz ? ph.p_filesz : ph.p_memsz,
+			.memsz = ph.p_memsz,
+			.writable = ph.p_flags & PF_W,
+			.executable = ph.p_flags & PF_X,
+		};
+	}
+	return f->n_segs ? 0 : -ENOEXEC;
+}
+
+static void set_build_id(struct elf_file *f, const uint8_t *id, size_t len)
+{
+	for (size_t i = 0; i < len && 2 * i + 2 < sizeof(f->build_id); i++)
+		snprintf(f->build_id + 2 * i, 3, "%02x", id[i]);
+}
+
+static void read_build_id(struct elf_file *f)
+{
+	size_t n;
+
+	if (elf_getphdrnum(f->elf, &n))
+		return;
+	for (size_t i = 0; i < n; i++) {
+		size_t at = 0, name, desc;
+		GElf_Phdr ph;
+		GElf_Nhdr note;
+		Elf_Data *d;
+
+		if (!gelf_getphdr(f->elf, (int)i, &ph) || ph.p_type != PT_NOTE)
+			continue;
+		d = elf_getdata_rawchunk(f->elf, (int64_t)ph.p_offset, ph.p_filesz, ELF_T_NHDR);
+		while (d && (at = gelf_getnote(d, at, &note, &name, &desc)) > 0) {
+			if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 &&
+			    !memcmp((char *)d->d_buf + name, "GNU", 4))
+				set_build_id(f, (uint8_t *)d->d_buf + desc, note.n_descsz);
+		}
+	}
+}
+
+static int check_kind(struct elf_file *f, const char *path, struct errmsg *err)
+{
+	GElf_Ehdr eh;
+
+	if (elf_kind(f->elf) != ELF_K_ELF || !gelf_getehdr(f->elf, &eh))
+		return errmsg_set(err, -ENOEXEC, "'%s' is not an ELF file", path);
+	if (gelf_getclass(f->elf) != ELFCLASS64 || eh.e_machine != EM_X86_64)
+		return errmsg_set(err, -ENOEXEC, "'%s' is not an x86-64 file", path);
+	return 0;
+}
+
+int elf_open(const char *path, struct elf_file **ret, struct errmsg *err)
+{
+	struct elf_file *f = calloc(1, sizeof(*f));
+	struct stat st;
+	int rc;
+
+	if (!f)
+		return errmsg_set(err, -ENOMEM, "out of memory");
+	elf_version(EV_CURRENT);
+	f->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (f->fd < 0 || fstat(f->fd, &st)) {
+		rc = errmsg_set(err, -errno, "cannot open '%s': %s", path, strerror(errno));
+		goto fail;
+	}
+	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size > MAX_FILE) {
+		rc = errmsg_set(err, -EFBIG, "'%s' is no regular file below 2 GiB", path);
+		goto fail;
+	}
+	f->size = (uint64_t)st.st_size;
+	f->elf = elf_begin(f->fd, ELF_C_READ, NULL);
+	if (!f->elf) {
+		rc = errmsg_set(err, -ENOEXEC, "'%s' is not an ELF file", path);
+		goto fail;
+	}
+	rc = check_kind(f, path, err);
+	if (rc)
+		goto fail;
+	rc = read_segments(f);
+	if (rc) {
+		errmsg_set(err, rc, "'%s' has no valid program headers", path);
+		goto fail;
+	}
+	read_build_id(f);
+	*ret = f;
+	return 0;
+fail:
+	elf_free(f);
+	return rc;
+}
+
+const char *elf_build_id(const struct elf_file *f)
+{
+	return f->build_id;
+}
+
+uint64_t elf_bias(const struct elf_file *f, uint64_t map_start, uint64_t map_offset)
+{
+	for (size_t i = 0; i < f->n_segs; i++) {
+		const struct elf_segment *s = &f->seg[i];
+		uint64_t first_page = s->offset & ~4095ull;
+
+		if (map_offset >= first_page && map_offset < s->offset + s->filesz)
+			return map_start - (s->vaddr - s->offset + map_offset);
+	}
+	return map_start;
+}
+
+static const struct elf_segment *segment_of(const struct elf_file *f, uint64_t vaddr, size_t len)
+{
+	for (size_t i = 0; i < f->n_segs; i++) {
+		const struct elf_segment *s = &f->seg[i];
+
+		if (vaddr >= s->vaddr && vaddr - s->vaddr < s->filesz)
+			return len <= s->filesz - (vaddr - s->vaddr) ? s : NULL;
+	}
+	return NULL;
+}
+
+bool elf_offset_of(const struct elf_file *f, uint64_t vaddr, uint64_t *offset_ret)
+{
+	const struct elf_segment *s = segment_of(f, vaddr, 1);
+
+	if (!s)
+		return false;
+	*offset_ret = s->offset + (vaddr - s->vaddr);
+	return true;
+}
+
+static const uint8_t *load(struct elf_file *f, struct elf_segment *s)
+{
+	Elf_Data *d;
+
+	if (!s->data && s->filesz) {
+		d = elf_getdata_rawchunk(f->elf, (int64_t)s->offset, s->filesz, ELF_T_BYTE);
+		if (!d || d->d_size < s->filesz)
+			s->filesz = 0;
+		else
+			s->data = d->d_buf;
+	}
+	return s->data;
+}
+
+const struct elf_segment *elf_segment(struct elf_file *f, size_t i)
+{
+	if (i >= f->n_segs)
+		return NULL;
+	load(f, &f->seg[i]);
+	return &f->seg[i];
+}
+
+const uint8_t *elf_data(const struct elf_file *f, uint64_t vaddr, size_t len)
+{
+	const struct elf_segment *s = segment_of(f, vaddr, len);
+	const uint8_t *data;
+
+	/* Loading fills a cache; the file as its user sees it does not change. */
+	data = s ? load((struct elf_file *)f, (struct elf_segment *)s) : NULL;
+	return data ? data + (vaddr - s->vaddr) : NULL;
+}
+
+bool elf_is_code(const struct elf_file *f, uint64_t vaddr)
+{
+	const struct elf_segment *s = segment_of(f, vaddr, 1);
+
+	return s && s->executable;
+}
+
+uint64_t elf_find_bytes(struct elf_file *f, const void *bytes, size_t len, uint64_t from)
+{
+	for (size_t i = 0; i < f->n_segs; i++) {
+		struct elf_segment *s = &f->seg[i];
+		const uint8_t *hit;
+		uint64_t skip;
+
+		if (s->writable || from >= s->vaddr + s->filesz || !load(f, s))
+			continue;
+		skip = from > s->vaddr ? from - s->vaddr : 0;
+		hit = memmem(s->data + skip, s->filesz - skip, bytes, len);
+		if (hit)
+			return s->vaddr + (uint64_t)(hit - s->data);
+	}
+	return 0;
+}
+
+static int add_symbols(struct elf_file *f, Elf_Scn *scn, const GElf_Shdr *sh, const char *source)
+{
+	Elf_Data *d = elf_getdata(scn, NULL);
+	size_t n = d && sh->sh_entsize ? d->d_size / sh->sh_entsize : 0;
+
+	if (n > MAX_SYMBOLS)
+		return -EFBIG;
+	for (size_t i = 1; i < n; i++) {
+		const char *name;
+		GElf_Sym sym;
+		int type;
+
+		if (!gelf_getsym(d, (int)i, &sym) || sym.st_shndx == SHN_UNDEF || !sym.st_value)
+			continue;
+		type = GELF_ST_TYPE(sym.st_info);
+		if (type != STT_FUNC && type != STT_OBJECT && type != STT_GNU_IFUNC)
+			continue;
+		name = elf_strptr(f->elf, sh->sh_link, sym.st_name);
+		if (name && *name &&
+		    vec_push(&f->symbols, (struct symbol){ name, sym.st_value, source }))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* .symtab first: it names what .dynsym hides, and agrees with it where both speak. */
+static void read_symbols(struct elf_file *f)
+{
+	static const struct { unsigned int type; const char *name; } tables[] = {
+		{ SHT_SYMTAB, "symtab" }, { SHT_DYNSYM, "dynsym" },
+	};
+
+	if (f->have_symbols)
+		return;
+	f->have_symbols = true;
+	for (size_t t = 0; t < 2; t++) {
+		Elf_Scn *scn = NULL;
+		GElf_Shdr sh;
+
+		while ((scn = elf_nextscn(f->elf, scn)))
+			if (gelf_getshdr(scn, &sh) && sh.sh_type == tables[t].type)
+				add_symbols(f, scn, &sh, tables[t].name);
+	}
+}
+
+uint64_t elf_find_sym(struct elf_file *f, const char *name, const char **source_ret)
+{
+	read_symbols(f);
+	vec_each(s, &f->symbols) {
+		if (strcmp(s->name, name))
+			continue;
+		if (source_ret)
+			*source_ret = s->source;
+		return s->vaddr;
+	}
+	return 0;
+}
+
+const char *elf_name_at(struct elf_file *f, uint64_t vaddr)
+{
+	read_symbols(f);
+	vec_each(s, &f->symbols)
+		if (s->vaddr == vaddr)
+			return s->name;
+	return NULL;
+}
+
+static const char *symbol_name(struct elf_file *f, size_t symtab, size_t index, uint64_t *value)
+{
+	Elf_Scn *scn = elf_getscn(f->elf, symtab);
+	Elf_Data *d = scn ? elf_getdata(scn, NULL) : NULL;
+	GElf_Shdr sh;
+	GElf_Sym sym;
+
+	*value = 0;
+	if (!d || !index || !gelf_getshdr(scn, &sh) || !gelf_getsym(d, (int)index, &sym))
+		return NULL;
+	if (sym.st_shndx != SHN_UNDEF)
+		*value = sym.st_value;
+	return elf_strptr(f->elf, sh.sh_link, sym.st_name);
+}
+
+static void set_pointer(struct elf_file *f, uint64_t slot, uint64_t value)
+{
+	uint64_t *v = slot ? hashmap_get_or_add(&f->pointers, slot) : NULL;
+
+	if (v)
+		*v = value;
+}
+
+static void add_reloc(struct elf_file *f, size_t symtab, const GElf_Rela *r)
+{
+	uint64_t type = GELF_R_TYPE(r->r_info), value, *at;
+	const char *name;
+
+	if (type == R_X86_64_RELATIVE || type == R_X86_64_IRELATIVE) {
+		set_pointer(f, r->r_offset, (uint64_t)r->r_addend);
+		return;
+	}
+	if (type != R_X86_64_GLOB_DAT && type != R_X86_64_JUMP_SLOT && type != R_X86_64_64)
+		return;
+	name = symbol_name(f, symtab, GELF_R_SYM(r->r_info), &value);
+	if (value)
+		set_pointer(f, r->r_offset, value + (type == R_X86_64_64 ? (uint64_t)r->r_addend : 0));
+	if (!name || !*name || !r->r_offset)
+		return;
+	if (vec_push(&f->imports, (struct import){ r->r_offset, name }))
+		return;
+	at = hashmap_get_or_add(&f->import_by_slot, r->r_offset);
+	if (at)
+		*at = f->imports.n;
+}
+
+/*
+ * SHT_RELR: packed relative relocations. An even word is an address and relocates that slot; an
+ * odd one is a bitmap for the 63 slots behind the last one (gABI, "Relative relocations").
+ */
+static void add_relr(struct elf_file *f, Elf_Scn *scn)
+{
+	Elf_Data *d = elf_rawdata(scn, NULL);
+	size_t n = d ? d->d_size / 8 : 0;
+	uint64_t next = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		uint64_t word;
+
+		memcpy(&word, (char *)d->d_buf + 8 * i, 8);
+		if (!(word & 1)) {
+			next = word;
+			word = 3;
+		}
+		for (unsigned int bit = 1; bit < 64; bit++) {
+			uint64_t slot = next + 8ull * (bit - 1);
+			const uint8_t *p;
+			uint64_t value;
+
+			if (!(word >> bit & 1))
+				continue;
+			p = elf_data(f, slot, 8);
+			if (p) {
+				memcpy(&value, p, 8);
+				set_pointer(f, slot, value);
+			}
+		}
+		next += word == 3 ? 8 : 8 * 63;
+	}
+}
+
+static void read_relocs(struct elf_file *f)
+{
+	Elf_Scn *scn = NULL;
+
+	if (f->have_relocs)
+		return;
+	f->have_relocs = true;
+	while ((scn = elf_nextscn(f->elf, scn))) {
+		GElf_Shdr sh;
+		Elf_Data *d;
+		size_t n;
+
+		if (!gelf_getshdr(scn, &sh))
+			continue;
+		if (sh.sh_type == 19 /* SHT_RELR, newer than elfutils 0.188's header */) {
+			add_relr(f, scn);
+			continue;
+		}
+		if (sh.sh_type != SHT_RELA || !(sh.sh_flags & SHF_ALLOC) || !sh.sh_entsize)
+			continue;
+		d = elf_getdata(scn, NULL);
+		n = d ? d->d_size / sh.sh_entsize : 0;
+		for (size_t i = 0; i < n && i < MAX_SYMBOLS; i++) {
+			GElf_Rela r;
+
+			if (gelf_getrela(d, (int)i, &r))
+				add_reloc(f, sh.sh_link, &r);
+		}
+	}
+}
+
+const char *elf_import_slot(struct elf_file *f, uint64_t slot_vaddr)
+{
+	uint64_t *i;
+
+	read_relocs(f);
+	i = hashmap_find(&f->import_by_slot, slot_vaddr);
+	return i && *i ? f->imports.v[*i - 1].name : NULL;
+}
+
+/* A stub is [endbr64] [bnd] jmp *slot(%rip), whatever section it is in. */
+const char *elf_import_at(struct elf_file *f, uint64_t stub_vaddr)
+{
+	static const uint8_t endbr64[] = { 0xf3, 0x0f, 0x1e, 0xfa };
+	const uint8_t *p = elf_data(f, stub_vaddr, PLT_STUB_MAX);
+	size_t at = 0;
+	int32_t disp;
+
+	if (!p)
+		return NULL;
+	if (!memcmp(p, endbr64, sizeof(endbr64)))
+		at += sizeof(endbr64);
+	if (p[at] == 0xf2)
+		at++;
+	if (p[at] != 0xff || p[at + 1] != 0x25)
+		return NULL;
+	memcpy(&disp, p + at + 2, sizeof(disp));
+	return elf_import_slot(f, stub_vaddr + at + 6 + (uint64_t)(int64_t)disp);
+}
+
+bool elf_imports(struct elf_file *f, const char *name)
+{
+	read_relocs(f);
+	vec_each(i, &f->imports)
+		if (!strcmp(i->name, name))
+			return true;
+	return false;
+}
+
+uint64_t elf_pointer(struct elf_file *f, uint64_t slot_vaddr)
+{
+	const uint8_t *p;
+	uint64_t *v, raw = 0;
+
+	read_relocs(f);
+	v = hashmap_find(&f->pointers, slot_vaddr);
+	if (v)
+		return *v;
+	p = elf_data(f, slot_vaddr, 8);
+	if (p)
+		memcpy(&raw, p, 8);
+	return raw;
+}
+
+static int add_function(uint64_t start, uint64_t end, bool has_lsda, void *ctx)
+{
+	struct elf_file *f = ctx;
+
+	if (f->functions.n >= MAX_FUNCTIONS)
+		return -EFBIG;
+	if (!elf_is_code(f, start))
+		return 0;
+	return vec_push(&f->functions, (struct elf_function){ start, end, has_lsda });
+}
+
+static int by_start(const void *a, const void *b)
+{
+	const struct elf_function *x = a, *y = b;
+
+	return x->start < y->start ? -1 : x->start > y->start;
+}
+
+/* .eh_frame by section; else through its header segment, up to the end of the segment. */
+static const uint8_t *find_eh_frame(struct elf_file *f, uint64_t *vaddr, size_t *len)
+{
+	const struct elf_segment *s;
+	Elf_Scn *scn = NULL;
+	const uint8_t *hdr;
+	size_t strings;
+
+	if (!elf_getshdrstrndx(f->elf, &strings)) {
+		while ((scn = elf_nextscn(f->elf, scn))) {
+			GElf_Shdr sh;
+			const char *name;
+
+			if (!gelf_getshdr(scn, &sh) || sh.sh_type == SHT_NOBITS)
+				continue;
+			name = elf_strptr(f->elf, strings, sh.sh_name);
+			if (!name || strcmp(name, ".eh_frame"))
+				continue;
+			*vaddr = sh.sh_addr;
+			*len = sh.sh_size;
+			return elf_data(f, sh.sh_addr, sh.sh_size);
+		}
+	}
+	hdr = f->eh_frame_hdr ? elf_data(f, f->eh_frame_hdr, 12) : NULL;
+	*vaddr = hdr ? ehframe_from_hdr(hdr, 12, f->eh_frame_hdr) : 0;
+	s = *vaddr ? segment_of(f, *vaddr, 4) : NULL;
+	if (!s)
+		return NULL;
+	*len = s->filesz - (*vaddr - s->vaddr);
+	return elf_data(f, *vaddr, *len);
+}
+
+const struct elf_function *elf_functions(struct elf_file *f, size_t *n_ret)
+{
+	const uint8_t *data;
+	uint64_t vaddr;
+	size_t len, kept = 0;
+
+	if (!f->have_functions) {
+		f->have_functions = true;
+		data = find_eh_frame(f, &vaddr, &len);
+		if (data)
+			ehframe_each(data, len, vaddr, add_function, f);
+		if (f->functions.n)
+			qsort(f->functions.v, f->functions.n, sizeof(*f->functions.v), by_start);
+		for (size_t i = 0; i < f->functions.n; i++) {
+			struct elf_function fn = f->functions.v[i];
+
+			if (kept && f->functions.v[kept - 1].end > fn.start)
+				continue; /* overlaps the one before: a lie */
+			f->functions.v[kept++] = fn;
+		}
+		f->functions.n = kept;
+	}
+	*n_ret = f->functions.n;
+	return f->functions.v;
+}
+
+const struct elf_function *elf_function_at(struct elf_file *f, uint64_t vaddr)
+{
+	size_t lo = 0, hi;
+	const struct elf_function *fn = elf_functions(f, &hi);
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (fn[mid].end <= vaddr)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < f->functions.n && fn[lo].start <= vaddr ? &fn[lo] : NULL;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * elf: what is read of a module's file: segments, symbols, imports, function ranges.
+ * L2 resolve. The only user of libelf. Must not know Lua.
+ *
+ * Files are hostile: sizes, offsets and counts are checked before use, everything is bounded.
+ * "vaddr" is an address as the file counts (before relocation), "offset" a position in the file.
+ */
+#ifndef LMT_RESOLVE_ELF_H
+#define LMT_RESOLVE_ELF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct elf_file;
+
+/*
+ * Opens and checks an x86-64 ELF file. *ret is the caller's, to be given to elf_free().
+ * -ENOEXEC not such a file, -EFBIG too big, or the errno of open.
+ */
+int elf_open(const char *path, struct elf_file **ret, struct errmsg *err);
+void elf_free(struct elf_file *f);
+
+/* Lower-case hex of the GNU build-id; "" when there is none. Borrowed. */
+const char *elf_build_id(const struct elf_file *f);
+
+/* What to add to a vaddr, given that the file's offset is mapped at this target address. */
+uint64_t elf_bias(const struct elf_file *f, uint64_t map_start, uint64_t map_offset);
+
+/* File offset of a vaddr; false when the file has no byte for it. */
+bool elf_offset_of(const struct elf_file *f, uint64_t vaddr, uint64_t *offset_ret);
+
+/* len bytes of the file at vaddr, or NULL. Borrowed. */
+const uint8_t *elf_data(const struct elf_file *f, uint64_t vaddr, size_t len);
+
+struct elf_segment {
+	uint64_t vaddr, offset;
+	uint64_t filesz, memsz;
+	bool writable, executable;
+	const uint8_t *data; /* filesz bytes, or NULL; see elf_segment() */
+};
+
+/* The i-th loaded segment with its data read in, or NULL past the last. Borrowed. */
+const struct elf_segment *elf_segment(struct elf_file *f, size_t i);
+
+/* True when the vaddr lies in an executable segment. */
+bool elf_is_code(const struct elf_file *f, uint64_t vaddr);
+
+/*
+ * First place of the bytes in a segment that is not writable, from vaddr `from` on, or 0.
+ */
+uint64_t elf_find_bytes(struct elf_file *f, const void *bytes, size_t len, uint64_t from);
+
+/* Address of a defined function or object by name; 0 if the file names no such thing. */
+uint64_t elf_find_sym(struct elf_file *f, const char *name, const char **source_ret);
+
+/* The name of the symbol at exactly this address, or NULL. Borrowed. */
+const char *elf_name_at(struct elf_file *f, uint64_t vaddr);
+
+/* A function's range from .eh_frame, in order of address, without overlaps. */
+struct elf_function {
+	uint64_t start, end;
+	bool has_lsda; /* an exception can be caught or cleaned up in it */
+};
+const struct elf_function *elf_functions(struct elf_file *f, size_t *n_ret);
+/* The one that holds vaddr, or NULL. */
+const struct elf_function *elf_function_at(struct elf_file *f, uint64_t vaddr);
+
+/* Name of the import behind a PLT stub (also by any jump inside the stub), or NULL. */
+const char *elf_import_at(struct elf_file *f, uint64_t stub_vaddr);
+
+/* The import a GOT slot is filled with at load time, or NULL. */
+const char *elf_import_slot(struct elf_file *f, uint64_t slot_vaddr);
+
+/* True when some relocation binds the name from another file. */
+bool elf_imports(struct elf_file *f, const char *name);
+
+/* Value of a pointer in the file's data after relocation, as a vaddr; 0 if unknown. */
+uint64_t elf_pointer(struct elf_file *f, uint64_t slot_vaddr);
+
+#endif

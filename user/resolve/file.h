@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * file: the files of a target's modules, each opened and decoded once however often it is asked
+ * for. L2 resolve.
+ */
+#ifndef LMT_RESOLVE_FILE_H
+#define LMT_RESOLVE_FILE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/vec.h"
+#include "code.h"
+#include "discover/target.h"
+#include "elf.h"
+#include "identify.h"
+
+struct file {
+	uint64_t dev, inode;
+	char *open_path;      /* of the process it was first met in */
+	char *path;           /* as that process names it */
+	struct elf_file *elf; /* NULL: could not be opened, see err */
+	struct code *code;    /* NULL: not decoded yet, or it failed */
+	bool code_tried;
+	bool identified;
+	struct identity identity;
+	struct errmsg err;
+};
+
+struct files {
+	vec_of(struct file *) files;
+};
+
+void files_deinit(struct files *fs);
+
+/* The module's file; NULL only on ENOMEM. Its elf may be NULL. Borrowed. */
+struct file *files_get(struct files *fs, const struct module *m);
+
+/* The decoded functions, made when first asked for; NULL with f->err set. Borrowed. */
+const struct code *file_code(struct file *f);
+
+/* What the file says it is, looked up when first asked for. f->elf must be open. Borrowed. */
+const struct identity *file_identity(struct file *f);
+
+/* Address in the file of a target address inside the module, and back. */
+uint64_t file_vaddr(const struct file *f, const struct module *m, uint64_t uaddr);
+uint64_t file_uaddr(const struct file *f, const struct module *m, uint64_t vaddr);
+
+#endif

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+#include "find.h"
+
+#include <string.h>
+
+#define MAX_STEPS 60
+
+const char *func_name(enum func_id id)
+{
+	static const char *const names[] = {
+#define FUNC_NAME(fid, name, family) name,
+		FUNCS(FUNC_NAME)
+#undef FUNC_NAME
+	};
+
+	return names[id];
+}
+
+unsigned int func_family(enum func_id id)
+{
+	static const unsigned int families[] = {
+#define FUNC_FAMILY(fid, name, family) family,
+		FUNCS(FUNC_FAMILY)
+#undef FUNC_FAMILY
+	};
+
+	return families[id];
+}
+
+void find_answer(struct finder *f, enum func_id id, uint64_t vaddr, const char *how)
+{
+	struct func_answer *a = &f->fn[id];
+
+	if (!vaddr)
+		return;
+	if (!a->vaddr && !a->why_not) {
+		a->vaddr = vaddr;
+		a->how = how;
+	} else if (a->vaddr == vaddr) {
+		a->agrees = how;
+	} else if (a->vaddr) {
+		a->vaddr = 0;
+		a->why_not = "two methods disagree";
+	}
+}
+
+/* Index of the instruction at an address inside the function, or -1. */
+static long index_of(const struct code_function *fn, uint64_t addr)
+{
+	for (size_t i = 0; i < fn->n; i++)
+		if (fn->insn[i].addr == addr)
+			return (long)i;
+	return -1;
+}
+
+static bool outside(const struct code_function *fn, uint64_t addr)
+{
+	return addr < fn->start || addr >= fn->end;
+}
+
+/* Zero flag after `test r, r`, from what is assumed of nsize (rcx) and ptr (rsi); -1 unknown. */
+static int zero_flag(const struct insn *in, bool nsize, bool ptr)
+{
+	if (in->o[0].type != OPND_REG || !opnd_is_reg(&in->o[1], in->o[0].reg))
+		return -1;
+	if (in->o[0].reg == REG_CX)
+		return !nsize;
+	return in->o[0].reg == REG_SI ? !ptr : -1;
+}
+
+bool find_alloc_branch(const struct code_function *fn, bool nsize, bool ptr,
+		       struct find_branch *ret)
+{
+	int zf = -1;
+	long i = 0;
+
+	for (int step = 0; step < MAX_STEPS && i >= 0 && (size_t)i < fn->n; step++) {
+		const struct insn *in = &fn->insn[i++];
+		bool taken = in->op == INSN_JMP;
+
+		if (in->op == INSN_TEST) {
+			zf = zero_flag(in, nsize, ptr);
+		} else if (in->op == INSN_JCC) {
+			if (zf < 0 || (in->cc != CC_E && in->cc != CC_NE))
+				return false;
+			taken = (in->cc == CC_E) == (zf == 1);
+		} else if (in->op == INSN_RET || insn_is_indirect(in)) {
+			return false;
+		}
+		if (in->op == INSN_CALL || (taken && outside(fn, in->target))) {
+			*ret = (struct find_branch){ in->addr, in->target };
+			return true;
+		}
+		if (taken)
+			i = index_of(fn, in->target);
+	}
+	return false;
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+#include "layouts.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/vec.h"
+
+#define MAX_COLUMNS 400
+#define MAX_FILE (4u << 20)
+
+/* The tables as text, between two labels. */
+#define EMBED(symbol, path)                                                  \
+	__asm__(".section .rodata\n.global " #symbol "\n" #symbol ":\n"       \
+		".incbin \"" path "\"\n.byte 0\n.previous\n");                \
+	extern const char symbol[]
+
+EMBED(layouts_puc_tsv, "user/resolve/layouts/puc.tsv");
+EMBED(layouts_luajit_tsv, "user/resolve/layouts/luajit.tsv");
+
+static vec_of(struct layout) rows;
+
+struct field {
+	const char *name;
+	size_t at; /* of the lmt_cell in struct lmt_layout */
+	const char *column[2]; /* by family */
+};
+
+static const struct field fields[] = {
+#define FIELD(f, puc, lj, doc) { #f, offsetof(struct lmt_layout, f), { puc, lj } },
+	LMT_LAYOUT_FIELDS(FIELD)
+#undef FIELD
+};
+#define N_FIELDS (sizeof(fields) / sizeof(fields[0]))
+
+struct table {
+	char *text; /* cut into cells in place; kept for the life of the program */
+	const char *columns[MAX_COLUMNS];
+	size_t n_columns;
+};
+
+static size_t split(char *line, char sep, const char **cells, size_t max)
+{
+	size_t n = 0;
+
+	while (line && n < max) {
+		char *end = strchr(line, sep);
+
+		cells[n++] = line;
+		if (end)
+			*end++ = '\0';
+		line = end;
+	}
+	return n;
+}
+
+static const char *cell(const struct table *t, const char **cells, size_t n, const char *column)
+{
+	for (size_t i = 0; i < t->n_columns && i < n; i++)
+		if (!strcmp(t->columns[i], column))
+			return strcmp(cells[i], "-") ? cells[i] : NULL;
+	return NULL;
+}
+
+static const char *text_cell(const struct table *t, const char **cells, size_t n,
+			     const char *column)
+{
+	const char *s = cell(t, cells, n, column);
+
+	return s ? s : "";
+}
+
+/* "off:size", a plain number, or nothing. */
+static bool parse_cell(const char *s, struct lmt_cell *ret)
+{
+	char *end;
+	long off, size = 0;
+
+	*ret = (struct lmt_cell){ LMT_OFF_NONE, 0 };
+	if (!s)
+		return true;
+	off = strtol(s, &end, 10);
+	if (end == s)
+		return false;
+	if (*end == ':')
+		size = strtol(end + 1, &end, 10);
+	if (*end || off < -65536 || off > 1 << 24 || size < 0 || size > 65536)
+		return false;
+	*ret = (struct lmt_cell){ (__s32)off, (__u32)size };
+	return true;
+}
+
+static bool parse_row(const struct table *t, const char **cells, size_t n, struct layout *row)
+{
+	bool puc = cell(t, cells, n, "ver") != NULL;
+	const char *version = cell(t, cells, n, puc ? "ver" : "version_num");
+
+	*row = (struct layout){
+		.id = text_cell(t, cells, n, "id"),
+		.variant = text_cell(t, cells, n, "family"),
+		.versions = text_cell(t, cells, n, puc ? "versions" : "releases"),
+		.history = text_cell(t, cells, n, "upstream_history"),
+		.packages = text_cell(t, cells, n, "packages"),
+	};
+	row->l.family = puc ? LMT_FAMILY_PUC : LMT_FAMILY_LUAJIT;
+	row->l.version = version ? (__u32)atoi(version) : 0;
+	for (size_t i = 0; i < N_FIELDS; i++) {
+		const char *column = fields[i].column[puc ? 0 : 1];
+		const char *s = *column ? cell(t, cells, n, column) : NULL;
+
+		if (!parse_cell(s, (struct lmt_cell *)((char *)&row->l + fields[i].at)))
+			return false;
+	}
+	/* Without these no state can be told from noise. */
+	return *row->id && layout_has(row->l.word_delta) && layout_has(row->l.L_glob) &&
+	       layout_has(row->l.G_alloc) && layout_has(row->l.G_total) &&
+	       layout_has(row->l.G_main) && row->l.size_L.off > 0 && row->l.size_G.off > 0;
+}
+
+/* Takes the text over. first: put the rows before those there are. */
+static int add_table(char *text, const char *name, bool first, struct errmsg *err)
+{
+	struct table t = { .text = text };
+	const char *cells[MAX_COLUMNS];
+	char *line, *save = NULL;
+	size_t at = first ? 0 : rows.n, number = 1;
+
+	line = strtok_r(text, "\n", &save);
+	if (!line)
+		return errmsg_set(err, -EINVAL, "'%s' is empty", name);
+	t.n_columns = split(line, '\t', t.columns, MAX_COLUMNS);
+	while ((line = strtok_r(NULL, "\n", &save))) {
+		size_t n = split(line, '\t', cells, MAX_COLUMNS);
+		struct layout row;
+
+		number++;
+		if (!parse_row(&t, cells, n, &row))
+			return errmsg_set(err, -EINVAL,
+					  "'%s' line %zu is no layout row; see docs/ADDING-A-RUNTIME.md",
+					  name, number);
+		if (vec_push(&rows, row))
+			return errmsg_set(err, -ENOMEM, "out of memory");
+		memmove(&rows.v[at + 1], &rows.v[at], (rows.n - 1 - at) * sizeof(row));
+		rows.v[at++] = row;
+	}
+	return 0;
+}
+
+static void load_built_in(void)
+{
+	struct errmsg err;
+	char *puc = strdup(layouts_puc_tsv), *lj = strdup(layouts_luajit_tsv);
+
+	if (!puc || !lj || add_table(puc, "puc.tsv", false, &err) ||
+	    add_table(lj, "luajit.tsv", false, &err))
+		BUG(); /* the tables are part of the program, the tests read each row */
+}
+
+const struct layout *layouts_all(size_t *n_ret)
+{
+	if (!rows.n)
+		load_built_in();
+	*n_ret = rows.n;
+	return rows.v;
+}
+
+int layouts_add_file(const char *path, struct errmsg *err)
+{
+	auto_fclose FILE *f = fopen(path, "re");
+	char *text;
+	size_t n;
+	int rc;
+
+	layouts_all(&n);
+	if (!f)
+		return errmsg_set(err, -errno, "cannot open '%s': %s", path, strerror(errno));
+	text = malloc(MAX_FILE + 1);
+	if (!text)
+		return errmsg_set(err, -ENOMEM, "out of memory");
+	n = fread(text, 1, MAX_FILE, f);
+	text[n] = '\0';
+	rc = add_table(text, path, true, err);
+	if (rc)
+		free(text);
+	return rc;
+}
+
+const struct layout *layouts_find(const char *id)
+{
+	size_t n;
+	const struct layout *all = layouts_all(&n);
+
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(all[i].id, id))
+			return &all[i];
+	return NULL;
+}
+
+size_t layouts_index(const struct layout *l)
+{
+	return (size_t)(l - rows.v);
+}
+
+void layouts_dump(const struct layout *l, FILE *out)
+{
+	fprintf(out, "layout %s (%s)\n", l->id, l->variant);
+	for (size_t i = 0; i < N_FIELDS; i++) {
+		struct lmt_cell c;
+
+		memcpy(&c, (const char *)&l->l + fields[i].at, sizeof(c));
+		if (!layout_has(c))
+			continue;
+		if (c.size)
+			fprintf(out, "  %-18s %5d:%u\n", fields[i].name, c.off, c.size);
+		else
+			fprintf(out, "  %-18s %5d\n", fields[i].name, c.off);
+	}
+}

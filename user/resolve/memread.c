@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+#include "memread.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/err.h"
+
+#define PAGE 4096u
+#define BATCH 4096u /* pagemap entries read at once: 16 MiB of address space */
+#define PM_IN_RAM_OR_SWAP (3ull << 62)
+
+struct live {
+	pid_t pid;
+	int pagemap_fd; /* -1: not allowed, then all pages count as resident */
+	uint64_t first; /* page number of batch[0] */
+	size_t n;
+	uint64_t batch[BATCH];
+};
+
+static size_t live_read(void *ctx, uint64_t uaddr, void *buf, size_t len)
+{
+	const struct live *l = ctx;
+	struct iovec local = { buf, len };
+	struct iovec remote = { (void *)(uintptr_t)uaddr, len };
+	ssize_t n = process_vm_readv(l->pid, &local, 1, &remote, 1, 0);
+
+	return n > 0 ? (size_t)n : 0;
+}
+
+static bool page_present(struct live *l, uint64_t page)
+{
+	if (page < l->first || page >= l->first + l->n) {
+		ssize_t got = pread(l->pagemap_fd, l->batch, sizeof(l->batch),
+				    (off_t)(page * sizeof(uint64_t)));
+
+		l->first = page;
+		l->n = got > 0 ? (size_t)got / sizeof(uint64_t) : 0;
+		if (!l->n)
+			return true;
+	}
+	return l->batch[page - l->first] & PM_IN_RAM_OR_SWAP;
+}
+
+static bool live_resident(void *ctx, uint64_t start, uint64_t end, uint64_t *run_start,
+			  uint64_t *run_end)
+{
+	struct live *l = ctx;
+	uint64_t page = start / PAGE;
+
+	if (l->pagemap_fd < 0) {
+		*run_start = start;
+		*run_end = end;
+		return start < end;
+	}
+	l->n = 0; /* look afresh: pages come and go */
+	while (page * PAGE < end && !page_present(l, page))
+		page++;
+	if (page * PAGE >= end)
+		return false;
+	*run_start = page * PAGE > start ? page * PAGE : start;
+	while (page * PAGE < end && page_present(l, page))
+		page++;
+	*run_end = page * PAGE < end ? page * PAGE : end;
+	return true;
+}
+
+int memread_open_process(pid_t pid, struct memread *ret)
+{
+	struct live *l = calloc(1, sizeof(*l));
+	char path[64];
+
+	if (!l)
+		return -ENOMEM;
+	l->pid = pid;
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", pid);
+	l->pagemap_fd = open(path, O_RDONLY | O_CLOEXEC);
+	*ret = (struct memread){ .ctx = l, .read = live_read, .resident = live_resident };
+	return 0;
+}
+
+void memread_close_process(struct memread *m)
+{
+	struct live *l = m->ctx;
+
+	if (!l)
+		return;
+	if (l->pagemap_fd >= 0)
+		close(l->pagemap_fd);
+	free(l);
+	m->ctx = NULL;
+}
+
+bool memread_exact(const struct memread *m, uint64_t uaddr, void *buf, size_t len)
+{
+	return m->read(m->ctx, uaddr, buf, len) == len;
+}
+
+uint64_t mem_uint(const void *p, unsigned int size)
+{
+	uint64_t v = 0;
+
+	if (size > sizeof(v))
+		BUG();
+	memcpy(&v, p, size); /* x86-64 is little-endian */
+	return v;
+}
+
+bool memread_uint(const struct memread *m, uint64_t uaddr, unsigned int size, uint64_t *ret)
+{
+	char buf[8];
+
+	if (size > sizeof(buf) || !memread_exact(m, uaddr, buf, size))
+		return false;
+	*ret = mem_uint(buf, size);
+	return true;
+}
+
+bool memread_resident(const struct memread *m, uint64_t start, uint64_t end, uint64_t *run_start,
+		      uint64_t *run_end)
+{
+	if (m->resident)
+		return m->resident(m->ctx, start, end, run_start, run_end);
+	*run_start = start;
+	*run_end = end;
+	return start < end;
+}

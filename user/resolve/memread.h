@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * memread: one way to read a target's memory, whatever it is: a live process or a test's buffer.
+ * L2 resolve. Must not know Lua. What is read is hostile: callers check every value.
+ */
+#ifndef LMT_RESOLVE_MEMREAD_H
+#define LMT_RESOLVE_MEMREAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct memread {
+	void *ctx;
+	/* Copies up to len bytes; returns how many from the start could be read. */
+	size_t (*read)(void *ctx, uint64_t uaddr, void *buf, size_t len);
+	/*
+	 * The first run of resident or swapped pages in [start, end), so that a scan faults nothing
+	 * in. False when there is none left. NULL: everything is resident.
+	 */
+	bool (*resident)(void *ctx, uint64_t start, uint64_t end, uint64_t *run_start,
+			 uint64_t *run_end);
+};
+
+/* Reads a live process; needs ptrace access at the time of each read. Closed by the caller. */
+int memread_open_process(pid_t pid, struct memread *ret);
+void memread_close_process(struct memread *m);
+
+/* All of len bytes, or false. */
+bool memread_exact(const struct memread *m, uint64_t uaddr, void *buf, size_t len);
+
+/* A little-endian value of 1, 2, 4 or 8 bytes; false when it cannot be read. */
+bool memread_uint(const struct memread *m, uint64_t uaddr, unsigned int size, uint64_t *ret);
+
+bool memread_resident(const struct memread *m, uint64_t start, uint64_t end, uint64_t *run_start,
+		      uint64_t *run_end);
+
+/* A value of 1, 2, 4 or 8 bytes inside a buffer already read. */
+uint64_t mem_uint(const void *p, unsigned int size);
+
+#endif

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "choose.h"
+#include "find.h"
+#include "home.h"
+
+void resolved_free(struct resolved *r)
+{
+	if (!r)
+		return;
+	vec_each(rt, &r->runtimes)
+		free(rt->module);
+	vec_each(a, &r->allocators)
+		free(a->module);
+	vec_deinit(&r->runtimes);
+	vec_deinit(&r->allocators);
+	vec_deinit(&r->states);
+	free(r);
+}
+
+const struct runtime *resolved_runtime(const struct resolved *r, uint32_t id)
+{
+	return id && id <= r->runtimes.n ? &r->runtimes.v[id - 1] : NULL;
+}
+
+void runtime_title(const struct runtime *rt, char *buf, size_t size)
+{
+	bool lj = rt->family == LMT_FAMILY_LUAJIT;
+	const char *mode = "";
+
+	if (lj && rt->layout)
+		mode = rt->layout->l.gc64.off ? " GC64" : " GC32";
+	snprintf(buf, size, "%s%s%s%s", lj ? "LuaJIT" : "Lua", *rt->version ? " " : "", rt->version,
+		 mode);
+}
+
+/* Symbols first; what they name, the structural methods may only confirm. */
+static void find_functions(struct runtime *rt, unsigned int number)
+{
+	const struct code *code;
+	struct finder f = { .fn = rt->fn, .version = number };
+
+	for (int id = 0; id < FUNC_MAX; id++) {
+		const char *source = NULL;
+		uint64_t vaddr = elf_find_sym(rt->file->elf, func_name((enum func_id)id), &source);
+
+		if (vaddr)
+			rt->fn[id] = (struct func_answer){ .vaddr = vaddr, .how = source };
+	}
+	code = file_code(rt->file);
+	if (code) {
+		f.code = code;
+		if (rt->family == LMT_FAMILY_LUAJIT)
+			find_luajit(&f);
+		else
+			find_puc(&f);
+	}
+	for (int id = 0; id < FUNC_MAX; id++) {
+		unsigned int family = func_family((enum func_id)id);
+
+		if (!rt->fn[id].vaddr && !rt->fn[id].why_not)
+			rt->fn[id].why_not = family && family != rt->family ? "other family"
+				: code ? "no unique match" : rt->file->err.text;
+	}
+}
+
+static struct runtime *runtime_of(struct resolved *r, const struct module *m)
+{
+	vec_each(rt, &r->runtimes)
+		if (rt->start == m->start)
+			return rt;
+	return NULL;
+}
+
+/* Makes the runtime of a module; NULL on ENOMEM or when the file cannot be opened. */
+static struct runtime *add_runtime(struct resolved *r, const struct module *m,
+				   const struct identity *id)
+{
+	struct file *file = files_get(r->files, m);
+	struct runtime rt = {
+		.id = (uint32_t)r->runtimes.n + 1,
+		.family = id->family,
+		.variant = id->family == LMT_FAMILY_LUAJIT ? "luajit" : "puc",
+		.file = file,
+		.module = strdup(m->path),
+		.start = m->start,
+	};
+
+	if (!file || !file->elf || !rt.module || vec_push(&r->runtimes, rt)) {
+		free(rt.module);
+		return NULL;
+	}
+	snprintf(rt.version, sizeof(rt.version), "%s", id->version);
+	memcpy(r->runtimes.v[r->runtimes.n - 1].version, rt.version, sizeof(rt.version));
+	rt.bias = elf_bias(file->elf, m->start, m->start_offset);
+	r->runtimes.v[r->runtimes.n - 1].bias = rt.bias;
+	return &r->runtimes.v[r->runtimes.n - 1];
+}
+
+static void add_evidence(struct runtime *rt, const char *text)
+{
+	size_t n = strlen(rt->evidence);
+
+	if (!strstr(rt->evidence, text))
+		snprintf(rt->evidence + n, sizeof(rt->evidence) - n, "%s%s", n ? "; " : "", text);
+}
+
+/* Identifies the module and makes its runtime; NULL when it holds no Lua. */
+static struct runtime *identify(struct resolved *r, const struct module *m, unsigned int force_family)
+{
+	struct runtime *rt = runtime_of(r, m);
+	struct file *file;
+	struct identity id;
+
+	if (rt)
+		return rt;
+	file = files_get(r->files, m);
+	if (!file || !file->elf)
+		return NULL;
+	id = *file_identity(file);
+	if (!id.holds_lua && !force_family)
+		return NULL;
+	if (!id.holds_lua)
+		id = (struct identity){ .family = force_family, .evidence = "its states are live" };
+	rt = add_runtime(r, m, &id);
+	if (rt) {
+		add_evidence(rt, id.evidence);
+		find_functions(rt, id.number);
+	}
+	return rt;
+}
+
+int resolve_add_allocator(struct resolved *r, const struct target *t, uint64_t uaddr,
+			  uint32_t runtime, const struct layout *layout)
+{
+	const struct module *m = target_module_at(t, uaddr);
+	const struct runtime *rt = resolved_runtime(r, runtime);
+	struct allocator a = { .uaddr = uaddr, .runtime = runtime, .layout = layout };
+
+	for (size_t i = 0; i < r->allocators.n; i++)
+		if (r->allocators.v[i].uaddr == uaddr)
+			return (int)i;
+	if (m) {
+		a.file = files_get(r->files, m);
+		if (a.file && !a.file->elf)
+			a.file = NULL;
+	}
+	a.module = strdup(m ? m->path : "");
+	if (!a.module)
+		return -ENOMEM;
+	if (a.file) {
+		a.vaddr = file_vaddr(a.file, m, uaddr);
+		a.name = elf_name_at(a.file->elf, a.vaddr);
+	}
+	for (int id = 0; rt && a.file == rt->file && id < FUNC_MAX; id++) {
+		if ((id == FUNC_LJ_ALLOC_F || id == FUNC_L_ALLOC) && rt->fn[id].vaddr == a.vaddr) {
+			a.built_in = true;
+			a.name = func_name((enum func_id)id);
+		}
+	}
+	if (vec_push(&r->allocators, a)) {
+		free(a.module);
+		return -ENOMEM;
+	}
+	return (int)r->allocators.n - 1;
+}
+
+/* The state's runtime: by pointers into a copy, else by its allocator, else the only copy. */
+static struct runtime *place_state(struct resolved *r, const struct target *t,
+				   const struct memread *mem, const struct lua_state *st,
+				   uint64_t alloc)
+{
+	const char *evidence = NULL;
+	const struct module *m = home_of_state(t, mem, st, &evidence);
+	unsigned int family = st->layout->l.family, same = 0;
+	struct runtime *rt = NULL;
+
+	if (m && (rt = identify(r, m, family))) {
+		add_evidence(rt, evidence);
+		return rt;
+	}
+	m = target_module_at(t, alloc);
+	if (m && (rt = identify(r, m, 0)) && rt->family == family) {
+		add_evidence(rt, "its allocator");
+		return rt;
+	}
+	vec_each(other, &r->runtimes) {
+		if (other->family != family)
+			continue;
+		rt = other;
+		same++;
+	}
+	return same == 1 ? rt : NULL;
+}
+
+int resolve_add_state(struct resolved *r, const struct target *t, const struct memread *mem,
+		      uint64_t L, uint64_t G)
+{
+	struct resolved_state out = { .L = L, .G = G };
+	struct lua_state st;
+	struct runtime *rt;
+	const char *why;
+	int a;
+
+	for (size_t i = 0; i < r->states.n; i++)
+		if (r->states.v[i].L == L && r->states.v[i].G == G)
+			return (int)i;
+	if (!states_check(t, mem, L, G, &st) || !states_read_gc(mem, &st.layout->l, G, &out.gc))
+		return -ENOENT;
+	rt = place_state(r, t, mem, &st, out.gc.alloc);
+	out.layout = choose_layout(st.rows, st.n_rows, rt ? rt->version : "", &why);
+	if (rt) {
+		out.runtime = rt->id;
+		add_evidence(rt, why);
+		if (out.layout && !rt->layout) {
+			rt->layout = out.layout;
+			rt->variant = out.layout->variant;
+		}
+	}
+	a = resolve_add_allocator(r, t, out.gc.alloc, out.runtime, out.layout);
+	if (a < 0)
+		return a;
+	out.allocator = (uint32_t)a;
+	return vec_push(&r->states, out) ? -ENOMEM : (int)r->states.n - 1;
+}
+
+/* A copy without states: the allocator its first state will use, and what it may look like. */
+static int prepare_stateless(struct resolved *r, const struct target *t, struct runtime *rt)
+{
+	bool lj = rt->family == LMT_FAMILY_LUAJIT;
+	uint64_t vaddr = rt->fn[lj ? FUNC_LJ_ALLOC_F : FUNC_L_ALLOC].vaddr;
+	int rc;
+
+	vec_each(s, &r->states)
+		if (s->runtime == rt->id)
+			return 0;
+	rt->layout = choose_by_release(rt->family, rt->version);
+	if (!vaddr)
+		return 0;
+	rc = resolve_add_allocator(r, t, vaddr + rt->bias, rt->id, rt->layout);
+	return rc < 0 ? rc : 0;
+}
+
+int resolve_process(const struct target *t, const struct memread *mem, struct files *files,
+		    struct resolved **ret, struct errmsg *err)
+{
+	struct resolved *r = calloc(1, sizeof(*r));
+	struct states found = { 0 };
+	int rc;
+
+	if (!r)
+		return errmsg_set(err, -ENOMEM, "out of memory");
+	r->pid = t->pid;
+	r->files = files;
+	vec_each(m, &t->modules)
+		identify(r, m, 0);
+	rc = states_scan(t, mem, &found);
+	for (size_t i = 0; !rc && i < found.states.n; i++) {
+		rc = resolve_add_state(r, t, mem, found.states.v[i].L, found.states.v[i].G);
+		rc = rc == -ENOMEM ? rc : 0;
+	}
+	r->scanned_bytes = found.scanned_bytes;
+	states_deinit(&found);
+	for (size_t i = 0; !rc && i < r->runtimes.n; i++)
+		rc = prepare_stateless(r, t, &r->runtimes.v[i]);
+	if (rc) {
+		resolved_free(r);
+		return errmsg_set(err, rc, "out of memory");
+	}
+	*ret = r;
+	return 0;
+}
+
+bool resolve_has_lua(const struct target *t, struct files *files)
+{
+	vec_each(m, &t->modules) {
+		struct file *file = files_get(files, m);
+
+		if (file && file->elf && file_identity(file)->holds_lua)
+			return true;
+	}
+	return false;
+}

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+#include "states.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+
+#define CHUNK (1u << 20)
+#define REACH 4096 /* |word_delta| stays below; the table of wanted distances */
+#define MAX_GC64_ADDR (1ull << 32)
+
+/* Which distances are wanted: bit 0 in 64-bit words, bit 1 in 32-bit ones. */
+struct wanted {
+	uint8_t at[2 * REACH];
+};
+
+struct scan {
+	struct shape_env env;
+	const struct layout *rows;
+	size_t n_rows;
+	struct wanted wanted;
+	uint8_t *buf;
+	uint64_t buf_uaddr;
+	size_t buf_len;
+	struct states *out;
+	int rc;
+};
+
+static bool is_narrow(const struct layout *row)
+{
+	return row->l.L_glob.size == 4;
+}
+
+static void set_wanted(struct scan *s)
+{
+	for (size_t i = 0; i < s->n_rows; i++) {
+		int d = s->rows[i].l.word_delta.off;
+
+		if (d > -REACH && d < REACH)
+			s->wanted.at[d + REACH] |= is_narrow(&s->rows[i]) ? 2 : 1;
+	}
+}
+
+static bool known(const struct states *out, uint64_t L)
+{
+	vec_each(st, &out->states)
+		if (st->L == L)
+			return true;
+	return false;
+}
+
+/* The cheap first step, from the buffer at hand: is the tag byte that of a thread? */
+static bool tag_plausible(const struct scan *s, const struct layout *row, uint64_t L)
+{
+	uint64_t at = L + (uint64_t)row->l.L_tag.off - s->buf_uaddr;
+
+	if (at >= s->buf_len)
+		return true;
+	return s->buf[at] == (row->l.family == LMT_FAMILY_PUC ? 8 : 6);
+}
+
+static bool try_rows(struct scan *s, uint64_t L, uint64_t G, struct lua_state *st)
+{
+	*st = (struct lua_state){ .L = L, .G = G };
+	for (size_t i = 0; i < s->n_rows && st->n_rows < STATE_ROWS; i++) {
+		const struct layout *row = &s->rows[i];
+
+		if (G - L != (uint64_t)(int64_t)row->l.g_minus_L.off || !tag_plausible(s, row, L))
+			continue;
+		if (shape_test(&s->env, row, L, G) == SHAPE_OK)
+			st->rows[st->n_rows++] = row;
+	}
+	st->layout = st->n_rows ? st->rows[0] : NULL;
+	return st->n_rows > 0;
+}
+
+/* A word at uaddr whose distance is wanted; each row tells where L would be then. */
+static void candidate(struct scan *s, uint64_t uaddr, uint64_t G, bool narrow)
+{
+	uint64_t tried = 0;
+
+	for (size_t i = 0; i < s->n_rows; i++) {
+		const struct layout *row = &s->rows[i];
+		uint64_t L = uaddr - (uint64_t)row->l.L_glob.off;
+		struct lua_state st;
+
+		if (is_narrow(row) != narrow || G - uaddr != (uint64_t)(int64_t)row->l.word_delta.off ||
+		    L == tried || !tag_plausible(s, row, L))
+			continue;
+		tried = L;
+		if (!known(s->out, L) && try_rows(s, L, G, &st))
+			s->rc = vec_push(&s->out->states, st);
+	}
+}
+
+static void scan_words(struct scan *s)
+{
+	const uint64_t *w = (const uint64_t *)(const void *)s->buf;
+	uint64_t a = s->buf_uaddr;
+
+	for (size_t n = s->buf_len / 8; n && !s->rc; n--, w++, a += 8) {
+		uint64_t d = *w - a + REACH;
+		uint32_t narrow;
+
+		if (d < 2 * REACH && s->wanted.at[d] & 1)
+			candidate(s, a, *w, false);
+		if (a >= MAX_GC64_ADDR)
+			continue;
+		narrow = (uint32_t)*w - (uint32_t)a + REACH;
+		if (narrow < 2 * REACH && s->wanted.at[narrow] & 2)
+			candidate(s, a, (uint32_t)*w, true);
+	}
+}
+
+static void scan_range(struct scan *s, uint64_t start, uint64_t end)
+{
+	while (start < end && !s->rc) {
+		size_t want = end - start < CHUNK ? end - start : CHUNK;
+		size_t got = s->env.mem->read(s->env.mem->ctx, start, s->buf, want);
+
+		s->buf_uaddr = start;
+		s->buf_len = got;
+		s->out->scanned_bytes += got;
+		scan_words(s);
+		/* A hole: go on behind the page that could not be read. */
+		start = got == want ? start + want : ((start + got) & ~4095ull) + 4096;
+	}
+}
+
+static bool worth_scanning(const struct proc_map *map)
+{
+	if ((map->prot & (PROC_R | PROC_W)) != (PROC_R | PROC_W))
+		return false;
+	if (!strncmp(map->path, "/dev/", 5) && strncmp(map->path, "/dev/zero", 9) &&
+	    strncmp(map->path, "/dev/shm/", 9))
+		return false; /* reading a device's memory may have effects */
+	return strcmp(map->path, "[vvar]") != 0;
+}
+
+static void scan_map(struct scan *s, const struct proc_map *map)
+{
+	uint64_t at = map->start, run, run_end;
+
+	while (!s->rc && at < map->end &&
+	       memread_resident(s->env.mem, at, map->end, &run, &run_end)) {
+		s->out->skipped_bytes += run - at;
+		scan_range(s, run, run_end);
+		at = run_end;
+	}
+	s->out->skipped_bytes += map->end > at ? map->end - at : 0;
+}
+
+static int by_address(const void *a, const void *b)
+{
+	const struct lua_state *x = a, *y = b;
+
+	return x->L < y->L ? -1 : x->L > y->L;
+}
+
+int states_scan(const struct target *t, const struct memread *mem, struct states *ret)
+{
+	auto_free struct scan *s = calloc(1, sizeof(*s));
+	auto_free uint8_t *buf = malloc(CHUNK);
+	struct states out = { 0 };
+
+	if (!s || !buf)
+		return -ENOMEM;
+	s->env = (struct shape_env){ .mem = mem, .maps = &t->maps };
+	s->rows = layouts_all(&s->n_rows);
+	s->buf = buf;
+	s->out = &out;
+	set_wanted(s);
+	vec_each(map, &t->maps.maps)
+		if (worth_scanning(map))
+			scan_map(s, map);
+	memcpy(out.rejected, s->env.step, sizeof(out.rejected));
+	if (s->rc) {
+		states_deinit(&out);
+		return s->rc;
+	}
+	if (out.states.n)
+		qsort(out.states.v, out.states.n, sizeof(*out.states.v), by_address);
+	*ret = out;
+	return 0;
+}
+
+void states_deinit(struct states *s)
+{
+	vec_deinit(&s->states);
+}
+
+bool states_check(const struct target *t, const struct memread *mem, uint64_t L, uint64_t G,
+		  struct lua_state *ret)
+{
+	struct scan s = { .env = { .mem = mem, .maps = &t->maps } };
+
+	s.rows = layouts_all(&s.n_rows);
+	return try_rows(&s, L, G, ret);
+}
+
+bool states_read_gc(const struct memread *mem, const struct lmt_layout *l, uint64_t G,
+		    struct state_gc *ret)
+{
+	uint8_t g[160]; /* all members read here lie in the first 160 bytes of every row */
+	uint64_t total;
+
+	if (!memread_exact(mem, G, g, sizeof(g)))
+		return false;
+	total = shape_get(g, sizeof(g), l->G_total);
+	if (layout_has(l->G_debt))
+		total += (l->version >= 505 ? 0 - shape_get(g, sizeof(g), l->G_debt)
+					    : shape_get(g, sizeof(g), l->G_debt));
+	*ret = (struct state_gc){
+		.heap_bytes = total,
+		.gcstate = (uint8_t)shape_get(g, sizeof(g), l->G_gcstate),
+		.white = (uint8_t)shape_get(g, sizeof(g), l->G_white),
+		.alloc = shape_get(g, sizeof(g), l->G_alloc),
+		.ud = shape_get(g, sizeof(g), l->G_ud),
+	};
+	return true;
+}
