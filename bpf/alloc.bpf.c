@@ -17,6 +17,7 @@
 #include "ledger.bpf.h"
 #include "site.bpf.h"
 #include "state.bpf.h"
+#include "thread.bpf.h"
 
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 
@@ -44,51 +45,24 @@ static __always_inline __u64 cookie_make(__u32 kind, __u64 nsize, __u64 tag, __u
 	return nsize | (__u64)kind << 38 | tag << 40 | (__u64)state << 44;
 }
 
-static __always_inline void add(__u64 *counter, __u64 n)
-{
-	__sync_fetch_and_add(counter, n);
-}
-
-/* The thread that called, with its state; 0 and no thread when it is not found. */
-static __always_inline __u32 thread_of_call(const struct caller *caller,
-					    const struct lmt_layout *lay, __u32 slot,
-					    struct thread *t)
-{
-	if (lay && find_thread(caller, lay, slot, t))
-		return t->state;
-	t->L = 0;
-	return 0;
-}
-
-static __always_inline __u32 unattributed(__u32 slot)
-{
-	count(LMT_STAT_NO_STATE);
-	return process_state(slot);
-}
-
 /* A free of a block that is not in the ledger: it predates the attach, or was lost. */
 static __noinline int free_unknown(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
 				   const struct call *c)
 {
-	const struct lmt_layout *lay;
 	struct caller caller;
 	struct lmt_state *st;
 	struct thread t;
-	__u32 i, layout;
+	__u32 i;
 
 	if (!p || !c)
 		return 0;
-	layout = p->layout;
 	i = owner_of(slot, c->ptr);
 	if (!i && p->flags & LMT_PROBE_UD_IS_STATE)
-		i = owner_of(slot, c->ud);
+		i = state_of_ud(slot, c->ud);
 	if (!i) {
-		lay = bpf_map_lookup_elem(&layouts, &layout);
 		caller_at_entry(ctx, &caller);
-		i = thread_of_call(&caller, lay, slot, &t);
+		i = find_thread(&caller, p->layout, slot, &t) ? t.state : unattributed(slot);
 	}
-	if (!i)
-		i = unattributed(slot);
 	st = state_at(i);
 	if (!st)
 		return 0;
@@ -96,7 +70,7 @@ static __noinline int free_unknown(struct pt_regs *ctx, const struct lmt_probe *
 	add(&st->old_frees, 1);
 	add(&st->old_free_bytes, c->osize);
 	if (st->block == c->ptr)
-		state_dead(slot, i, st);
+		state_dead(slot, i);
 	else if (st->born_ns && !st->lost_blocks)
 		count(LMT_STAT_UNMATCHED);
 	return 0;
@@ -120,7 +94,7 @@ static __always_inline void on_free(struct pt_regs *ctx, const struct lmt_probe 
 	add(&st->frees, 1);
 	add(&st->free_bytes, LMT_BLOCK_SIZE(&old));
 	if (st->block == c->ptr)
-		state_dead(slot, old.state, st);
+		state_dead(slot, old.state);
 }
 
 /* The first allocator call of a thread inside lua_newstate() asks for the state's own block. */
@@ -135,25 +109,43 @@ SUBPROG int take_birth(__u64 nsize, struct birth *out)
 	*out = *b;
 	bpf_map_delete_elem(&births, &tid);
 	__sync_fetch_and_add(&births_open, -1);
-	lay = bpf_map_lookup_elem(&layouts, &out->layout);
+	lay = layout_at(out->layout);
 	return lay && nsize == (__u32)lay->block_size.off;
 }
 
+/* A birth is carried to the return like a realloc; false when this is none after all. */
+static __noinline int begin_birth(const struct lmt_probe *p, const struct call *c)
+{
+	struct pending *pend = pending_get(true);
+	struct birth b;
+
+	if (!p || !c || !take_birth(c->nsize, &b))
+		return 0;
+	if (!pend) {
+		count(LMT_STAT_NO_PENDING);
+		return 0;
+	}
+	/* LuaJIT makes its arena, hence the ud, inside lua_newstate(). */
+	pend->ptr = p->reg_ud == LMT_REG_LOST ? b.ud : c->ud;
+	pend->nsize = b.layout;
+	return 1;
+}
+
 /* Keeps what a realloc needs until its return and takes the old block out of the ledger. */
-static __always_inline bool begin_realloc(__u32 slot, const struct call *c)
+static __noinline int begin_realloc(__u32 slot, const struct call *c)
 {
 	struct pending *pend = pending_get(true);
 
-	if (!pend) {
+	if (!pend || !c) {
 		count(LMT_STAT_NO_PENDING);
-		return false;
+		return 0;
 	}
 	pend->ptr = c->ptr;
 	pend->nsize = c->nsize;
 	pend->had_old = ledger_take(LMT_KEY(slot, c->ptr), &pend->old);
 	if (!pend->had_old)
 		pend->old.size_tags = c->osize & LMT_SIZE_MASK;
-	return true;
+	return 1;
 }
 
 /* True when a return is wanted; *cookie goes with it. */
@@ -161,43 +153,30 @@ static __always_inline bool enter(struct pt_regs *ctx, const struct lmt_probe *p
 				  const struct call *c, __u64 *cookie)
 {
 	__u32 state = 0;
-	struct birth b;
 
 	if (!c->nsize) {
 		on_free(ctx, p, slot, c);
 		return false;
 	}
-	if (c->ptr >> 47) {
-		count(LMT_STAT_UNALIGNED);
-		return false;
-	}
 	if (p->flags & LMT_PROBE_UD_IS_STATE)
-		state = owner_of(slot, c->ud);
+		state = state_of_ud(slot, c->ud);
 	if (c->ptr) {
+		if (c->ptr >> 47) {
+			count(LMT_STAT_UNALIGNED);
+			return false;
+		}
 		*cookie = cookie_make(CALL_REALLOC, c->nsize, 0, state);
 		return begin_realloc(slot, c);
 	}
-	if (births_open && take_birth(c->nsize, &b)) {
-		struct pending *pend = pending_get(true);
-
-		if (pend) {
-			/* LuaJIT makes its arena, hence the ud, inside lua_newstate(). */
-			pend->ptr = p->reg_ud == LMT_REG_LOST ? b.ud : c->ud;
-			pend->nsize = b.layout;
-			*cookie = cookie_make(CALL_BIRTH, c->nsize, c->osize, 0);
-			return true;
-		}
-		count(LMT_STAT_NO_PENDING);
-	}
-	*cookie = cookie_make(CALL_NEW, c->nsize, c->osize, state);
+	*cookie = cookie_make(births_open && begin_birth(p, c) ? CALL_BIRTH : CALL_NEW, c->nsize,
+			      c->osize, state);
 	return true;
 }
 
 static __always_inline __u64 born_now(const struct lmt_state *st)
 {
-	__u64 ms = (bpf_ktime_get_ns() - config.start_ns) / 1000000;
-
-	return (ms & LMT_BORN_MS_MASK) | (__u64)(st->gc_cycle & LMT_CYCLE_MASK) << LMT_BORN_MS_BITS;
+	return (now_ms & LMT_BORN_MS_MASK) |
+	       (__u64)(st->gc_cycle & LMT_CYCLE_MASK) << LMT_BORN_MS_BITS;
 }
 
 static __always_inline void put_block(__u32 slot, struct lmt_state *st, __u64 ptr,
@@ -205,57 +184,59 @@ static __always_inline void put_block(__u32 slot, struct lmt_state *st, __u64 pt
 {
 	int rc = ledger_put(LMT_KEY(slot, ptr), v);
 
-	if (rc == LEDGER_FULL) {
-		count(LMT_STAT_MAP_FULL);
-		add(&st->lost_blocks, 1);
-		add(&st->lost_bytes, LMT_BLOCK_SIZE(v));
-	} else if (rc == LEDGER_REPLACED) {
+	if (rc == LEDGER_NEW)
+		return;
+	if (rc == LEDGER_REPLACED) {
 		count(LMT_STAT_REPLACED);
+		return;
 	}
+	count(LMT_STAT_MAP_FULL);
+	add(&st->lost_blocks, 1);
+	add(&st->lost_bytes, LMT_BLOCK_SIZE(v));
 }
 
 /*
- * Where the running thread is in its Lua code, and which state it belongs to. LuaJIT's
- * global_State tells its thread; PUC Lua's does not, so there the thread is always looked for.
+ * Which state a call that returns belongs to and where its Lua code is. state: what is known
+ * already. LuaJIT's global_State tells its thread; PUC Lua's does not, so there the thread is
+ * always looked for.
  */
-static __always_inline __u32 locate(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
-				    __u32 state, struct top *top)
+static __noinline int locate(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
+			     __u32 state, struct top *top)
 {
-	__u32 layout = p->layout, found;
-	const struct lmt_layout *lay = bpf_map_lookup_elem(&layouts, &layout);
+	const struct lmt_layout *lay;
 	struct caller caller;
 	struct lmt_state *st;
 	struct thread t;
 
-	t.L = 0;
+	if (!p || !top)
+		return 0;
 	*top = (struct top){ .flags = LMT_SITE_NO_LUA };
-	if (!state || (lay && lay->G_cur_L.off == LMT_OFF_NONE)) {
-		caller_at_return(ctx, &caller);
-		found = thread_of_call(&caller, lay, slot, &t);
-		if (!state)
-			state = found ? found : unattributed(slot);
-	}
+	t.L = 0;
+	t.state = state;
 	st = state_at(state);
-	if (!st || st->flags & LMT_STATE_PROCESS)
-		return state;
-	layout = st->layout;
-	lay = bpf_map_lookup_elem(&layouts, &layout);
-	if (lay)
-		top_frame(lay, st->g, &t, top);
-	return state;
+	lay = st ? layout_at(st->layout) : 0;
+	if (!lay || !lay->hot.G_cur_L) {
+		caller_at_return(ctx, &caller);
+		if (!find_thread(&caller, p->layout, slot, &t))
+			t.state = state ? state : unattributed(slot);
+		st = state_at(t.state);
+		lay = st ? layout_at(st->layout) : 0;
+	}
+	if (lay && !(st->flags & LMT_STATE_PROCESS))
+		top_frame(lay, &t, top);
+	return t.state;
 }
 
 static __noinline int leave_new(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
 				__u64 cookie, __u32 state)
 {
 	__u64 ptr = ctx->ax, nsize = COOKIE_SIZE(cookie);
+	struct lmt_site *site = 0;
 	struct lmt_block v;
 	struct lmt_state *st;
 	struct top top;
 
-	if (!p)
-		return 0;
-	state = locate(ctx, p, slot, state, &top);
+	state = (__u32)locate(ctx, p, slot, state, &top);
 	st = state_at(state);
 	if (!st)
 		return 0;
@@ -265,12 +246,15 @@ static __noinline int leave_new(struct pt_regs *ctx, const struct lmt_probe *p, 
 	}
 	v.size_tags = nsize | COOKIE_TAG(cookie) << 48 | (__u64)(st->last_tag & 0xff) << 56;
 	v.state = state;
-	v.site = site_get(slot, state, COOKIE_TAG(cookie), &top);
+	v.site = site_get(slot, state, COOKIE_TAG(cookie), &top, &site);
 	v.born = born_now(st);
 	st->last_tag = COOKIE_TAG(cookie);
 	add(&st->allocs, 1);
 	add(&st->alloc_bytes, nsize);
-	site_add(v.site, 1, nsize);
+	if (site) {
+		add(&site->allocs, 1);
+		add(&site->alloc_bytes, nsize);
+	}
 	put_block(slot, st, ptr, &v);
 	return 0;
 }
@@ -279,35 +263,38 @@ static __noinline int leave_new(struct pt_regs *ctx, const struct lmt_probe *p, 
 static __noinline int realloc_done(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
 				   struct pending *pend, __u32 state)
 {
+	struct lmt_site *site = 0;
 	struct lmt_block v;
 	struct lmt_state *st;
 	struct top top;
 	__u64 osize;
+	bool grown;
 
-	if (!p || !pend)
+	if (!pend)
 		return 0;
 	v = pend->old;
 	osize = LMT_BLOCK_SIZE(&v);
+	grown = pend->nsize > osize;
 	if (pend->had_old)
 		state = v.state;
-	if (!pend->had_old || pend->nsize > osize)
-		state = locate(ctx, p, slot, state, &top);
+	if (grown || !pend->had_old)
+		state = (__u32)locate(ctx, p, slot, state, &top);
 	st = state_at(state);
 	if (!st)
 		return 0;
 	if (!pend->had_old) {
-		v.state = state;
 		v.size_tags = 0;
-		v.site = 0;
 		v.born = born_now(st);
 		add(&st->adopted_bytes, osize);
 		add(&st->adopted_blocks, 1);
 	}
-	if (pend->nsize > osize || !pend->had_old)
-		v.site = site_get(slot, state, LMT_BLOCK_TAG(&v), &top);
-	if (pend->nsize > osize) {
+	v.state = state;
+	if (grown || !pend->had_old)
+		v.site = site_get(slot, state, LMT_BLOCK_TAG(&v), &top, &site);
+	if (grown) {
 		add(&st->alloc_bytes, pend->nsize - osize);
-		site_add(v.site, 0, pend->nsize - osize);
+		if (site)
+			add(&site->alloc_bytes, pend->nsize - osize);
 	} else {
 		add(&st->free_bytes, osize - pend->nsize);
 	}
@@ -324,9 +311,9 @@ static __noinline int realloc_failed(struct pt_regs *ctx, const struct lmt_probe
 	struct lmt_state *st;
 	struct top top;
 
-	if (!p || !pend)
+	if (!pend)
 		return 0;
-	state = pend->had_old ? pend->old.state : locate(ctx, p, slot, state, &top);
+	state = pend->had_old ? pend->old.state : (__u32)locate(ctx, p, slot, state, &top);
 	st = state_at(state);
 	if (!st)
 		return 0;
@@ -336,44 +323,43 @@ static __noinline int realloc_failed(struct pt_regs *ctx, const struct lmt_probe
 	return 0;
 }
 
-static __always_inline void leave(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
-				  __u64 cookie)
+/* The return of a call that needed more than the cookie. */
+static __noinline int leave_pending(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
+				    __u64 cookie, __u32 state)
 {
-	__u32 state = COOKIE_STATE(cookie);
-	struct pending *pend;
+	struct pending *pend = pending_get(false);
 
-	if (ctx->ax >> 47) {
-		count(LMT_STAT_UNALIGNED);
-		return;
-	}
-	if (COOKIE_KIND(cookie) == CALL_NEW) {
-		leave_new(ctx, p, slot, cookie, state);
-		return;
-	}
-	pend = pending_get(false);
-	if (!pend)
-		return;
+	if (!pend || !p)
+		return 0;
 	if (COOKIE_KIND(cookie) == CALL_BIRTH) {
 		if (ctx->ax)
 			state = (__u32)state_born(slot, (__u32)pend->nsize, ctx->ax, pend->ptr,
 						  p->flags);
-		leave_new(ctx, p, slot, cookie, state ? state : process_state(slot));
-		return;
+		return leave_new(ctx, p, slot, cookie, state ? state : process_state(slot));
 	}
-	if (ctx->ax)
-		realloc_done(ctx, p, slot, pend, state);
+	return ctx->ax ? realloc_done(ctx, p, slot, pend, state)
+		       : realloc_failed(ctx, p, slot, pend, state);
+}
+
+static __always_inline void leave(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
+				  __u64 cookie)
+{
+	if (ctx->ax >> 47)
+		count(LMT_STAT_UNALIGNED);
+	else if (COOKIE_KIND(cookie) == CALL_NEW)
+		leave_new(ctx, p, slot, cookie, COOKIE_STATE(cookie));
 	else
-		realloc_failed(ctx, p, slot, pend, state);
+		leave_pending(ctx, p, slot, cookie, COOKIE_STATE(cookie));
 }
 
 /* The call's arguments from the registers the plan found them in. */
-static __always_inline void get_call(const struct pt_regs *ctx, const struct lmt_probe *p,
-				     struct call *c)
+static __noinline int get_call(const struct pt_regs *ctx, const struct lmt_probe *p, struct call *c)
 {
 	c->ud = reg_get(ctx, p->reg_ud);
 	c->ptr = p->kind == LMT_PROBE_MALLOC ? 0 : reg_get(ctx, p->reg_ptr);
 	c->osize = reg_get(ctx, p->reg_osize);
 	c->nsize = p->kind == LMT_PROBE_FREE ? 0 : reg_get(ctx, p->reg_nsize);
+	return 0;
 }
 
 /*
@@ -381,24 +367,25 @@ static __always_inline void get_call(const struct pt_regs *ctx, const struct lmt
  * running while its stack pointer lies above ours; a note left behind by a thread that never
  * returned is overwritten by the next call from further out.
  */
-static __always_inline bool is_nested(const struct pt_regs *ctx)
+static __noinline int is_nested(const struct pt_regs *ctx)
 {
 	struct pending *pend = pending_get(true);
 
 	if (!pend)
-		return false;
+		return 0;
 	if (pend->open_sp > ctx->sp)
-		return true;
+		return 1;
 	pend->open_sp = ctx->sp;
-	return false;
+	return 0;
 }
 
-static __always_inline void nested_end(const struct pt_regs *ctx)
+static __noinline int nested_end(const struct pt_regs *ctx)
 {
 	struct pending *pend = pending_get(false);
 
 	if (pend && pend->open_sp == ctx->sp - 8)
 		pend->open_sp = 0;
+	return 0;
 }
 
 static __always_inline bool handle_enter(struct pt_regs *ctx, __u64 *cookie)
@@ -415,7 +402,14 @@ static __always_inline bool handle_enter(struct pt_regs *ctx, __u64 *cookie)
 	*cookie = 0;
 	if (p->flags & LMT_PROBE_MAY_NEST && is_nested(ctx))
 		return false;
-	get_call(ctx, p, &c);
+	if (p->flags & LMT_PROBE_PLAIN_REGS) {
+		c.ud = ctx->di;
+		c.ptr = ctx->si;
+		c.osize = ctx->dx;
+		c.nsize = ctx->cx;
+	} else {
+		get_call(ctx, p, &c);
+	}
 	return enter(ctx, p, slot, &c, cookie) || p->flags & LMT_PROBE_MAY_NEST;
 }
 

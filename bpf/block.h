@@ -71,31 +71,34 @@ enum {
  * shrank by, as far as their allocation was seen.
  */
 struct lmt_state {
+	/* What every event touches: one cache line. */
 	__u64 g;      /* global_State; 0 for LMT_STATE_PROCESS */
-	__u64 main;   /* main lua_State */
-	__u64 block;  /* the block both lie in */
-	__u64 ud;     /* the allocator's first argument */
 	__u32 layout; /* index into layouts */
 	__u32 slot;
 	__u32 flags;
 	__u32 gc_cycle; /* completed GC cycles seen; written by user space */
-	__u64 born_ns;  /* CLOCK_MONOTONIC; 0: before the attach */
-	__u64 close_ns; /* lua_close(), or the end of its block; 0: open */
 	__u64 allocs;
+	__u64 alloc_bytes;
 	__u64 frees;
+	__u64 free_bytes;
+	__u32 last_tag; /* of the latest new block */
+	__u32 pad;
+
+	__u64 main;  /* main lua_State */
+	__u64 block; /* the block it lies in, with its global_State */
+	__u64 ud;    /* the allocator's first argument */
+	__u64 mcode; /* LuaJIT: where machine code was met last */
 	__u64 reallocs;
 	__u64 failures;
-	__u64 alloc_bytes;
-	__u64 free_bytes;
+	__u64 born_ns;   /* CLOCK_MONOTONIC; 0: before the attach */
+	__u64 close_ns;  /* lua_close(), or the end of its block; 0: open */
 	__u64 old_frees; /* frees of blocks that predate the attach; also in frees */
 	__u64 old_free_bytes;
 	__u64 adopted_bytes; /* such blocks that were reallocated and are known since */
 	__u64 adopted_blocks;
 	__u64 lost_blocks; /* not recorded: the ledger was full */
 	__u64 lost_bytes;
-	__u32 last_tag; /* of the latest new block */
-	__u32 pad;
-	__u64 pad2[3]; /* whole cache lines: states of different threads do not share one */
+	__u64 pad2[2]; /* whole cache lines: states of different threads do not share one */
 };
 
 /* lmt_site.flags */
@@ -105,17 +108,21 @@ enum {
 	LMT_SITE_NO_LUA = 4, /* no Lua function on the stack */
 };
 
-/* Where allocations come from: the innermost Lua frame and the kind of block, per state. */
+/*
+ * Where allocations come from: the innermost Lua frame and the kind of block, per state. The pc
+ * alone names the place: it points into the code of one prototype or of one trace. Prototype and
+ * trace are read when a place is met for the first time.
+ */
 struct lmt_site {
-	__u64 key;   /* hash of the members below; 0: empty */
-	__u64 proto; /* prototype; JIT: prototype of the frame at the base of the trace, or 0 */
-	__u64 pc;    /* as saved: behind the running instruction */
-	__u32 state;
-	__u32 trace; /* JIT: trace number, 0 unknown */
-	__u32 tag;
-	__u32 flags;
+	__u64 key;    /* hash of state, tag, pc and flags; 0: empty */
 	__u64 allocs;
 	__u64 alloc_bytes; /* new blocks and growth */
+	__u64 pc;     /* as saved: behind the running instruction */
+	__u64 proto;  /* prototype; JIT: that of the frame at the base of the trace; 0 unknown */
+	__u32 state;
+	__u32 tag;
+	__u32 flags;
+	__u32 pad;
 	__u64 born_ns;
 };
 
@@ -133,6 +140,7 @@ enum {
 	LMT_PROBE_UD_IS_STATE = 1, /* each state has an ud of its own */
 	LMT_PROBE_MAY_NEST = 2,    /* may call another probed allocator: count the outer call */
 	LMT_PROBE_ARENA = 4,       /* LuaJIT's own allocator */
+	LMT_PROBE_PLAIN_REGS = 8,  /* ptr, osize, nsize where the calling convention puts them */
 };
 
 /* Registers by number (rax rcx rdx rbx rsp rbp rsi rdi r8…); LMT_REG_LOST: not to be had. */
@@ -149,17 +157,16 @@ struct lmt_probe {
 };
 
 /*
- * One place in the target's code that calls the allocator, by return address: in which register
- * (bits 0-5: rbx rbp r12-r15) or stack word (bits 6-21) a thread of the state was found each
- * time so far. g and state cache the latest answer.
+ * One place in the target's code that calls the allocator, by return address: in which registers
+ * (bits 0-5: rbx rbp r12-r15) or stack words (bits 6-21) a thread of the state was found each
+ * time so far, the first of them, and the state found last.
  */
 struct lmt_callsite {
 	__u64 key; /* LMT_KEY(slot, return address) */
-	__u64 g;
 	__u32 state;
 	__u32 mask;
+	__u32 place;
 	__u32 hits;
-	__u32 pad;
 };
 
 struct lmt_proc {
@@ -172,6 +179,6 @@ _Static_assert(sizeof(struct lmt_bucket) == 256, "ABI");
 _Static_assert(sizeof(struct lmt_state) == 192, "ABI");
 _Static_assert(sizeof(struct lmt_site) == 64, "ABI");
 _Static_assert(sizeof(struct lmt_probe) == 16, "ABI");
-_Static_assert(sizeof(struct lmt_callsite) == 32, "ABI");
+_Static_assert(sizeof(struct lmt_callsite) == 24, "ABI");
 
 #endif

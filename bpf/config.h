@@ -13,6 +13,7 @@
 #define LMT_MAX_LAYOUTS 32
 #define LMT_MAX_PROBES 512
 #define LMT_CALLSITES 4096     /* power of two */
+#define LMT_UD_CACHE 1024      /* power of two */
 #define LMT_CALLSITE_STEPS 4   /* places tried for one */
 #define LMT_SITE_STEPS 8
 #define LMT_TOP_FRAMES 8       /* frames looked at to find the innermost Lua function */
@@ -23,7 +24,6 @@
 #define LMT_RING_BYTES (1u << 20)
 
 struct lmt_config {
-	__u64 start_ns;    /* CLOCK_MONOTONIC; block ages count from here */
 	__u32 bucket_mask; /* buckets - 1 */
 	__u32 site_mask;
 	__u32 state_max;   /* entries of states */

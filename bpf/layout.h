@@ -73,6 +73,9 @@ struct lmt_cell {
 	X(ci_func, "ci.func", "", "stack slot of the function")                                 \
 	X(ci_prev, "ci.previous", "", "5.1: none, CallInfos are an array")                      \
 	X(ci_pc, "ci.savedpc", "", "")                                                          \
+	X(ci_status, "ci.callstatus", "", "")                                                   \
+	X(K_CIST_LUA, "K.CIST_LUA", "", "5.2, 5.3: the call runs Lua code")                     \
+	X(K_CIST_C, "K.CIST_C", "", "5.4+: it does not")                                        \
 	X(LCL_p, "LClosure.p", "", "")                                                          \
 	X(CCL_isC, "CClosure.isC", "", "5.1, 5.2.0: tells C from Lua closures")                 \
 	X(CCL_f, "CClosure.f", "", "")                                                          \
@@ -123,7 +126,48 @@ struct lmt_cell {
 	X(snap_mcofs, "", "snap.mcofs", "machine-code offset; from March 2021 on")              \
 	X(snap_nent, "", "snap.nent", "")
 
+/*
+ * What every event needs of a row, in one cache line; made from the cells (user/resolve/layouts.c).
+ * Offsets in bytes. An offset that does not exist is 0 and is not used by its family.
+ */
+struct lmt_hot {
+	__u8 family;     /* LMT_FAMILY_… */
+	__u8 wide;       /* references are 8 bytes */
+	__u8 tag_thread; /* type tag of a thread */
+	__u8 L_bytes;    /* of a lua_State that hold all its members below */
+	__u8 L_tag;
+	__u8 L_status;
+	__u8 L_glob;
+	__u8 L_ci;
+	__u8 L_savedpc;
+	__u8 L_base_ci;
+	__u8 L_base;
+	__u8 L_stack;
+	__u8 L_cframe;
+	__u8 ci_bytes; /* of a CallInfo */
+	__u8 ci_func;
+	__u8 ci_prev;
+	__u8 ci_pc;
+	__u8 ci_status;
+	__u8 ci_status_bytes;
+	__u8 is_51;     /* CallInfos are an array, and only closures tell Lua from C */
+	__u32 lua_mask; /* callstatus & lua_mask == lua_want: the call runs Lua code */
+	__u32 lua_want;
+	__u16 G_cur_L;  /* 0: there is none (2.0) */
+	__u16 G_jit_base;
+	__u16 G_vmstate;
+	__u16 pad;
+	__u8 fn_bytes;  /* of a function object that hold ffid and pc */
+	__u8 fn_gct;
+	__u8 fn_ffid;
+	__u8 fn_pc;
+	__u32 size_proto;
+	__u32 pad2[5];
+};
+_Static_assert(sizeof(struct lmt_hot) == 64, "one cache line");
+
 struct lmt_layout {
+	struct lmt_hot hot;
 	__u32 family;  /* LMT_FAMILY_… */
 	__u32 version; /* LUA_VERSION_NUM (501…505), LUAJIT_VERSION_NUM; a hint, never a key */
 #define LMT_LAYOUT_MEMBER(field, puc, lj, doc) struct lmt_cell field;

@@ -3,9 +3,8 @@
  * ledger: put and take live blocks. The only code that touches `blocks`. BPF only.
  *
  * Two buckets of eight for each key; a new block goes into the emptier one. With two choices the
- * fullest bucket grows with log log n, so at the design load of one half a refusal is not to be
- * expected even once in 10 million blocks (tests/unit/t_ledger.c fills one), while a linear probe
- * of eight slots refuses about one block in a hundred there.
+ * fullest bucket grows with log log n: tests/bpf/t_ledger.c fills the table to its design load of
+ * one half without a refusal, where a linear probe of eight slots refuses one block in a hundred.
  *
  * Order of events: an address cannot be handed out before it was freed, and a free or realloc
  * takes the block out at *entry*, before the allocator runs; so no other thread can put the same
@@ -20,26 +19,33 @@
 
 #define LEDGER_TRIES 4 /* claims lost to other threads before giving up */
 
-static __always_inline struct lmt_bucket *bucket_at(__u32 i)
+/*
+ * Where a key may live. Both hashes keep neighbours together: 64 bytes of the target's memory
+ * share a bucket (two blocks of the smallest size malloc gives), a MiB lies in one stretch of the
+ * table, and only where that stretch begins is random. Heaps are allocated and swept in order of
+ * address, so the buckets of successive events are neighbours too and mostly in the cache.
+ */
+#define REGION_BITS 20
+#define PER_BUCKET_BITS 6
+
+static __always_inline struct lmt_bucket *bucket_of(__u64 key, __u64 random)
 {
+	__u64 start = ((key >> REGION_BITS) * random) >> 32;
+	__u32 i = (__u32)(start + (key >> PER_BUCKET_BITS &
+				   ((1u << (REGION_BITS - PER_BUCKET_BITS)) - 1)));
+
 	i &= config.bucket_mask;
 	return bpf_map_lookup_elem(&blocks, &i);
 }
 
-static __always_inline __u64 hash_key(__u64 key)
+static __always_inline struct lmt_bucket *first_bucket(__u64 key)
 {
-	key ^= key >> 29; /* arenas differ in high bits only */
-	return key * 0x9E3779B97F4A7C15ull;
+	return bucket_of(key, 0x9E3779B97F4A7C15ull);
 }
 
-static __always_inline struct lmt_bucket *first_bucket(__u64 hash)
+static __always_inline struct lmt_bucket *second_bucket(__u64 key)
 {
-	return bucket_at(hash >> 32);
-}
-
-static __always_inline struct lmt_bucket *second_bucket(__u64 hash)
-{
-	return bucket_at((hash * 0xD6E8FEB86659FD93ull) >> 32);
+	return bucket_of(key, 0xD6E8FEB86659FD93ull);
 }
 
 /* 1 if v is 0, without a branch: the verifier follows each outcome of each branch. */
@@ -99,14 +105,13 @@ static __always_inline bool take_from(struct lmt_bucket *b, __u64 key, struct lm
 /* Takes the block out of the ledger; false when it is not there. */
 SUBPROG int ledger_take(__u64 key, struct lmt_block *out)
 {
-	__u64 hash = hash_key(key);
-	struct lmt_bucket *b = first_bucket(hash);
+	struct lmt_bucket *b = first_bucket(key);
 
 	if (!out || !b)
 		return 0;
 	if (take_from(b, key, out))
 		return 1;
-	b = second_bucket(hash);
+	b = second_bucket(key);
 	return b && take_from(b, key, out);
 }
 
@@ -139,8 +144,7 @@ enum { LEDGER_FULL = 0, LEDGER_NEW = 1, LEDGER_REPLACED = 2 };
 /* Records a live block. LEDGER_FULL when both of its buckets are. */
 SUBPROG int ledger_put(__u64 key, const struct lmt_block *v)
 {
-	__u64 hash = hash_key(key);
-	struct lmt_bucket *a = first_bucket(hash), *b = second_bucket(hash);
+	struct lmt_bucket *a = first_bucket(key), *b = second_bucket(key);
 
 	if (!v || !a || !b)
 		return LEDGER_FULL;

@@ -34,10 +34,10 @@ static __always_inline void on_close(struct pt_regs *ctx, const struct lmt_probe
 	const struct lmt_layout *lay;
 	struct lmt_block old;
 	struct lmt_state *st;
-	__u32 layout = p->layout, i;
+	__u32 i;
 
-	lay = bpf_map_lookup_elem(&layouts, &layout);
-	if (!lay || !read_word(&g, lay->L_glob.size == 8, L + (__u32)lay->L_glob.off))
+	lay = layout_at(p->layout);
+	if (!lay || !read_word(&g, lay->hot.wide, L + lay->hot.L_glob))
 		return;
 	i = owner_of(slot, g);
 	st = state_at(i);

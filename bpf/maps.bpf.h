@@ -59,6 +59,14 @@ struct {
 	__type(value, __u32);
 } owners __weak SEC(".maps");
 
+/* Entries of states by a hash of their ud. Written by BPF; a stale entry does no harm. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, LMT_UD_CACHE);
+	__type(key, __u32);
+	__type(value, __u32);
+} ud_cache __weak SEC(".maps");
+
 /* Written by BPF, never deleted: return addresses are few. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -155,6 +163,8 @@ volatile __u32 active __weak = 0;
 /* When exactly one process is traced: its tgid and slot, which saves a look-up. */
 volatile __u32 only_tgid __weak = 0;
 volatile __u32 only_slot __weak = 0;
+/* Milliseconds since the start; user space keeps it going, so that BPF need not ask the clock. */
+volatile __u64 now_ms __weak = 0;
 /* Next free entry of states; both sides add to it atomically. User space starts it at 1. */
 volatile __u32 next_state __weak = 0;
 /* Threads in births, so that the common case costs one load. */

@@ -40,25 +40,31 @@ static __always_inline bool read_word(__u64 *to, bool wide, __u64 uaddr)
 }
 
 /*
- * A member of a struct that was read into words[]. Members are aligned to their size, so each
- * lies within one 8-byte word; an index beyond the buffer gives 0.
+ * The 8-byte word of a struct that was read into words[]; an offset beyond the buffer gives 0.
+ * Members are aligned to their size, so each lies within one word.
  */
-static __always_inline __u64 member(const __u64 *words, __u32 n_words, struct lmt_cell cell)
+static __always_inline __u64 word_at(const __u64 *words, __u32 n_words, __u32 off)
 {
-	__u32 off = (__u32)cell.off, i = off >> 3;
-	__u64 w;
+	__u32 i = off >> 3;
 
 	asm volatile("" : "+r"(i)); /* keep the index: the verifier cannot bound off & ~7 */
-	if (i >= n_words)
-		return 0;
-	w = words[i] >> (8 * (off & 7));
-	if (cell.size == 1)
-		return (__u8)w;
-	if (cell.size == 2)
-		return (__u16)w;
-	if (cell.size == 4)
-		return (__u32)w;
-	return w;
+	return i < n_words ? words[i] : 0;
+}
+
+static __always_inline __u8 byte_at(const __u64 *words, __u32 n_words, __u32 off)
+{
+	return (__u8)(word_at(words, n_words, off) >> (8 * (off & 7)));
+}
+
+static __always_inline __u32 u32_at(const __u64 *words, __u32 n_words, __u32 off)
+{
+	return (__u32)(word_at(words, n_words, off) >> (8 * (off & 7)));
+}
+
+/* A reference: 8 bytes, or 4 in LuaJIT's GC32 builds. */
+static __always_inline __u64 ref_at(const __u64 *words, __u32 n_words, __u32 off, bool wide)
+{
+	return wide ? word_at(words, n_words, off) : u32_at(words, n_words, off);
 }
 
 /*

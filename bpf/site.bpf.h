@@ -7,81 +7,77 @@
 
 #include "walk_luajit.bpf.h"
 
-static __always_inline __u64 mix(__u64 h, __u64 v)
+/* The innermost Lua frame of the thread, or LMT_SITE_NO_LUA. Of t only L (0: unknown) and state. */
+SUBPROG int top_frame(const struct lmt_layout *lay, struct thread *t, struct top *top)
 {
-	h = (h ^ v) * 0x9E3779B97F4A7C15ull;
-	return h ^ h >> 32;
+	bool found;
+
+	if (!lay || !t || !top)
+		return 0;
+	if (lay->hot.family == LMT_FAMILY_PUC)
+		found = t->L && puc_top(lay, t, top);
+	else
+		found = lj_top(lay, t, top);
+	if (!found)
+		*top = (struct top){ .flags = LMT_SITE_NO_LUA };
+	return found;
 }
 
-/* Fills a fresh entry; its key is already ours. */
-static __always_inline void site_fill(struct lmt_site *s, __u32 state, __u32 tag,
-				      const struct top *top)
+/* Fills a fresh entry, whose key is already ours, and tells user space to look the line up. */
+SUBPROG int site_fill(__u32 at, __u32 slot, __u32 state, __u32 tag, const struct top *top)
 {
-	s->proto = top->proto;
+	struct lmt_site *s = bpf_map_lookup_elem(&sites, &at);
+	struct lmt_state *st = state_at(state);
+	const struct lmt_layout *lay;
+
+	if (!s || !st || !top)
+		return 0;
+	lay = layout_at(st->layout);
 	s->pc = top->pc;
+	s->proto = top->proto;
+	if (lay && top->pc && !top->proto)
+		s->proto = lay->hot.family == LMT_FAMILY_PUC ? puc_proto(lay, top->func)
+							     : lj_base_proto(&lay->hot, top->func);
 	s->state = state;
-	s->trace = top->trace;
 	s->tag = tag;
 	s->flags = top->flags;
 	s->born_ns = bpf_ktime_get_ns();
+	emit(LMT_EV_SITE, slot, state, at, 0);
+	return 0;
+}
+
+static __always_inline __u64 site_key(__u32 state, __u32 tag, const struct top *top)
+{
+	__u64 h = (top->pc ^ (__u64)tag << 48 ^ (__u64)top->flags << 56) * 0x9E3779B97F4A7C15ull;
+
+	h = (h ^ h >> 32 ^ state) * 0xD6E8FEB86659FD93ull;
+	h ^= h >> 32;
+	return h ? h : 1;
 }
 
 /* Index of the site, made if need be; 0 when the table is full. */
-SUBPROG __u32 site_get(__u32 slot, __u32 state, __u32 tag, const struct top *top)
+static __always_inline __u32 site_get(__u32 slot, __u32 state, __u32 tag, const struct top *top,
+				      struct lmt_site **site)
 {
-	__u64 key;
-	__u32 i;
+	__u64 key = site_key(state, tag, top);
+	__u32 i = (__u32)key;
 
-	if (!top)
-		return 0;
-	key = mix(mix(mix(tag + 1, (__u64)state << 32 | top->trace), top->proto),
-		  top->pc + top->flags);
-	key = key ? key : 1;
-	i = (__u32)key;
 	for (int step = 0; step < LMT_SITE_STEPS; step++, i++) {
 		__u32 at = i & config.site_mask;
 		struct lmt_site *s = at ? bpf_map_lookup_elem(&sites, &at) : 0;
 
 		if (!s)
 			continue; /* 0 is "no site" */
-		if (s->key == key)
-			return at;
-		if (s->key || __sync_val_compare_and_swap(&s->key, 0, key))
-			continue;
-		site_fill(s, state, tag, top);
-		emit(LMT_EV_SITE, slot, state, at, 0);
+		if (s->key != key) {
+			if (s->key || __sync_val_compare_and_swap(&s->key, 0, key))
+				continue;
+			site_fill(at, slot, state, tag, top);
+		}
+		*site = s;
 		return at;
 	}
 	count(LMT_STAT_SITE_FULL);
 	return 0;
-}
-
-static __always_inline void site_add(__u32 i, __u64 blocks_added, __u64 bytes)
-{
-	struct lmt_site *s = i ? bpf_map_lookup_elem(&sites, &i) : 0;
-
-	if (!s)
-		return;
-	if (blocks_added)
-		__sync_fetch_and_add(&s->allocs, blocks_added);
-	__sync_fetch_and_add(&s->alloc_bytes, bytes);
-}
-
-/* The innermost Lua frame of the thread, or LMT_SITE_NO_LUA. */
-SUBPROG int top_frame(const struct lmt_layout *lay, __u64 g, struct thread *t, struct top *top)
-{
-	__u64 jit_base = 0;
-	bool found;
-
-	if (!lay || !t || !top)
-		return 0;
-	if (lay->family == LMT_FAMILY_PUC)
-		found = t->L && puc_top(lay, t, top);
-	else
-		found = lj_running(lay, g, t, &jit_base) && lj_top(lay, g, t, jit_base, top);
-	if (!found)
-		*top = (struct top){ .flags = LMT_SITE_NO_LUA };
-	return found;
 }
 
 #endif

@@ -11,56 +11,67 @@
 #define LMT_WALK_LUA_BPF_H
 
 #include "read.bpf.h"
-#include "state.bpf.h"
+#include "thread.bpf.h"
 
 #define CI_WORDS 10 /* the largest CallInfo, 5.2.0, is 80 bytes */
+#define TAG_FUNCTION 6
 
-/* The innermost Lua frame; see struct lmt_site. */
+/* The innermost Lua frame. */
 struct top {
-	__u64 proto;
 	__u64 pc;
-	__u32 trace;
-	__u32 flags;
+	__u64 func;  /* PUC: stack slot of the function; LuaJIT: the function or its prototype */
+	__u64 proto; /* known already; 0: read it through func when the site is new */
+	__u32 flags; /* LMT_SITE_… */
+	__u32 pad;
 };
 
-/* True when the closure of this value tag is Lua code. */
-static __always_inline bool is_lua_closure(const struct lmt_layout *lay, __u64 tag, __u64 closure)
+/* 5.1 tells Lua from C in the closure only: the function's stack slot → tag → isC. */
+static __always_inline bool is_lua_51(const struct lmt_layout *lay, __u64 func)
 {
-	__u8 is_c = 0;
+	__u64 slot[2];
+	__u8 is_c = 1;
 
-	if (lay->CCL_isC.off != LMT_OFF_NONE)
-		return bpf_probe_read_user(&is_c, 1,
-					   (const void *)(closure + (__u32)lay->CCL_isC.off)) == 0 &&
-		       !is_c;
-	return (tag & 0x3f) == (__u32)lay->tag_lcl.off;
+	if (!read_user(slot, sizeof(slot), func) || (slot[1] & 0xf) != TAG_FUNCTION)
+		return false;
+	return read_user(&is_c, 1, slot[0] + (__u32)lay->CCL_isC.off) && !is_c;
 }
 
 static __always_inline bool puc_top(const struct lmt_layout *lay, const struct thread *t,
 				    struct top *top)
 {
-	__u64 ci = member(t->words, THREAD_WORDS, lay->L_ci), ciw[CI_WORDS] = {}, slot[2], base;
-	bool is51 = lay->ci_prev.off == LMT_OFF_NONE;
-	__u32 size = (__u32)lay->size_ci.off;
+	const struct lmt_hot *hot = &lay->hot;
+	__u64 ci = word_at(t->words, THREAD_WORDS, hot->L_ci), ciw[CI_WORDS] = {}, base;
+	__u32 size = hot->ci_bytes;
 
-	base = is51 ? member(t->words, THREAD_WORDS, lay->L_base_ci)
-		    : t->L + (__u32)lay->L_base_ci.off;
+	base = hot->is_51 ? word_at(t->words, THREAD_WORDS, hot->L_base_ci) : t->L + hot->L_base_ci;
 	if (size > sizeof(ciw))
 		return false;
 	for (int i = 0; i < LMT_TOP_FRAMES && ci && ci != base; i++) {
-		if (!read_user(ciw, size, ci) ||
-		    !read_user(slot, sizeof(slot), member(ciw, CI_WORDS, lay->ci_func)))
+		if (!read_user(ciw, size, ci))
 			return false;
-		/* value, tag: any function but a light C function is a closure */
-		if ((slot[1] & 0x3f) != (__u32)lay->tag_lcf.off && (slot[1] & 0xf) == 6 &&
-		    is_lua_closure(lay, slot[1], slot[0])) {
-			top->pc = is51 && i == 0 ? member(t->words, THREAD_WORDS, lay->L_savedpc)
-						 : member(ciw, CI_WORDS, lay->ci_pc);
+		top->func = word_at(ciw, CI_WORDS, hot->ci_func);
+		if (hot->is_51 ? is_lua_51(lay, top->func)
+			       : (u32_at(ciw, CI_WORDS, hot->ci_status) & hot->lua_mask) ==
+					 hot->lua_want) {
+			top->pc = hot->is_51 && i == 0
+				? word_at(t->words, THREAD_WORDS, hot->L_savedpc)
+				: word_at(ciw, CI_WORDS, hot->ci_pc);
 			top->flags = i ? LMT_SITE_BELOW : 0;
-			return read_user(&top->proto, 8, slot[0] + (__u32)lay->LCL_p.off);
+			return true;
 		}
-		ci = is51 ? ci - size : member(ciw, CI_WORDS, lay->ci_prev);
+		ci = hot->is_51 ? ci - size : word_at(ciw, CI_WORDS, hot->ci_prev);
 	}
 	return false;
+}
+
+/* The prototype of the function in a stack slot; 0 when it cannot be read. */
+static __always_inline __u64 puc_proto(const struct lmt_layout *lay, __u64 func)
+{
+	__u64 closure, proto = 0;
+
+	if (read_user(&closure, 8, func))
+		read_user(&proto, 8, closure + (__u32)lay->LCL_p.off);
+	return proto;
 }
 
 #endif

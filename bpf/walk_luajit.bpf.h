@@ -26,8 +26,9 @@
 #define FRAME_CONT 2
 #define CFRAME_PC_GC64 24 /* saved pc of the interpreter in its C frame, x86-64 */
 #define CFRAME_PC_GC32 28
-#define MCODE_CHUNK 8     /* words of the native stack read at once… */
-#define MCODE_CHUNKS 6    /* …and how often, searching the return address into a trace */
+#define MCODE_WORDS 16    /* words of the native stack read at once… */
+#define MCODE_CHUNKS 4    /* …and how often, searching the return address into a trace */
+#define MCODE_AREA (128ull << 10) /* two of LuaJIT's machine code areas (sizemcode, lj_jit.h) */
 
 struct lj_frame {
 	__u64 func;
@@ -53,76 +54,85 @@ static __always_inline bool lj_read_frame(bool gc64, __u64 f, struct lj_frame *o
 }
 
 /* Prototype of a Lua function; 0 for C and built-in ones; ~0 when it is no function at all. */
-static __always_inline __u64 lj_proto_of(const struct lmt_layout *lay, bool gc64, __u64 func)
+static __always_inline __u64 lj_proto_of(const struct lmt_hot *hot, __u64 func)
 {
-	__u32 size = (__u32)lay->fn_pc.off + lay->fn_pc.size;
+	__u32 size = hot->fn_bytes;
 	__u64 fn[FN_WORDS] = {};
-	struct lmt_cell gct = { .off = gc64 ? 9 : 5, .size = 1 };
 
 	if (size > sizeof(fn) || !is_user_pointer(func & ~4ull) || !read_user(fn, size, func))
 		return ~0ull;
-	if (member(fn, FN_WORDS, gct) != LUAJIT_TAG_FUNCTION)
+	if (byte_at(fn, FN_WORDS, hot->fn_gct) != LUAJIT_TAG_FUNCTION)
 		return ~0ull;
-	if (member(fn, FN_WORDS, lay->fn_ffid) != 0)
+	if (byte_at(fn, FN_WORDS, hot->fn_ffid) != 0)
 		return 0;
-	return member(fn, FN_WORDS, lay->fn_pc) - (__u32)lay->size_proto.off;
+	return ref_at(fn, FN_WORDS, hot->fn_pc, hot->wide) - hot->size_proto;
 }
 
-/*
- * The return address into the machine code of the running trace, found below the C frame; 0 when
- * the trace is not known (the VM is inside the GC) or nothing points into it.
- */
-SUBPROG __u64 lj_mcode_return(const struct lmt_layout *lay, __u64 g, __u32 trace,
-					__u64 cframe)
+/* Machine code of the running trace; false when it is not known (the VM is inside the GC). */
+static __always_inline bool lj_trace_code(const struct lmt_layout *lay, __u64 g, __u64 *mcode)
 {
-	__u64 J, refs, tr, mcode, size, w[MCODE_CHUNK];
-	bool gc64;
+	__u64 J = g + (__u64)(__s64)(lay->GG_J.off - lay->GG_G.off), refs, tr;
+	bool gc64 = lay->hot.wide;
+	__u32 trace = 0;
 
-	if (!lay || !trace || lay->GG_J.off == LMT_OFF_NONE)
-		return 0;
-	gc64 = lay->gc64.off;
-	J = g + (__u64)(__s64)(lay->GG_J.off - lay->GG_G.off);
-	if (!read_user(&refs, 8, J + (__u32)lay->J_trace.off) ||
-	    !read_word(&tr, gc64, refs + (gc64 ? 8ull : 4ull) * trace) ||
-	    !read_user(&mcode, 8, tr + (__u32)lay->tr_mcode.off) ||
-	    !read_word(&size, false, tr + (__u32)lay->tr_szmcode.off))
-		return 0;
-	for (int chunk = 0; chunk < MCODE_CHUNKS; chunk++) {
+	if (lay->GG_J.off == LMT_OFF_NONE || !read_user(&trace, 4, g + lay->hot.G_vmstate) ||
+	    (__s32)trace <= 0)
+		return false;
+	return read_user(&refs, 8, J + (__u32)lay->J_trace.off) &&
+	       read_word(&tr, gc64, refs + (gc64 ? 8ull : 4ull) * trace) &&
+	       read_user(mcode, 8, tr + (__u32)lay->tr_mcode.off);
+}
+
+/* The first word below the C frame that points into the area; 0 none. */
+static __always_inline __u64 lj_return_in(__u64 cframe, __u64 area, int chunks)
+{
+	__u64 w[MCODE_WORDS];
+
+	for (int chunk = 0; chunk < chunks; chunk++) {
 		cframe -= sizeof(w);
 		if (!read_user(w, sizeof(w), cframe))
 			return 0;
 #pragma unroll
-		for (int i = MCODE_CHUNK - 1; i >= 0; i--)
-			if (w[i] - mcode - 1 < size)
+		for (int i = MCODE_WORDS - 1; i >= 0; i--)
+			if (w[i] - area < MCODE_AREA)
 				return w[i];
 	}
 	return 0;
 }
 
-/* Finds the place inside a trace. base: jit_base. */
-static __always_inline bool lj_jit_top(const struct lmt_layout *lay, __u64 g, __u64 base,
-				       __u64 cframe, struct top *top)
+/* …when the running trace lies elsewhere than the one before: looks its area up. */
+SUBPROG __u64 lj_return_anew(const struct lmt_layout *lay, __u32 state, __u64 cframe)
 {
-	__u32 vmstate = 0;
-	struct lj_frame frame;
-	__u64 proto;
+	struct lmt_state *st = state_at(state);
+	__u64 mcode;
 
-	read_user(&vmstate, 4, g + (__u32)lay->G_vmstate.off);
-	if ((__s32)vmstate > 0)
-		top->trace = vmstate;
+	if (!lay || !st || !lj_trace_code(lay, st->g, &mcode))
+		return 0;
+	st->mcode = mcode - MCODE_AREA / 2;
+	return lj_return_in(cframe, st->mcode, MCODE_CHUNKS);
+}
+
+/* The place inside a trace: the return address into its machine code. */
+static __always_inline bool lj_jit_top(const struct lmt_layout *lay, __u32 state,
+				       const struct lmt_state *st, __u64 L, __u64 jit_base,
+				       struct top *top)
+{
+	__u64 cframe;
+
+	if (!read_word(&cframe, lay->hot.wide, L + lay->hot.L_cframe))
+		return false;
+	cframe &= ~7ull;
 	top->flags = LMT_SITE_JIT;
-	top->pc = lj_mcode_return(lay, g, top->trace, cframe);
-	if (lj_read_frame(lay->gc64.off, base - 8, &frame)) {
-		proto = lj_proto_of(lay, lay->gc64.off, frame.func);
-		top->proto = proto == ~0ull ? 0 : proto;
-	}
-	return top->proto || top->pc;
+	top->func = jit_base;
+	top->pc = st->mcode ? lj_return_in(cframe, st->mcode, 1) : 0;
+	if (!top->pc)
+		top->pc = lj_return_anew(lay, state, cframe);
+	return true;
 }
 
 /* One frame down. Gives the pc of the frame below where the link tells it, else 0. */
-static __always_inline bool lj_step(const struct lmt_layout *lay, __u64 *f, __u64 link, __u64 *pc)
+static __always_inline bool lj_step(bool gc64, __u64 *f, __u64 link, __u64 *pc)
 {
-	bool gc64 = lay->gc64.off;
 	__u64 w = 0;
 	__u32 ins;
 
@@ -131,7 +141,7 @@ static __always_inline bool lj_step(const struct lmt_layout *lay, __u64 *f, __u6
 		if (!read_user(&ins, 4, link - 4))
 			return false;
 		*pc = link;
-		*f -= 8ull * (1 + (__u32)lay->fr2.off + (ins >> 8 & 0xff));
+		*f -= 8ull * (1 + gc64 + (ins >> 8 & 0xff));
 		return true;
 	}
 	if ((link & 7) == FRAME_CONT) {
@@ -143,52 +153,81 @@ static __always_inline bool lj_step(const struct lmt_layout *lay, __u64 *f, __u6
 	return true;
 }
 
-/* g: global_State. t->words must hold L, the running thread. */
-static __always_inline bool lj_top(const struct lmt_layout *lay, __u64 g, const struct thread *t,
-				   __u64 jit_base, struct top *top)
+/* The innermost Lua frame of the interpreter. t->words must hold the running thread. */
+static __always_inline bool lj_interp_top(const struct lmt_hot *hot, const struct thread *t,
+					  struct top *top)
 {
-	__u64 base = member(t->words, THREAD_WORDS, lay->L_base), pc, f, proto;
-	__u64 cframe = member(t->words, THREAD_WORDS, lay->L_cframe) & ~7ull;
-	__u64 stack = member(t->words, THREAD_WORDS, lay->L_stack);
-	bool gc64 = lay->gc64.off;
+	__u64 f = word_at(t->words, THREAD_WORDS, hot->L_base) - 8, pc = 0, proto;
+	__u64 stack = ref_at(t->words, THREAD_WORDS, hot->L_stack, hot->wide);
+	__u64 cframe = word_at(t->words, THREAD_WORDS, hot->L_cframe) & ~7ull;
+	bool gc64 = hot->wide;
 	struct lj_frame frame;
 
-	if (jit_base)
-		return lj_jit_top(lay, g, jit_base, cframe, top);
-	f = base - 8;
-	pc = 0;
 	for (int i = 0; i < LMT_TOP_FRAMES && f > stack + (gc64 ? 8 : 0); i++) {
 		if (!lj_read_frame(gc64, f, &frame))
 			return false;
-		proto = lj_proto_of(lay, gc64, frame.func);
+		proto = lj_proto_of(hot, frame.func);
 		if (proto == ~0ull)
 			return false;
 		if (proto) {
-			top->proto = proto;
-			top->flags = i ? LMT_SITE_BELOW : 0;
 			if (i == 0)
 				read_word(&pc, gc64, cframe + (gc64 ? CFRAME_PC_GC64 : CFRAME_PC_GC32));
+			top->proto = proto;
 			top->pc = pc;
+			top->flags = i ? LMT_SITE_BELOW : 0;
 			return true;
 		}
-		if (!lj_step(lay, &f, frame.link, &pc))
+		if (!lj_step(gc64, &f, frame.link, &pc))
 			return false;
 	}
 	return false;
 }
 
-/* The running thread of a LuaJIT 2.1 state, and jit_base. */
-static __always_inline bool lj_running(const struct lmt_layout *lay, __u64 g, struct thread *t,
-				       __u64 *jit_base)
+/* The running thread and jit_base, which lie side by side in global_State since 2.1. */
+static __always_inline bool lj_running(const struct lmt_hot *hot, __u64 g, __u64 *L, __u64 *jit_base)
 {
-	bool gc64 = lay->gc64.off;
+	__u64 w[2];
 
-	if (!read_word(jit_base, gc64, g + (__u32)lay->G_jit_base.off))
-		return false;
-	if (t->L)
+	if (!hot->G_cur_L)
+		return read_word(jit_base, hot->wide, g + hot->G_jit_base);
+	if (hot->wide) {
+		if (!read_user(w, 16, g + hot->G_cur_L))
+			return false;
+		*L = w[0];
+		*jit_base = w[1];
 		return true;
-	return lay->G_cur_L.off != LMT_OFF_NONE &&
-	       read_word(&t->L, gc64, g + (__u32)lay->G_cur_L.off) && read_thread(lay, t->L, t);
+	}
+	if (!read_user(w, 8, g + hot->G_cur_L))
+		return false;
+	*L = (__u32)w[0];
+	*jit_base = w[0] >> 32;
+	return true;
+}
+
+static __always_inline bool lj_top(const struct lmt_layout *lay, struct thread *t, struct top *top)
+{
+	struct lmt_state *st = state_at(t->state);
+	__u64 L = t->L, jit_base;
+
+	if (!st || !lj_running(&lay->hot, st->g, &L, &jit_base) || !L)
+		return false;
+	if (jit_base)
+		return lj_jit_top(lay, t->state, st, L, jit_base, top);
+	if (L != t->L && read_thread(&lay->hot, L, t->words) != st->g)
+		return false;
+	return lj_interp_top(&lay->hot, t, top);
+}
+
+/* The prototype of the frame at the base of a trace; 0 unknown. */
+static __always_inline __u64 lj_base_proto(const struct lmt_hot *hot, __u64 jit_base)
+{
+	struct lj_frame frame;
+	__u64 proto;
+
+	if (!lj_read_frame(hot->wide, jit_base - 8, &frame))
+		return 0;
+	proto = lj_proto_of(hot, frame.func);
+	return proto == ~0ull ? 0 : proto;
 }
 
 #endif

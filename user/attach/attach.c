@@ -80,7 +80,6 @@ static void set_sizes(struct attach *a, const struct attach_config *cfg)
 	bpf_map__set_max_entries(a->skel->maps.states, a->maps.n_states);
 	bpf_map__set_max_entries(a->skel->maps.sites, a->maps.n_sites);
 	bpf_map__set_max_entries(a->skel->maps.owners, a->maps.n_states * 3);
-	a->skel->rodata->config.start_ns = a->maps.start_ns;
 	a->skel->rodata->config.bucket_mask = a->maps.n_buckets - 1;
 	a->skel->rodata->config.site_mask = a->maps.n_sites - 1;
 	a->skel->rodata->config.state_max = a->maps.n_states;
@@ -95,6 +94,7 @@ static void set_map_fds(struct attach *a)
 	a->maps.ring = bpf_map__fd(a->skel->maps.ring);
 	a->maps.owners = bpf_map__fd(a->skel->maps.owners);
 	a->maps.next_state = &a->skel->bss->next_state;
+	a->maps.now_ms = &a->skel->bss->now_ms;
 }
 
 static int explain_load(int rc, const struct attach *a, struct errmsg *err)

@@ -67,6 +67,7 @@ struct attach_maps {
 	uint32_t n_buckets, n_states, n_sites;
 	uint64_t start_ns; /* CLOCK_MONOTONIC */
 	const volatile uint32_t *next_state;
+	volatile __u64 *now_ms; /* the BPF side's clock; whoever polls keeps it going */
 };
 const struct attach_maps *attach_maps(const struct attach *a);
 

@@ -110,6 +110,9 @@ static void set_probe(struct plan_site *s, uint8_t kind, uint8_t flags)
 		.reg_osize = s->place.reg[2],
 		.reg_nsize = s->place.reg[3],
 	};
+	if (kind == LMT_PROBE_ANY && s->place.reg[1] == REG_SI && s->place.reg[2] == REG_DX &&
+	    s->place.reg[3] == REG_CX && (s->place.reg[0] == REG_DI || !(flags & LMT_PROBE_UD_IS_STATE)))
+		s->probe.flags |= LMT_PROBE_PLAIN_REGS;
 	if (kind == LMT_PROBE_NEWSTATE) {
 		s->probe.reg_ptr = s->place.reg[0];
 		s->probe.reg_ud = s->place.reg[1];

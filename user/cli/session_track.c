@@ -216,6 +216,7 @@ void session_poll_gc(struct session *s)
 	uint32_t n;
 	struct lmt_state *table = live_states(s->live, &n);
 
+	live_tick(s->live);
 	gcpoll_run(&s->gc, table, n);
 	vec_each(p, &s->gc.states)
 		if (!p->gone)

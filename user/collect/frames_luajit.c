@@ -106,15 +106,24 @@ static uint64_t proto_of(const struct lj *p, uint64_t fn)
 	return pc - (uint64_t)p->l->size_proto.off;
 }
 
-static uint64_t trace_at(const struct lj *p, uint64_t number)
+/* The trace whose machine code the return address points into (behind a call); 0 none. */
+static uint64_t trace_of(const struct lj *p, uint64_t pc)
 {
-	uint64_t J = p->g + (uint64_t)(int64_t)(p->l->GG_J.off - p->l->GG_G.off), refs, n, tr;
+	uint64_t J = p->g + (uint64_t)(int64_t)(p->l->GG_J.off - p->l->GG_G.off), refs, n;
 
 	if (!layout_has(p->l->GG_J) || !get(p, J, p->l->J_trace, &refs) ||
-	    !get(p, J, p->l->J_sizetrace, &n) || number >= n || n > MAX_TRACES ||
-	    !memread_uint(p->mem, refs + p->ref * number, p->ref, &tr))
+	    !get(p, J, p->l->J_sizetrace, &n) || n > MAX_TRACES)
 		return 0;
-	return tr;
+	for (uint64_t i = 1; i < n; i++) {
+		uint64_t tr, mcode, size;
+
+		if (!memread_uint(p->mem, refs + p->ref * i, p->ref, &tr))
+			return 0;
+		if (tr && get(p, tr, p->l->tr_mcode, &mcode) && get(p, tr, p->l->tr_szmcode, &size) &&
+		    pc > mcode && pc - mcode <= size)
+			return tr;
+	}
+	return 0;
 }
 
 /* The last snapshot whose machine code begins at or before the offset; its address or 0. */
@@ -169,13 +178,12 @@ static uint64_t snapshot_proto(const struct lj *p, uint64_t tr, uint64_t map, ui
 static bool show_trace(const struct lj *p, const struct lmt_site *site, struct strpool *pool,
 		       struct frame *ret)
 {
-	uint64_t tr = trace_at(p, site->trace), mcode, size, snap, map, mapofs, nent, pc, proto;
+	uint64_t tr = site->pc ? trace_of(p, site->pc) : 0, mcode, snap, map, mapofs, nent, pc, proto;
 
-	if (!site->trace || !tr || !get(p, tr, p->l->tr_mcode, &mcode) ||
-	    !get(p, tr, p->l->tr_szmcode, &size))
+	if (!tr || !get(p, tr, p->l->tr_mcode, &mcode))
 		return false;
 	ret->approx = true;
-	if (site->pc - mcode <= size && (snap = snapshot_at(p, tr, site->pc - mcode)) &&
+	if ((snap = snapshot_at(p, tr, site->pc - mcode)) &&
 	    get(p, tr, p->l->tr_snapmap, &map) && get(p, snap, p->l->snap_mapofs, &mapofs) &&
 	    get(p, snap, p->l->snap_nent, &nent) &&
 	    memread_uint(p->mem, map + 4 * (mapofs + nent), p->ref, &pc)) {

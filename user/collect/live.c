@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -135,6 +136,15 @@ void live_forget_owner(struct live *l, uint32_t slot, uint64_t uaddr)
 	uint64_t key = LMT_KEY(slot, uaddr);
 
 	bpf_map_delete_elem(l->maps->owners, &key);
+}
+
+void live_tick(struct live *l)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	*l->maps->now_ms = ((uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec -
+			    l->maps->start_ns) / 1000000;
 }
 
 uint64_t live_start_ns(const struct live *l)

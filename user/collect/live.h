@@ -37,6 +37,9 @@ void live_stats(const struct live *l, uint64_t stats[LMT_STAT_MAX]);
 /* Forgets the addresses of a state that is gone, so that nothing new is charged to it. */
 void live_forget_owner(struct live *l, uint32_t slot, uint64_t uaddr);
 
+/* Sets the clock by which BPF stamps new blocks: call it as often as their age matters. */
+void live_tick(struct live *l);
+
 /* Nanoseconds of CLOCK_MONOTONIC at the start of the trace. */
 uint64_t live_start_ns(const struct live *l);
 

@@ -92,6 +92,66 @@ static bool parse_cell(const char *s, struct lmt_cell *ret)
 	return true;
 }
 
+static __u8 off8(struct lmt_cell c)
+{
+	return c.off > 0 && c.off < 256 ? (__u8)c.off : 0;
+}
+
+static __u16 off16(struct lmt_cell c)
+{
+	return c.off > 0 && c.off < 65536 ? (__u16)c.off : 0;
+}
+
+static unsigned int end_of(struct lmt_cell c, unsigned int so_far)
+{
+	unsigned int end = layout_has(c) ? (unsigned int)c.off + c.size : 0;
+
+	return end > so_far ? end : so_far;
+}
+
+/* Which callstatus means Lua code: a bit that is set (5.2, 5.3) or one that is not (5.4+). */
+static void set_status_test(struct lmt_layout *l)
+{
+	if (layout_has(l->K_CIST_LUA))
+		l->hot.lua_mask = l->hot.lua_want = (__u32)l->K_CIST_LUA.off;
+	else if (layout_has(l->K_CIST_C))
+		l->hot.lua_mask = (__u32)l->K_CIST_C.off;
+	else
+		l->hot.is_51 = 1;
+}
+
+static void set_hot(struct lmt_layout *l)
+{
+	bool puc = l->family == LMT_FAMILY_PUC;
+	unsigned int bytes = end_of(l->L_tag, 0);
+
+	bytes = end_of(l->L_status, end_of(l->L_glob, bytes));
+	if (puc && l->version == 501)
+		bytes = end_of(l->L_base_ci, end_of(l->L_savedpc, bytes));
+	bytes = puc ? end_of(l->L_ci, bytes) : end_of(l->L_cframe, end_of(l->L_stack, bytes));
+	l->hot = (struct lmt_hot){
+		.family = (__u8)l->family,
+		.wide = l->L_glob.size == 8,
+		.tag_thread = puc ? 8 : 6,
+		.L_bytes = (__u8)bytes,
+		.L_tag = off8(l->L_tag), .L_status = off8(l->L_status), .L_glob = off8(l->L_glob),
+		.L_ci = off8(l->L_ci), .L_savedpc = off8(l->L_savedpc),
+		.L_base_ci = off8(l->L_base_ci), .L_base = off8(l->L_base),
+		.L_stack = off8(l->L_stack), .L_cframe = off8(l->L_cframe),
+		.ci_bytes = off8(l->size_ci), .ci_func = off8(l->ci_func),
+		.ci_prev = off8(l->ci_prev), .ci_pc = off8(l->ci_pc),
+		.ci_status = off8(l->ci_status), .ci_status_bytes = (__u8)l->ci_status.size,
+		.G_cur_L = off16(l->G_cur_L), .G_jit_base = off16(l->G_jit_base),
+		.G_vmstate = off16(l->G_vmstate),
+		.fn_bytes = (__u8)end_of(l->fn_pc, 0),
+		.fn_gct = l->gc64.off == 1 ? 9 : 5,
+		.fn_ffid = off8(l->fn_ffid), .fn_pc = off8(l->fn_pc),
+		.size_proto = puc ? 0 : (__u32)l->size_proto.off,
+	};
+	if (puc)
+		set_status_test(l);
+}
+
 static bool parse_row(const struct table *t, const char **cells, size_t n, struct layout *row)
 {
 	bool puc = cell(t, cells, n, "ver") != NULL;
@@ -113,6 +173,7 @@ static bool parse_row(const struct table *t, const char **cells, size_t n, struc
 		if (!parse_cell(s, (struct lmt_cell *)((char *)&row->l + fields[i].at)))
 			return false;
 	}
+	set_hot(&row->l);
 	/* Without these no state can be told from noise. */
 	return *row->id && layout_has(row->l.word_delta) && layout_has(row->l.L_glob) &&
 	       layout_has(row->l.G_alloc) && layout_has(row->l.G_total) &&

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * thread: on behalf of which lua_State the allocator was called. BPF only.
+ *
+ * LuaJIT hands its allocator one arena per state, so the first argument tells. PUC Lua does not:
+ * there the running thread is in a callee-saved register or in the first words of the caller's
+ * frame (facts: docs/ARCHITECTURE.md). Where it is depends on the calling instruction only, so it
+ * is learned by return address: at first every place is tried and those that held a thread of a
+ * known state every time so far stay in the call site's mask; later the first of them is read and
+ * checked, and now and then all of them again.
+ */
+#ifndef LMT_THREAD_BPF_H
+#define LMT_THREAD_BPF_H
+
+#include "state.bpf.h"
+
+#define THREAD_WORDS 12 /* of a lua_State: all members used lie in its first 96 bytes */
+#define PLACES (6 + LMT_STACK_WORDS)
+
+/* A thread found at a hit. */
+struct thread {
+	__u64 L; /* 0: none, words is not valid */
+	__u32 state;
+	__u32 pad;
+	__u64 words[THREAD_WORDS];
+};
+
+/* The caller of the allocator: where it goes on, its stack, its callee-saved registers. */
+struct caller {
+	__u64 ip;
+	__u64 sp;
+	__u64 reg[6]; /* rbx rbp r12-r15 */
+};
+
+static __always_inline void caller_regs(const struct pt_regs *r, struct caller *c)
+{
+	c->reg[0] = r->bx;
+	c->reg[1] = r->bp;
+	c->reg[2] = r->r12;
+	c->reg[3] = r->r13;
+	c->reg[4] = r->r14;
+	c->reg[5] = r->r15;
+}
+
+/* At a return probe the kernel shows the caller as it will be. */
+static __always_inline void caller_at_return(const struct pt_regs *r, struct caller *c)
+{
+	c->ip = r->ip;
+	c->sp = r->sp;
+	caller_regs(r, c);
+}
+
+/* At entry, before anything was pushed, the return address is on top of the stack. */
+static __always_inline void caller_at_entry(const struct pt_regs *r, struct caller *c)
+{
+	c->ip = 0;
+	read_user(&c->ip, 8, r->sp);
+	c->sp = r->sp + 8;
+	caller_regs(r, c);
+}
+
+/* What the place holds: 0-5 callee-saved registers, then words of the caller's stack. */
+static __always_inline __u64 place_get(const struct caller *c, __u32 place)
+{
+	__u64 word = 0;
+
+#pragma unroll
+	for (__u32 i = 0; i < 6; i++)
+		if (place == i)
+			return c->reg[i];
+	bpf_probe_read_user(&word, 8, (const void *)(c->sp + 8ull * (place - 6)));
+	return word;
+}
+
+static __always_inline bool is_user_pointer(__u64 p)
+{
+	return p >= 4096 && !(p >> 47) && !(p & 7);
+}
+
+/*
+ * Reads L into words and tells its global_State; 0 when L is no thread. A suspended coroutine
+ * does not allocate, so a status other than 0 means a stale pointer. No fault is counted: the
+ * places tried while learning hold anything.
+ */
+static __always_inline __u64 read_thread(const struct lmt_hot *hot, __u64 L, __u64 *words)
+{
+	__u32 size = hot->L_bytes;
+
+	if (!is_user_pointer(L))
+		return 0;
+	if (size > THREAD_WORDS * 8)
+		size = THREAD_WORDS * 8;
+	if (bpf_probe_read_user(words, size, (const void *)L))
+		return 0;
+	if (byte_at(words, THREAD_WORDS, hot->L_tag) != hot->tag_thread ||
+	    byte_at(words, THREAD_WORDS, hot->L_status) != 0)
+		return 0;
+	return ref_at(words, THREAD_WORDS, hot->L_glob, hot->wide);
+}
+
+/*
+ * A state that the table does not have: tell user space, which looks closely. Only if the main
+ * thread lies where the layout says: that distance is what makes a state (docs/ARCHITECTURE.md).
+ */
+static __always_inline void report_unknown(const struct lmt_layout *lay, __u32 slot, __u64 g)
+{
+	__u64 main = g - (__u64)(__s64)lay->g_minus_L.off, back = 0;
+
+	if (!is_user_pointer(g) || !read_word(&back, lay->hot.wide, main + lay->hot.L_glob))
+		return;
+	if (back == g)
+		emit(LMT_EV_STATE_UNKNOWN, slot, 0, main, g);
+}
+
+/*
+ * The state of the thread at a place, 0 if it holds none. On its own, so that it is verified once
+ * and not PLACES times.
+ */
+SUBPROG __u32 try_place(const struct lmt_layout *lay, __u64 value, __u32 slot, struct thread *t)
+{
+	__u32 state;
+	__u64 g;
+
+	if (!lay || !t)
+		return 0;
+	g = read_thread(&lay->hot, value, t->words);
+	if (!g)
+		return 0;
+	state = owner_of(slot, g);
+	if (!state)
+		report_unknown(lay, slot, g);
+	return state;
+}
+
+static __always_inline __u32 lowest_place(__u32 mask)
+{
+	__u32 i = 0;
+
+	if (!(mask & 0xffff)) {
+		mask >>= 16;
+		i += 16;
+	}
+	if (!(mask & 0xff)) {
+		mask >>= 8;
+		i += 8;
+	}
+	if (!(mask & 0xf)) {
+		mask >>= 4;
+		i += 4;
+	}
+	if (!(mask & 0x3)) {
+		mask >>= 2;
+		i += 2;
+	}
+	return mask & 1 ? i : i + 1;
+}
+
+/*
+ * Tries every place, keeps in the mask those that always held a thread, takes the first. The set
+ * is gathered in map memory: the verifier does not follow its values, so their number does not
+ * multiply what it has to look at.
+ */
+SUBPROG int learn_thread(const struct caller *c, const struct lmt_layout *lay, __u32 slot,
+			 struct lmt_callsite *cs, struct thread *t)
+{
+	struct pending *scratch = pending_get(true);
+	__u32 found;
+
+	if (!c || !lay || !cs || !t || !scratch)
+		return 0;
+	scratch->places = 0;
+	for (__u32 i = 0; i < PLACES; i++)
+		if (try_place(lay, place_get(c, i), slot, t))
+			scratch->places |= 1u << i;
+	found = scratch->places & (cs->mask ? cs->mask : ~0u);
+	cs->mask = found;
+	if (!found) {
+		t->L = 0;
+		return 0;
+	}
+	cs->place = lowest_place(found);
+	t->L = place_get(c, cs->place);
+	t->state = try_place(lay, t->L, slot, t);
+	cs->state = t->state;
+	return t->state != 0;
+}
+
+static __always_inline struct lmt_callsite *callsite_get(__u32 slot, __u64 ip)
+{
+	__u64 key = LMT_KEY(slot, ip);
+	__u32 i = (__u32)((key * 0x9E3779B97F4A7C15ull) >> 40);
+
+	for (int step = 0; step < LMT_CALLSITE_STEPS; step++, i++) {
+		__u32 at = i & (LMT_CALLSITES - 1);
+		struct lmt_callsite *cs = bpf_map_lookup_elem(&callsites, &at);
+
+		if (!cs)
+			return 0;
+		if (cs->key == key || (!cs->key && !__sync_val_compare_and_swap(&cs->key, 0, key)))
+			return cs;
+	}
+	return 0;
+}
+
+/* The way most calls go: the place is known and holds a thread of the state it held last. */
+static __always_inline bool same_as_last(const struct caller *c, __u32 slot,
+					 struct lmt_callsite *cs, struct thread *t)
+{
+	struct lmt_state *st = state_at(cs->state);
+	const struct lmt_layout *lay;
+
+	if (!st || st->slot != slot)
+		return false;
+	lay = layout_at(st->layout);
+	if (!lay)
+		return false;
+	t->L = place_get(c, cs->place);
+	t->state = cs->state;
+	return read_thread(&lay->hot, t->L, t->words) == st->g;
+}
+
+/*
+ * The thread on whose behalf the caller called the allocator. layout: of the allocator's probe.
+ * False, and t->L 0, when there is none to be found.
+ */
+static __always_inline bool find_thread(const struct caller *c, __u32 layout, __u32 slot,
+					struct thread *t)
+{
+	struct lmt_callsite *cs = callsite_get(slot, c->ip);
+	const struct lmt_layout *lay;
+	__u32 hits;
+
+	t->L = 0;
+	if (!cs)
+		return false;
+	hits = cs->hits++;
+	if (hits >= LMT_LEARN_HITS && hits & LMT_RELEARN_MASK && cs->mask &&
+	    same_as_last(c, slot, cs, t))
+		return true;
+	t->L = 0;
+	lay = layout_at(layout);
+	return lay && learn_thread(c, lay, slot, cs, t);
+}
+
+#endif
