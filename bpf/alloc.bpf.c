@@ -217,8 +217,13 @@ static __noinline int locate(struct pt_regs *ctx, const struct lmt_probe *p, __u
 	lay = st ? layout_at(st->layout) : 0;
 	if (!lay || !lay->hot.G_cur_L) {
 		caller_at_return(ctx, &caller);
-		if (!find_thread(&caller, p->layout, slot, &t))
-			t.state = state ? state : unattributed(slot);
+		find_thread(&caller, p->layout, slot, &t);
+		if (state && t.state != state) { /* the block or the ud knows better */
+			t.state = state;
+			t.L = 0;
+		}
+		if (!t.state)
+			t.state = unattributed(slot);
 		st = state_at(t.state);
 		lay = st ? layout_at(st->layout) : 0;
 	}
@@ -236,7 +241,10 @@ static __noinline int leave_new(struct pt_regs *ctx, const struct lmt_probe *p, 
 	struct lmt_state *st;
 	struct top top;
 
-	state = (__u32)locate(ctx, p, slot, state, &top);
+	/* A state's own block holds whatever was there before: nothing to be read from it yet. */
+	top = (struct top){ .flags = LMT_SITE_NO_LUA };
+	if (COOKIE_KIND(cookie) != CALL_BIRTH)
+		state = (__u32)locate(ctx, p, slot, state, &top);
 	st = state_at(state);
 	if (!st)
 		return 0;

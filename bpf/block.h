@@ -157,17 +157,24 @@ struct lmt_probe {
 };
 
 /*
- * One place in the target's code that calls the allocator, by return address: in which registers
- * (bits 0-5: rbx rbp r12-r15) or stack words (bits 6-21) a thread of the state was found each
- * time so far, the first of them, and the state found last.
+ * One place in the target's code that calls the allocator, by return address, and where the
+ * caller keeps its state. Places: 0-5 rbx rbp r12-r15, from 6 on words of the caller's stack.
+ * g_place and L_place are known from the code (user space); for other callers the places that
+ * held a thread each time so far are gathered in mask, and the first of them is `place`.
  */
+#define LMT_PLACE_NONE 0xff
 struct lmt_callsite {
-	__u64 key; /* LMT_KEY(slot, return address) */
-	__u32 state;
+	__u64 key;   /* LMT_KEY(slot, return address) */
+	__u32 state; /* found last */
 	__u32 mask;
-	__u32 place;
 	__u32 hits;
+	__u8 place;
+	__u8 g_place;
+	__u8 L_place;
+	__u8 known; /* entered by user space: g_place and L_place are valid */
 };
+
+#define LMT_CALLSITE_HASH(key) ((__u32)((key) * 0x9E3779B97F4A7C15ull >> 40))
 
 struct lmt_proc {
 	__u32 tgid;  /* 0: slot is free */

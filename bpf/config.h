@@ -12,9 +12,9 @@
 
 #define LMT_MAX_LAYOUTS 32
 #define LMT_MAX_PROBES 512
-#define LMT_CALLSITES 4096     /* power of two */
+#define LMT_CALLSITES 16384    /* power of two */
 #define LMT_UD_CACHE 1024      /* power of two */
-#define LMT_CALLSITE_STEPS 4   /* places tried for one */
+#define LMT_CALLSITE_STEPS 8   /* places tried for one */
 #define LMT_SITE_STEPS 8
 #define LMT_TOP_FRAMES 8       /* frames looked at to find the innermost Lua function */
 #define LMT_LEARN_HITS 64      /* hits of a call site during which all places are compared */

@@ -3,11 +3,11 @@
  * thread: on behalf of which lua_State the allocator was called. BPF only.
  *
  * LuaJIT hands its allocator one arena per state, so the first argument tells. PUC Lua does not:
- * there the running thread is in a callee-saved register or in the first words of the caller's
- * frame (facts: docs/ARCHITECTURE.md). Where it is depends on the calling instruction only, so it
- * is learned by return address: at first every place is tried and those that held a thread of a
- * known state every time so far stay in the call site's mask; later the first of them is read and
- * checked, and now and then all of them again.
+ * there g and L are in callee-saved registers or in the first words of the caller's frame (facts:
+ * docs/ARCHITECTURE.md). Where they are depends on the calling instruction only. For Lua's own
+ * calls user space reads it off the code. For others it is learned by return address: at first
+ * every place is tried, and those that held a thread every time so far stay in the call site's
+ * mask; later the first of them is read and checked, and now and then all of them again.
  */
 #ifndef LMT_THREAD_BPF_H
 #define LMT_THREAD_BPF_H
@@ -112,24 +112,42 @@ static __always_inline void report_unknown(const struct lmt_layout *lay, __u32 s
 		emit(LMT_EV_STATE_UNKNOWN, slot, 0, main, g);
 }
 
+/* Is g the global_State of that state, and does it live? */
+static __always_inline bool is_state(__u32 state, __u32 slot, __u64 g)
+{
+	struct lmt_state *st = state_at(state);
+
+	return st && st->g == g && st->slot == slot && !(st->flags & LMT_STATE_DEAD);
+}
+
 /*
- * The state of the thread at a place, 0 if it holds none. On its own, so that it is verified once
- * and not PLACES times.
+ * The state that a value found at a place tells, 0 if none, or another one than wanted (0: any):
+ * by a thread (t->L is set then), or by the global_State itself where that leads to the thread.
+ * On its own, so that it is verified once and not PLACES times.
  */
-SUBPROG __u32 try_place(const struct lmt_layout *lay, __u64 value, __u32 slot, struct thread *t)
+SUBPROG __u32 try_place(const struct lmt_layout *lay, __u64 value, __u32 slot, __u32 want,
+			struct thread *t)
 {
 	__u32 state;
 	__u64 g;
 
 	if (!lay || !t)
 		return 0;
+	t->L = value;
 	g = read_thread(&lay->hot, value, t->words);
-	if (!g)
-		return 0;
+	if (!g) {
+		t->L = 0;
+		if (!lay->hot.G_cur_L || !is_user_pointer(value))
+			return 0;
+		state = owner_of(slot, value);
+		if (!is_state(state, slot, value))
+			return 0;
+		return want && state != want ? 0 : state;
+	}
 	state = owner_of(slot, g);
 	if (!state)
 		report_unknown(lay, slot, g);
-	return state;
+	return want && state != want ? 0 : state;
 }
 
 static __always_inline __u32 lowest_place(__u32 mask)
@@ -160,35 +178,33 @@ static __always_inline __u32 lowest_place(__u32 mask)
  * is gathered in map memory: the verifier does not follow its values, so their number does not
  * multiply what it has to look at.
  */
-SUBPROG int learn_thread(const struct caller *c, const struct lmt_layout *lay, __u32 slot,
+SUBPROG int learn_thread(const struct caller *c, const struct lmt_layout *lay, __u32 want,
 			 struct lmt_callsite *cs, struct thread *t)
 {
 	struct pending *scratch = pending_get(true);
-	__u32 found;
+	__u32 found, slot;
 
 	if (!c || !lay || !cs || !t || !scratch)
 		return 0;
+	slot = LMT_KEY_SLOT(cs->key);
 	scratch->places = 0;
 	for (__u32 i = 0; i < PLACES; i++)
-		if (try_place(lay, place_get(c, i), slot, t))
+		if (try_place(lay, place_get(c, i), slot, want, t))
 			scratch->places |= 1u << i;
 	found = scratch->places & (cs->mask ? cs->mask : ~0u);
 	cs->mask = found;
-	if (!found) {
-		t->L = 0;
+	t->L = 0;
+	if (!found)
 		return 0;
-	}
 	cs->place = lowest_place(found);
-	t->L = place_get(c, cs->place);
-	t->state = try_place(lay, t->L, slot, t);
-	cs->state = t->state;
+	t->state = try_place(lay, place_get(c, cs->place), slot, want, t);
 	return t->state != 0;
 }
 
 static __always_inline struct lmt_callsite *callsite_get(__u32 slot, __u64 ip)
 {
 	__u64 key = LMT_KEY(slot, ip);
-	__u32 i = (__u32)((key * 0x9E3779B97F4A7C15ull) >> 40);
+	__u32 i = LMT_CALLSITE_HASH(key);
 
 	for (int step = 0; step < LMT_CALLSITE_STEPS; step++, i++) {
 		__u32 at = i & (LMT_CALLSITES - 1);
@@ -202,44 +218,82 @@ static __always_inline struct lmt_callsite *callsite_get(__u32 slot, __u64 ip)
 	return 0;
 }
 
-/* The way most calls go: the place is known and holds a thread of the state it held last. */
-static __always_inline bool same_as_last(const struct caller *c, __u32 slot,
-					 struct lmt_callsite *cs, struct thread *t)
+static __always_inline const struct lmt_layout *layout_of_state(__u32 state)
 {
-	struct lmt_state *st = state_at(cs->state);
-	const struct lmt_layout *lay;
+	struct lmt_state *st = state_at(state);
 
-	if (!st || st->slot != slot)
+	return st ? layout_at(st->layout) : 0;
+}
+
+/* The thread at a place, if it belongs to the state. */
+static __always_inline bool thread_at(const struct caller *c, __u32 place, __u32 state,
+				      struct thread *t)
+{
+	struct lmt_state *st = state_at(state);
+	const struct lmt_layout *lay = st ? layout_at(st->layout) : 0;
+
+	if (!lay || st->flags & LMT_STATE_DEAD) /* another may live at its address */
 		return false;
-	lay = layout_at(st->layout);
-	if (!lay)
+	t->L = place_get(c, place);
+	t->state = state;
+	if (read_thread(&lay->hot, t->L, t->words) == st->g)
+		return true;
+	t->L = 0;
+	return false;
+}
+
+/* A caller that is not Lua's own code, or keeps its state nowhere known. */
+static __always_inline bool search_thread(const struct caller *c, const struct lmt_layout *lay,
+					  __u32 want, struct lmt_callsite *cs, struct thread *t)
+{
+	__u32 hits = cs->hits++, state = want ? want : *(volatile __u32 *)&cs->state;
+
+	if (hits >= LMT_LEARN_HITS && hits & LMT_RELEARN_MASK && cs->mask &&
+	    thread_at(c, cs->place, state, t))
+		return true;
+	if (!lay || !learn_thread(c, lay, want, cs, t))
 		return false;
-	t->L = place_get(c, cs->place);
-	t->state = cs->state;
-	return read_thread(&lay->hot, t->L, t->words) == st->g;
+	cs->state = t->state;
+	return true;
 }
 
 /*
- * The thread on whose behalf the caller called the allocator. layout: of the allocator's probe.
- * False, and t->L 0, when there is none to be found.
+ * The state on whose behalf the caller called the allocator, and its running thread where that
+ * can be told (t->L, else 0). layout: of the allocator's probe. False when there is none.
  */
 static __always_inline bool find_thread(const struct caller *c, __u32 layout, __u32 slot,
 					struct thread *t)
 {
 	struct lmt_callsite *cs = callsite_get(slot, c->ip);
-	const struct lmt_layout *lay;
-	__u32 hits;
+	const struct lmt_layout *lay = layout_at(layout);
+	__u64 g;
 
 	t->L = 0;
+	t->state = 0;
 	if (!cs)
 		return false;
-	hits = cs->hits++;
-	if (hits >= LMT_LEARN_HITS && hits & LMT_RELEARN_MASK && cs->mask &&
-	    same_as_last(c, slot, cs, t))
-		return true;
-	t->L = 0;
-	lay = layout_at(layout);
-	return lay && learn_thread(c, lay, slot, cs, t);
+	if (!cs->known || cs->g_place == LMT_PLACE_NONE) {
+		if (cs->known && cs->L_place != LMT_PLACE_NONE && lay) {
+			t->state = try_place(lay, place_get(c, cs->L_place), slot, 0, t);
+			if (t->state)
+				return true;
+		}
+		return search_thread(c, lay, 0, cs, t);
+	}
+	g = place_get(c, cs->g_place);
+	t->state = *(volatile __u32 *)&cs->state; /* shared with other threads: read it once */
+	if (!is_state(t->state, slot, g)) {
+		t->state = owner_of(slot, g);
+		if (!t->state) {
+			if (lay)
+				report_unknown(lay, slot, g);
+			return false;
+		}
+		cs->state = t->state;
+	}
+	if (cs->L_place == LMT_PLACE_NONE || !thread_at(c, cs->L_place, t->state, t))
+		search_thread(c, layout_of_state(t->state), t->state, cs, t);
+	return true;
 }
 
 #endif

@@ -377,13 +377,37 @@ static int explain_link(int rc, pid_t pid, const struct batch *b, struct errmsg 
 			  b->file->path, pid, strerror(-rc), pid);
 }
 
-int attach_plan(struct attach *a, pid_t pid, const struct plan *p, struct errmsg *err)
+/* Enters a call site as BPF would, see callsite_get(); without room BPF has to search. */
+static void enter_callsite(struct attach *a, int slot, const struct plan_callsite *c)
+{
+	struct lmt_callsite cs = {
+		.key = LMT_KEY(slot, c->uaddr),
+		.g_place = c->g_place,
+		.L_place = c->L_place,
+		.known = 1,
+	}, there;
+	uint32_t i = LMT_CALLSITE_HASH(cs.key);
+	int fd = bpf_map__fd(a->skel->maps.callsites);
+
+	for (int step = 0; step < LMT_CALLSITE_STEPS; step++, i++) {
+		uint32_t at = i & (LMT_CALLSITES - 1);
+
+		if (bpf_map_lookup_elem(fd, &at, &there) || there.key)
+			continue;
+		bpf_map_update_elem(fd, &at, &cs, BPF_ANY);
+		return;
+	}
+}
+
+int attach_plan(struct attach *a, int slot, pid_t pid, const struct plan *p, struct errmsg *err)
 {
 	static const enum plan_program order[] = { PLAN_ENTRY, PLAN_ALLOC };
 	auto_free bool *done = calloc(p->sites.n + 1, sizeof(*done));
 
 	if (!done)
 		return errmsg_set(err, -ENOMEM, "out of memory");
+	vec_each(c, &p->callsites)
+		enter_callsite(a, slot, c);
 	for (size_t o = 0; o < 2; o++) {
 		for (size_t i = 0; i < p->sites.n; i++) {
 			struct batch b = { .file = p->sites.v[i].file };

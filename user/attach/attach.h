@@ -46,7 +46,7 @@ uint32_t attach_process_state(const struct attach *a, int slot);
 const struct layout *attach_layout(const struct attach *a, uint32_t index);
 
 /* Places all probes of a plan in one process. Some may stand on failure: call attach_free(). */
-int attach_plan(struct attach *a, pid_t pid, const struct plan *p, struct errmsg *err);
+int attach_plan(struct attach *a, int slot, pid_t pid, const struct plan *p, struct errmsg *err);
 
 /* Places one more probe, for an allocator met later. */
 int attach_site(struct attach *a, pid_t pid, const struct plan_site *site, struct errmsg *err);

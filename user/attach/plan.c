@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "resolve/alloc_calls.h"
+
 void plan_free(struct plan *p)
 {
 	if (!p)
@@ -15,6 +17,7 @@ void plan_free(struct plan *p)
 		free(*s);
 	vec_deinit(&p->blind_spots);
 	vec_deinit(&p->functions);
+	vec_deinit(&p->callsites);
 	vec_deinit(&p->sites);
 	free(p);
 }
@@ -49,6 +52,7 @@ static const struct want {
 } wants[FUNC_MAX] = {
 	[FUNC_LUA_NEWSTATE] = { 2, 1, false, LMT_PROBE_NEWSTATE, NULL },
 	[FUNC_LUA_CLOSE] = { 1, 1, false, LMT_PROBE_CLOSE, NULL },
+	[FUNC_LUA_GETALLOCF] = { 2, 1, false, 0, "only its callers are of interest" },
 	[FUNC_LJ_ALLOC_F] = { 4, 0xe, true, LMT_PROBE_ANY, NULL },
 	[FUNC_LJ_ALLOC_MALLOC] = { 2, 2, false, 0, "its caller lj_alloc_f is probed" },
 	[FUNC_LJ_ALLOC_REALLOC] = { 3, 6, false, 0, "its caller lj_alloc_f is probed" },
@@ -251,10 +255,30 @@ static int add_function(struct plan *p, const struct runtime *rt, enum func_id i
 	return vec_push(&p->functions, f);
 }
 
+/* Where the callers of the allocator keep their state, so that BPF need not search for it. */
+static int add_callsites(struct plan *p, const struct runtime *rt)
+{
+	const struct code *code = file_code(rt->file);
+	struct alloc_sites found = { 0 };
+	int rc = 0;
+
+	if (code && rt->layout)
+		rc = alloc_sites_find(code, rt->layout->l.G_alloc.off, rt->fn[FUNC_LUA_GETALLOCF].vaddr,
+				      &found);
+	vec_each(s, &found.v) {
+		struct plan_callsite site = { s->vaddr + rt->bias, s->g_place, s->L_place };
+
+		if (!rc)
+			rc = vec_push(&p->callsites, site);
+	}
+	vec_deinit(&found.v);
+	return rc;
+}
+
 static int add_runtime(struct plan *p, const struct runtime *rt, const struct features *k)
 {
 	char title[64];
-	int rc = 0;
+	int rc = add_callsites(p, rt);
 
 	for (int id = 0; !rc && id < FUNC_MAX; id++) {
 		unsigned int family = func_family((enum func_id)id);

@@ -42,8 +42,15 @@ struct plan_function {
 	const char *why_not;    /* not probed: why */
 };
 
+/* A place that calls an allocator, and where it keeps g and L; see struct lmt_callsite. */
+struct plan_callsite {
+	uint64_t uaddr; /* return address in the target */
+	uint8_t g_place, L_place;
+};
+
 struct plan {
 	vec_of(struct plan_site) sites;
+	vec_of(struct plan_callsite) callsites;
 	vec_of(struct plan_function) functions;
 	vec_of(char *) blind_spots; /* what will not be seen, each a sentence */
 };

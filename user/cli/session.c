@@ -155,7 +155,7 @@ static int attach_all(struct session *s, struct errmsg *err)
 		if (session_enter_states(s, t))
 			return errmsg_set(err, -ENOMEM, "cannot enter the states of process %d; raise "
 					  "--max-states", t->target->pid);
-		rc = attach_plan(s->attach, t->target->pid, t->plan, err);
+		rc = attach_plan(s->attach, t->slot, t->target->pid, t->plan, err);
 	}
 	return rc;
 }

@@ -7,100 +7,23 @@
 
 #include <string.h>
 
+#include "alloc_calls.h"
 #include "base/hashmap.h"
 #include "base/vec.h"
 
 #define FREALLOC_51 0x10 /* offset of frealloc in global_State; 0 since 5.2 */
 #define WINDOW 16        /* instructions looked back for a constant argument */
-#define LOAD_REACH 14
-#define UD_REACH 18
 #define SMALL 0x60u
 #define MEDIUM 0x200u
 #define MIN_STATE_SIZE 200 /* bytes; every state block is larger */
 #define ERRMEM 4
 
-/* One call of the allocator callback: call [B+d] with rdi = [B+d+8]. */
-struct alloc_call {
-	const struct code_function *fn;
-	size_t at;
-	int64_t disp;
-	bool rsi_const, rdx_const, rcx_const;
-	int64_t rsi, rdx, rcx;
-};
-
 struct puc {
 	struct finder *f;
 	const struct code *c;
-	vec_of(struct alloc_call) calls; /* the family */
+	struct alloc_calls calls;        /* the family */
 	int64_t state_size;              /* from close_state; 0 unknown */
 };
-
-/* Base and displacement of the pointer an indirect call goes through. */
-static bool call_through(const struct code_function *fn, size_t at, unsigned int *base, int64_t *disp)
-{
-	const struct insn *in = &fn->insn[at];
-	const struct insn_operand *o = &in->o[0];
-
-	if (o->type == OPND_MEM) {
-		*base = o->reg;
-		*disp = o->value;
-		return o->reg < 16 && o->index == REG_NONE;
-	}
-	if (o->type != OPND_REG)
-		return false;
-	for (size_t back = 1; back <= LOAD_REACH && back <= at; back++) {
-		const struct insn *ld = &fn->insn[at - back];
-
-		if (ld->op == INSN_CALL)
-			return false;
-		if (ld->op != INSN_MOV || !opnd_is_reg(&ld->o[0], o->reg) ||
-		    ld->o[1].type != OPND_MEM || ld->o[1].index != REG_NONE)
-			continue;
-		*base = ld->o[1].reg;
-		*disp = ld->o[1].value;
-		return ld->o[1].reg < 16;
-	}
-	return false;
-}
-
-static bool loads_ud(const struct code_function *fn, size_t at, unsigned int base, int64_t disp)
-{
-	for (size_t back = 1; back <= UD_REACH && back <= at; back++) {
-		const struct insn *in = &fn->insn[at - back];
-
-		if (in->op == INSN_CALL)
-			return false;
-		if (in->op == INSN_MOV && opnd_is_reg(&in->o[0], REG_DI) &&
-		    in->o[1].type == OPND_MEM && in->o[1].reg == base &&
-		    in->o[1].index == REG_NONE && in->o[1].value == disp + 8)
-			return true;
-	}
-	return false;
-}
-
-static void collect_calls(struct puc *s)
-{
-	int64_t want = s->f->version == 501 ? FREALLOC_51 : 0;
-
-	for (size_t i = 0; i < code_count(s->c); i++) {
-		const struct code_function *fn = code_get(s->c, i);
-
-		for (size_t k = 0; k < fn->n; k++) {
-			struct alloc_call call = { .fn = fn, .at = k };
-			unsigned int base;
-
-			if (!insn_is_indirect(&fn->insn[k]) ||
-			    !call_through(fn, k, &base, &call.disp) || call.disp != want ||
-			    !loads_ud(fn, k, base, call.disp))
-				continue;
-			call.rsi_const = code_const_arg(fn, k, REG_SI, WINDOW, &call.rsi);
-			call.rdx_const = code_const_arg(fn, k, REG_DX, WINDOW, &call.rdx);
-			call.rcx_const = code_const_arg(fn, k, REG_CX, WINDOW, &call.rcx);
-			if (vec_push(&s->calls, call))
-				return;
-		}
-	}
-}
 
 static size_t size_of(const struct code_function *fn)
 {
@@ -172,7 +95,7 @@ static const struct code_function *most_called(const struct puc *s,
 	const struct code_function *best = NULL;
 	size_t best_n = 0, ties = 0;
 
-	vec_each(call, &s->calls) {
+	vec_each(call, &s->calls.v) {
 		size_t n;
 
 		if (!pass(call) || call->fn == best || (also && !also(call->fn)))
@@ -251,7 +174,7 @@ static void birth_and_death(struct puc *s)
 	const struct code_function *close = NULL, *newstate = NULL;
 	size_t n = 0, n_new;
 
-	vec_each(call, &s->calls) {
+	vec_each(call, &s->calls.v) {
 		const struct code_function *birth;
 
 		if (!is_close_call(call) || call->fn == close)
@@ -309,7 +232,7 @@ static uint64_t family_vote(struct puc *s, int64_t esi, bool callers)
 	const struct code_function *last = NULL;
 	uint64_t result;
 
-	vec_each(call, &s->calls) {
+	vec_each(call, &s->calls.v) {
 		size_t n;
 		const struct code_edge *e;
 
@@ -350,7 +273,7 @@ static bool is_ordering(const struct insn *in)
 static void debt_offsets(struct puc *s, struct hashmap *offsets)
 {
 	for (int stores = 0; stores < 2 && !offsets->n; stores++) {
-		vec_each(call, &s->calls) {
+		vec_each(call, &s->calls.v) {
 			if (!is_realloc_call(call) && !is_malloc_call(call))
 				continue;
 			for (size_t k = 0; k < call->fn->n; k++) {
@@ -554,12 +477,13 @@ void find_puc(struct finder *f)
 {
 	struct puc s = { .f = f, .c = f->code };
 
-	collect_calls(&s);
+	if (alloc_calls_find(f->code, f->version == 501 ? FREALLOC_51 : 0, &s.calls))
+		return;
 	family(&s);
 	birth_and_death(&s);
 	throw_target(&s);
 	gc_step(&s);
 	full_gc(&s);
 	l_alloc(&s);
-	vec_deinit(&s.calls);
+	alloc_calls_deinit(&s.calls);
 }

@@ -1,0 +1,118 @@
+# Helpers of the integration tests: TAP lines, processes with gates, traces. Sourced by bash.
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash disable=SC2034  # variables are for the tests
+
+set -u
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+BUILD=${BUILD:-$ROOT/build}
+TRACER=$BUILD/luamemtrace
+HOSTS=$BUILD/hosts
+TMP=$(mktemp -d "${TMPDIR:-/tmp}/lmt.XXXXXX")
+n_tests=0
+n_failed=0
+pids=()
+
+cleanup() {
+	for p in "${pids[@]:-}"; do
+		[ -n "$p" ] && kill -9 "$p" 2>/dev/null
+	done
+	wait 2>/dev/null
+	rm -rf "$TMP"
+}
+trap cleanup EXIT
+
+ok() { # condition-status description
+	n_tests=$((n_tests + 1))
+	if [ "$1" -eq 0 ]; then
+		echo "ok $n_tests - $2"
+	else
+		echo "not ok $n_tests - $2"
+		n_failed=$((n_failed + 1))
+	fi
+}
+
+is() { # got expected description
+	if [ "$1" = "$2" ]; then
+		ok 0 "$3"
+	else
+		ok 1 "$3"
+		printf '%s\n' "got:      $1" "expected: $2" | head -c 2000 | sed 's/^/#   /'
+		echo
+	fi
+}
+
+like() { # text regex description
+	if printf '%s' "$1" | grep -Eq -- "$2"; then
+		ok 0 "$3"
+	else
+		ok 1 "$3"
+		printf '%s\n' "no match for: $2" "in: $1" | head -c 2000 | sed 's/^/#   /'
+		echo
+	fi
+}
+
+skip() { # reason description: visible in the output, with its reason
+	n_tests=$((n_tests + 1))
+	echo "ok $n_tests - $2 # SKIP $1"
+}
+
+done_testing() {
+	echo "1..$n_tests"
+	[ "$n_failed" -eq 0 ]
+}
+
+skip_all() {
+	echo "1..0 # SKIP $1"
+	exit 0
+}
+
+need_root() {
+	[ "$(id -u)" = 0 ] || skip_all "needs root to place probes"
+}
+
+# wait_for TIMEOUT_S COMMAND…: true as soon as the command succeeds
+wait_for() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ "$SECONDS" -lt "$end" ] || return 1
+		sleep 0.02
+	done
+}
+
+has_line() { grep -q -- "$1" "$2"; }
+
+# start_gated NAME COMMAND…: runs it with a gate on stdin; output in $TMP/NAME.out. Sets $target.
+start_gated() {
+	local name=$1
+	shift
+	rm -f "$TMP/$name.in"
+	mkfifo "$TMP/$name.in"
+	"$@" <"$TMP/$name.in" >"$TMP/$name.out" 2>"$TMP/$name.err" &
+	target=$!
+	pids+=("$target")
+	exec {gate}>"$TMP/$name.in"
+	wait_for 20 has_line '^ready$' "$TMP/$name.out"
+}
+
+open_gate() { echo >&"$gate"; }
+
+# start_trace NAME ARGS…: luamemtrace in the background, until its probes stand. Sets $tracer.
+start_trace() {
+	local name=$1
+	shift
+	"$TRACER" "$@" >"$TMP/$name.trace" 2>"$TMP/$name.trace.err" &
+	tracer=$!
+	pids+=("$tracer")
+	wait_for 20 has_line '^luamemtrace: tracing' "$TMP/$name.trace.err"
+}
+
+# stop_trace: Ctrl-C, and the tracer's exit status in $status
+stop_trace() {
+	kill -INT "$tracer" 2>/dev/null
+	wait "$tracer"
+	status=$?
+}
+
+# The interpreters and hosts a test runs over.
+RUNTIMES="lua5.1 lua5.2 lua5.3 lua5.4 luajit"
