@@ -215,8 +215,8 @@ static __noinline int locate(struct pt_regs *ctx, const struct lmt_probe *p, __u
 	t.state = state;
 	st = state_at(state);
 	lay = st ? layout_at(st->layout) : 0;
+	caller_at_return(ctx, &caller);
 	if (!lay || !lay->hot.G_cur_L) {
-		caller_at_return(ctx, &caller);
 		find_thread(&caller, p->layout, slot, &t);
 		if (state && t.state != state) { /* the block or the ud knows better */
 			t.state = state;
@@ -228,7 +228,7 @@ static __noinline int locate(struct pt_regs *ctx, const struct lmt_probe *p, __u
 		lay = st ? layout_at(st->layout) : 0;
 	}
 	if (lay && !(st->flags & LMT_STATE_PROCESS))
-		top_frame(lay, &t, top);
+		top_frame(lay, &t, slot, &caller, top);
 	return t.state;
 }
 
@@ -254,7 +254,7 @@ static __noinline int leave_new(struct pt_regs *ctx, const struct lmt_probe *p, 
 	}
 	v.size_tags = nsize | COOKIE_TAG(cookie) << 48 | (__u64)(st->last_tag & 0xff) << 56;
 	v.state = state;
-	v.site = site_get(slot, state, COOKIE_TAG(cookie), &top, &site);
+	v.site = site_get(state, COOKIE_TAG(cookie), &top, ptr, &site);
 	v.born = born_now(st);
 	st->last_tag = COOKIE_TAG(cookie);
 	add(&st->allocs, 1);
@@ -298,7 +298,7 @@ static __noinline int realloc_done(struct pt_regs *ctx, const struct lmt_probe *
 	}
 	v.state = state;
 	if (grown || !pend->had_old)
-		v.site = site_get(slot, state, LMT_BLOCK_TAG(&v), &top, &site);
+		v.site = site_get(state, LMT_BLOCK_TAG(&v), &top, ctx->ax, &site);
 	if (grown) {
 		add(&st->alloc_bytes, pend->nsize - osize);
 		if (site)

@@ -87,7 +87,6 @@ struct lmt_state {
 	__u64 main;  /* main lua_State */
 	__u64 block; /* the block it lies in, with its global_State */
 	__u64 ud;    /* the allocator's first argument */
-	__u64 mcode; /* LuaJIT: where machine code was met last */
 	__u64 reallocs;
 	__u64 failures;
 	__u64 born_ns;   /* CLOCK_MONOTONIC; 0: before the attach */
@@ -98,7 +97,7 @@ struct lmt_state {
 	__u64 adopted_blocks;
 	__u64 lost_blocks; /* not recorded: the ledger was full */
 	__u64 lost_bytes;
-	__u64 pad2[2]; /* whole cache lines: states of different threads do not share one */
+	__u64 pad2[3]; /* whole cache lines: states of different threads do not share one */
 };
 
 /* lmt_site.flags */
@@ -176,6 +175,27 @@ struct lmt_callsite {
 
 #define LMT_CALLSITE_HASH(key) ((__u32)((key) * 0x9E3779B97F4A7C15ull >> 40))
 
+/*
+ * How to undo the frame that a call returns into, keyed like a call site by return address. The
+ * frame ends at rsp (or rbp) + bytes; the word below its end is the return address, and each
+ * callee-saved register is saved word[i] words below the end, or unchanged where that is 0.
+ */
+struct lmt_unwind {
+	__u16 bytes;
+	__u8 by_rbp;
+	__u8 pad;
+	__u8 word[6];
+	__u8 pad2[2];
+};
+
+/* LuaJIT: machine code and stack of a trace, as last read. */
+struct lmt_trace {
+	__u64 key; /* state << 32 | trace number */
+	__u64 mcode;
+	__u32 size;
+	__u32 spadjust;
+};
+
 struct lmt_proc {
 	__u32 tgid;  /* 0: slot is free */
 	__u32 state; /* its LMT_STATE_PROCESS entry */
@@ -187,5 +207,7 @@ _Static_assert(sizeof(struct lmt_state) == 192, "ABI");
 _Static_assert(sizeof(struct lmt_site) == 64, "ABI");
 _Static_assert(sizeof(struct lmt_probe) == 16, "ABI");
 _Static_assert(sizeof(struct lmt_callsite) == 24, "ABI");
+_Static_assert(sizeof(struct lmt_unwind) == 12, "ABI");
+_Static_assert(sizeof(struct lmt_trace) == 24, "ABI");
 
 #endif

@@ -14,12 +14,15 @@
 #define LMT_MAX_PROBES 512
 #define LMT_CALLSITES 16384    /* power of two */
 #define LMT_UD_CACHE 1024      /* power of two */
+#define LMT_TRACES 4096        /* power of two */
 #define LMT_CALLSITE_STEPS 8   /* places tried for one */
 #define LMT_SITE_STEPS 8
 #define LMT_TOP_FRAMES 8       /* frames looked at to find the innermost Lua function */
 #define LMT_LEARN_HITS 64      /* hits of a call site during which all places are compared */
 #define LMT_RELEARN_MASK 1023  /* …and once in so many hits afterwards */
 #define LMT_STACK_WORDS 16     /* stack words searched for a thread */
+#define LMT_MAX_UNWIND 16384   /* rows of all processes */
+#define LMT_UNWIND_STEPS 4     /* frames undone to find 5.1's program counter */
 #define LMT_MAX_STATES (1u << 20)
 #define LMT_RING_BYTES (1u << 20)
 

@@ -115,6 +115,7 @@ struct lmt_cell {
 	X(J_sizetrace, "", "J.sizetrace", "")                                                   \
 	X(tr_mcode, "", "tr.mcode", "")                                                         \
 	X(tr_szmcode, "", "tr.szmcode", "")                                                     \
+	X(tr_spadjust, "", "tr.spadjust", "stack a trace takes")                                \
 	X(tr_nsnap, "", "tr.nsnap", "")                                                         \
 	X(tr_snap, "", "tr.snap", "")                                                           \
 	X(tr_snapmap, "", "tr.snapmap", "")                                                     \
@@ -124,7 +125,8 @@ struct lmt_cell {
 	X(size_snap, "", "sizeof.SnapShot", "")                                                 \
 	X(snap_mapofs, "", "snap.mapofs", "")                                                   \
 	X(snap_mcofs, "", "snap.mcofs", "machine-code offset; from March 2021 on")              \
-	X(snap_nent, "", "snap.nent", "")
+	X(snap_nent, "", "snap.nent", "")                                                       \
+	X(K_BC_FUNCF, "", "K.BC_FUNCF", "first function header: tells the numbering of bytecodes")
 
 /*
  * What every event needs of a row, in one cache line; made from the cells (user/resolve/layouts.c).

@@ -75,6 +75,23 @@ struct {
 	__type(value, struct lmt_callsite);
 } callsites __weak SEC(".maps");
 
+/* Cache of LuaJIT's traces, by hash. Written by BPF; what is stale is noticed and read anew. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, LMT_TRACES);
+	__type(key, __u32);
+	__type(value, struct lmt_trace);
+} traces __weak SEC(".maps");
+
+/* Frames of Lua 5.1 above the allocator; see walk_lua.bpf.h. Written by user space. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, LMT_MAX_UNWIND);
+	__type(key, __u64); /* LMT_KEY(slot, return address) */
+	__type(value, struct lmt_unwind);
+} unwind __weak SEC(".maps");
+
 /* tgid → slot, and what a slot is. Written by user space. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -7,15 +7,16 @@
 
 #include "walk_luajit.bpf.h"
 
-/* The innermost Lua frame of the thread, or LMT_SITE_NO_LUA. Of t only L (0: unknown) and state. */
-SUBPROG int top_frame(const struct lmt_layout *lay, struct thread *t, struct top *top)
+/* The innermost Lua frame of the thread, or LMT_SITE_NO_LUA. */
+SUBPROG int top_frame(const struct lmt_layout *lay, struct thread *t, __u32 slot,
+		      const struct caller *caller, struct top *top)
 {
 	bool found;
 
-	if (!lay || !t || !top)
+	if (!lay || !t || !top || !caller)
 		return 0;
 	if (lay->hot.family == LMT_FAMILY_PUC)
-		found = t->L && puc_top(lay, t, top);
+		found = t->L && puc_top(lay, t, slot, caller, top);
 	else
 		found = lj_top(lay, t, top);
 	if (!found)
@@ -24,7 +25,7 @@ SUBPROG int top_frame(const struct lmt_layout *lay, struct thread *t, struct top
 }
 
 /* Fills a fresh entry, whose key is already ours, and tells user space to look the line up. */
-SUBPROG int site_fill(__u32 at, __u32 slot, __u32 state, __u32 tag, const struct top *top)
+SUBPROG int site_fill(__u32 at, __u32 state, __u32 tag, const struct top *top, __u64 block)
 {
 	struct lmt_site *s = bpf_map_lookup_elem(&sites, &at);
 	struct lmt_state *st = state_at(state);
@@ -42,7 +43,7 @@ SUBPROG int site_fill(__u32 at, __u32 slot, __u32 state, __u32 tag, const struct
 	s->tag = tag;
 	s->flags = top->flags;
 	s->born_ns = bpf_ktime_get_ns();
-	emit(LMT_EV_SITE, slot, state, at, 0);
+	emit(LMT_EV_SITE, st->slot, state, at, block);
 	return 0;
 }
 
@@ -56,7 +57,7 @@ static __always_inline __u64 site_key(__u32 state, __u32 tag, const struct top *
 }
 
 /* Index of the site, made if need be; 0 when the table is full. */
-static __always_inline __u32 site_get(__u32 slot, __u32 state, __u32 tag, const struct top *top,
+static __always_inline __u32 site_get(__u32 state, __u32 tag, const struct top *top, __u64 block,
 				      struct lmt_site **site)
 {
 	__u64 key = site_key(state, tag, top);
@@ -71,7 +72,7 @@ static __always_inline __u32 site_get(__u32 slot, __u32 state, __u32 tag, const 
 		if (s->key != key) {
 			if (s->key || __sync_val_compare_and_swap(&s->key, 0, key))
 				continue;
-			site_fill(at, slot, state, tag, top);
+			site_fill(at, state, tag, top, block);
 		}
 		*site = s;
 		return at;

@@ -25,22 +25,75 @@ struct top {
 	__u32 pad;
 };
 
-/* 5.1 tells Lua from C in the closure only: the function's stack slot → tag → isC. */
-static __always_inline bool is_lua_51(const struct lmt_layout *lay, __u64 func)
+/* 5.1 tells Lua from C in the closure only: the function's stack slot → tag → isC. 0: C. */
+static __always_inline __u64 lua_closure_51(const struct lmt_layout *lay, __u64 func)
 {
 	__u64 slot[2];
 	__u8 is_c = 1;
 
 	if (!read_user(slot, sizeof(slot), func) || (slot[1] & 0xf) != TAG_FUNCTION)
-		return false;
-	return read_user(&is_c, 1, slot[0] + (__u32)lay->CCL_isC.off) && !is_c;
+		return 0;
+	return read_user(&is_c, 1, slot[0] + (__u32)lay->CCL_isC.off) && !is_c ? slot[0] : 0;
 }
 
-static __always_inline bool puc_top(const struct lmt_layout *lay, const struct thread *t,
-				    struct top *top)
+#define UNWIND_WORDS 8 /* below a frame's end: return address and saved registers */
+
+/* Undoes the frame the caller returns into; false at a return address without a row. */
+static __always_inline bool unwind_step(struct caller *c, __u32 slot)
+{
+	__u64 key = LMT_KEY(slot, c->ip), words[UNWIND_WORDS], end;
+	struct lmt_unwind *row = bpf_map_lookup_elem(&unwind, &key);
+
+	if (!row)
+		return false;
+	end = (row->by_rbp ? c->reg[1] : c->sp) + row->bytes;
+	if (!read_user(words, sizeof(words), end - sizeof(words)))
+		return false;
+	c->ip = words[UNWIND_WORDS - 1];
+	c->sp = end;
+#pragma unroll
+	for (int i = 0; i < 6; i++)
+		if (row->word[i])
+			c->reg[i] = word_at(words, UNWIND_WORDS,
+					    sizeof(words) - 8 * (row->word[i] & (UNWIND_WORDS - 1)));
+	return true;
+}
+
+/*
+ * 5.1 stores the pc of a running function only before instructions that may raise an error, and
+ * creating a table or a closure is none: L->savedpc is then that of an earlier line. The true one
+ * is in a callee-saved register of luaV_execute, so undo the few frames above the allocator until
+ * a register points into the function's code. Later versions always store it.
+ */
+SUBPROG __u64 find_pc_51(const struct lmt_layout *lay, __u64 closure, __u64 saved, __u32 slot,
+			 const struct caller *from)
+{
+	__u64 proto, code;
+	struct caller c;
+	__u32 n = 0;
+
+	if (!lay || !from || !read_user(&proto, 8, closure + (__u32)lay->LCL_p.off) ||
+	    !read_user(&code, 8, proto + (__u32)lay->P_code.off) ||
+	    !read_user(&n, 4, proto + (__u32)lay->P_sizecode.off))
+		return saved;
+	c = *from;
+	for (int step = 0; step <= LMT_UNWIND_STEPS; step++) {
+#pragma unroll
+		for (int i = 0; i < 6; i++)
+			if (c.reg[i] - code - 4 < 4ull * n)
+				return c.reg[i];
+		if (!unwind_step(&c, slot))
+			break;
+	}
+	return saved;
+}
+
+/* caller: of the allocator, to look for 5.1's pc; NULL: be content with what is stored. */
+static __always_inline bool puc_top(const struct lmt_layout *lay, const struct thread *t, __u32 slot,
+				    const struct caller *caller, struct top *top)
 {
 	const struct lmt_hot *hot = &lay->hot;
-	__u64 ci = word_at(t->words, THREAD_WORDS, hot->L_ci), ciw[CI_WORDS] = {}, base;
+	__u64 ci = word_at(t->words, THREAD_WORDS, hot->L_ci), ciw[CI_WORDS] = {}, base, closure = 0;
 	__u32 size = hot->ci_bytes;
 
 	base = hot->is_51 ? word_at(t->words, THREAD_WORDS, hot->L_base_ci) : t->L + hot->L_base_ci;
@@ -50,12 +103,14 @@ static __always_inline bool puc_top(const struct lmt_layout *lay, const struct t
 		if (!read_user(ciw, size, ci))
 			return false;
 		top->func = word_at(ciw, CI_WORDS, hot->ci_func);
-		if (hot->is_51 ? is_lua_51(lay, top->func)
+		if (hot->is_51 ? (closure = lua_closure_51(lay, top->func)) != 0
 			       : (u32_at(ciw, CI_WORDS, hot->ci_status) & hot->lua_mask) ==
 					 hot->lua_want) {
-			top->pc = hot->is_51 && i == 0
-				? word_at(t->words, THREAD_WORDS, hot->L_savedpc)
-				: word_at(ciw, CI_WORDS, hot->ci_pc);
+			top->pc = word_at(ciw, CI_WORDS, hot->ci_pc);
+			if (hot->is_51 && i == 0)
+				top->pc = find_pc_51(lay, closure,
+						     word_at(t->words, THREAD_WORDS, hot->L_savedpc),
+						     slot, caller);
 			top->flags = i ? LMT_SITE_BELOW : 0;
 			return true;
 		}

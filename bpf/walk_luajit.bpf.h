@@ -12,7 +12,7 @@
  *	otherwise      link & 7 is the frame type, the rest the distance in bytes
  *
  * In machine code L->base is stale; frames from jit_base downwards are valid, and the place in
- * the trace is told by the return address into it, which lies just below the C frame.
+ * the trace is told by the return address into it, which lies below the C frame.
  * Sources: facts/STATES.md §3.3, §3.4; LuaJIT src/lj_frame.h, src/lj_trace.c (v2.1).
  */
 #ifndef LMT_WALK_LUAJIT_BPF_H
@@ -26,9 +26,12 @@
 #define FRAME_CONT 2
 #define CFRAME_PC_GC64 24 /* saved pc of the interpreter in its C frame, x86-64 */
 #define CFRAME_PC_GC32 28
-#define MCODE_WORDS 16    /* words of the native stack read at once… */
-#define MCODE_CHUNKS 4    /* …and how often, searching the return address into a trace */
-#define MCODE_AREA (128ull << 10) /* two of LuaJIT's machine code areas (sizemcode, lj_jit.h) */
+/*
+ * A trace runs on the C stack below the interpreter's frame: two saved registers (16 bytes, vm_x64
+ * and vm_x86 dasc: "Save additional callee-save registers only used in compiled code"), what the
+ * trace takes for itself, then the return address of the function it calls.
+ */
+#define JIT_FRAME 24
 
 struct lj_frame {
 	__u64 func;
@@ -68,65 +71,73 @@ static __always_inline __u64 lj_proto_of(const struct lmt_hot *hot, __u64 func)
 	return ref_at(fn, FN_WORDS, hot->fn_pc, hot->wide) - hot->size_proto;
 }
 
-/* Machine code of the running trace; false when it is not known (the VM is inside the GC). */
-static __always_inline bool lj_trace_code(const struct lmt_layout *lay, __u64 g, __u64 *mcode)
-{
-	__u64 J = g + (__u64)(__s64)(lay->GG_J.off - lay->GG_G.off), refs, tr;
-	bool gc64 = lay->hot.wide;
-	__u32 trace = 0;
-
-	if (lay->GG_J.off == LMT_OFF_NONE || !read_user(&trace, 4, g + lay->hot.G_vmstate) ||
-	    (__s32)trace <= 0)
-		return false;
-	return read_user(&refs, 8, J + (__u32)lay->J_trace.off) &&
-	       read_word(&tr, gc64, refs + (gc64 ? 8ull : 4ull) * trace) &&
-	       read_user(mcode, 8, tr + (__u32)lay->tr_mcode.off);
-}
-
-/* The first word below the C frame that points into the area; 0 none. */
-static __always_inline __u64 lj_return_in(__u64 cframe, __u64 area, int chunks)
-{
-	__u64 w[MCODE_WORDS];
-
-	for (int chunk = 0; chunk < chunks; chunk++) {
-		cframe -= sizeof(w);
-		if (!read_user(w, sizeof(w), cframe))
-			return 0;
-#pragma unroll
-		for (int i = MCODE_WORDS - 1; i >= 0; i--)
-			if (w[i] - area < MCODE_AREA)
-				return w[i];
-	}
-	return 0;
-}
-
-/* …when the running trace lies elsewhere than the one before: looks its area up. */
-SUBPROG __u64 lj_return_anew(const struct lmt_layout *lay, __u32 state, __u64 cframe)
+/* Reads a trace into its cache entry. */
+SUBPROG int lj_read_trace(const struct lmt_layout *lay, __u32 state, __u32 number,
+			  struct lmt_trace *to)
 {
 	struct lmt_state *st = state_at(state);
-	__u64 mcode;
+	__u64 J, refs, tr, mcode, size, spadjust = 0;
+	bool gc64;
 
-	if (!lay || !st || !lj_trace_code(lay, st->g, &mcode))
+	if (!lay || !st || !to || lay->GG_J.off == LMT_OFF_NONE)
 		return 0;
-	st->mcode = mcode - MCODE_AREA / 2;
-	return lj_return_in(cframe, st->mcode, MCODE_CHUNKS);
+	gc64 = lay->hot.wide;
+	J = st->g + (__u64)(__s64)(lay->GG_J.off - lay->GG_G.off);
+	if (!read_user(&refs, 8, J + (__u32)lay->J_trace.off) ||
+	    !read_word(&tr, gc64, refs + (gc64 ? 8ull : 4ull) * number) ||
+	    !read_user(&mcode, 8, tr + (__u32)lay->tr_mcode.off) ||
+	    !read_word(&size, false, tr + (__u32)lay->tr_szmcode.off) ||
+	    !read_user(&spadjust, 2, tr + (__u32)lay->tr_spadjust.off))
+		return 0;
+	to->key = (__u64)state << 32 | number;
+	to->mcode = mcode;
+	to->size = (__u32)size;
+	to->spadjust = (__u32)spadjust;
+	return 1;
 }
 
-/* The place inside a trace: the return address into its machine code. */
+static __always_inline struct lmt_trace *lj_cached_trace(__u32 state, __u32 number)
+{
+	__u32 i = (state * 0x9E3779B1u + number) & (LMT_TRACES - 1);
+
+	return bpf_map_lookup_elem(&traces, &i);
+}
+
+/* The return address into the trace, if the cached entry is right about it; else 0. */
+static __always_inline __u64 lj_return_address(const struct lmt_trace *tr, __u64 cframe)
+{
+	__u64 ra;
+
+	if (!read_user(&ra, 8, cframe - JIT_FRAME - tr->spadjust))
+		return 0;
+	return ra - tr->mcode - 1 < tr->size ? ra : 0;
+}
+
+/* The place inside a trace: the return address into its machine code, 0 where it is not known. */
 static __always_inline bool lj_jit_top(const struct lmt_layout *lay, __u32 state,
 				       const struct lmt_state *st, __u64 L, __u64 jit_base,
 				       struct top *top)
 {
+	struct lmt_trace *tr;
+	__u32 number = 0;
 	__u64 cframe;
 
-	if (!read_word(&cframe, lay->hot.wide, L + lay->hot.L_cframe))
-		return false;
-	cframe &= ~7ull;
 	top->flags = LMT_SITE_JIT;
 	top->func = jit_base;
-	top->pc = st->mcode ? lj_return_in(cframe, st->mcode, 1) : 0;
-	if (!top->pc)
-		top->pc = lj_return_anew(lay, state, cframe);
+	top->pc = 0;
+	if (!read_word(&cframe, lay->hot.wide, L + lay->hot.L_cframe) ||
+	    !read_user(&number, 4, st->g + lay->hot.G_vmstate))
+		return false;
+	if ((__s32)number <= 0)
+		return true; /* inside the collector: the trace number is not there */
+	tr = lj_cached_trace(state, number);
+	if (!tr)
+		return true;
+	cframe &= ~7ull;
+	if (tr->key == ((__u64)state << 32 | number))
+		top->pc = lj_return_address(tr, cframe);
+	if (!top->pc && lj_read_trace(lay, state, number, tr))
+		top->pc = lj_return_address(tr, cframe);
 	return true;
 }
 

@@ -408,6 +408,12 @@ int attach_plan(struct attach *a, int slot, pid_t pid, const struct plan *p, str
 		return errmsg_set(err, -ENOMEM, "out of memory");
 	vec_each(c, &p->callsites)
 		enter_callsite(a, slot, c);
+	vec_each(u, &p->unwind) {
+		uint64_t key = LMT_KEY(slot, u->uaddr);
+
+		/* Without room a line of Lua 5.1 may be that of an earlier instruction. */
+		bpf_map_update_elem(bpf_map__fd(a->skel->maps.unwind), &key, &u->row, BPF_ANY);
+	}
 	for (size_t o = 0; o < 2; o++) {
 		for (size_t i = 0; i < p->sites.n; i++) {
 			struct batch b = { .file = p->sites.v[i].file };

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "resolve/alloc_calls.h"
+#include "resolve/cfi.h"
 
 void plan_free(struct plan *p)
 {
@@ -18,6 +19,7 @@ void plan_free(struct plan *p)
 	vec_deinit(&p->blind_spots);
 	vec_deinit(&p->functions);
 	vec_deinit(&p->callsites);
+	vec_deinit(&p->unwind);
 	vec_deinit(&p->sites);
 	free(p);
 }
@@ -70,7 +72,7 @@ static const struct want {
 	[FUNC_LUAC_STEP] = { 1, 1, false, 0, "no detector needs it in this mode" },
 	[FUNC_LUAC_FULLGC] = { 2, 3, false, 0, "no detector needs it in this mode" },
 	[FUNC_LUAD_THROW] = { 2, 3, false, 0, "no detector needs it in this mode" },
-	[FUNC_CLOSE_STATE] = { 1, 1, false, 0, "its caller lua_close is probed" },
+	[FUNC_CLOSE_STATE] = { 1, 1, false, LMT_PROBE_CLOSE, NULL },
 };
 
 static struct place_want want_of(enum func_id id, const struct features *k)
@@ -221,38 +223,82 @@ static bool planned(const struct plan *p, const struct file *file, uint64_t offs
 	return false;
 }
 
-/* One function of one runtime: placed for doctor, attached if its row says so. */
-static int add_function(struct plan *p, const struct runtime *rt, enum func_id id,
-			const struct features *k)
+static struct plan_function place_function(const struct runtime *rt, enum func_id id,
+					   const struct features *k)
 {
 	const struct func_answer *a = &rt->fn[id];
 	struct plan_function f = { .runtime = rt->id, .id = id, .why_not = a->why_not };
 	const struct code *code = a->vaddr ? file_code(rt->file) : NULL;
 	const struct code_function *fn = code ? code_at(code, a->vaddr) : NULL;
 	struct place_want want = want_of(id, k);
-	struct plan_site site = { .program = PLAN_ENTRY, .file = rt->file, .layout = rt->layout };
 
 	if (fn)
 		f.placed = place_probe(fn, rt->file->elf, &want, &f.place);
 	else if (a->vaddr)
 		f.why_not = "its code could not be decoded";
-	if (f.placed && !wants[id].probe)
-		f.why_not = wants[id].why_not;
-	if (f.placed && wants[id].probe &&
-	    elf_offset_of(rt->file->elf, f.place.vaddr, &site.offset)) {
-		site.place = f.place;
-		snprintf(site.name, sizeof(site.name), "%s", func_name(id));
-		set_probe(&site, wants[id].probe, 0);
-		f.probed = planned(p, rt->file, site.offset);
-		if (!f.probed && wants[id].probe != LMT_PROBE_ANY) {
-			if (vec_push(&p->sites, site))
-				return -ENOMEM;
-			f.probed = true;
-		} else if (!f.probed) {
-			f.why_not = "no state uses it";
-		}
+	return f;
+}
+
+/*
+ * The end of a state is seen at lua_close or, where that is dear to probe or not found, at
+ * close_state, in which it ends. (A lua_newstate that fails ends there too, with a state that
+ * nobody knows.)
+ */
+static enum func_id close_function(const struct plan_function *all)
+{
+	const struct plan_function *c = &all[FUNC_LUA_CLOSE], *s = &all[FUNC_CLOSE_STATE];
+
+	return s->placed && (!c->placed || (s->place.emulated && !c->place.emulated))
+		? FUNC_CLOSE_STATE : FUNC_LUA_CLOSE;
+}
+
+/* Attaches a placed function if its row says so; else says why not. */
+static int probe_function(struct plan *p, const struct runtime *rt, struct plan_function *f)
+{
+	struct plan_site site = { .program = PLAN_ENTRY, .file = rt->file, .layout = rt->layout,
+				  .place = f->place };
+
+	if (!f->placed || !elf_offset_of(rt->file->elf, f->place.vaddr, &site.offset))
+		return 0;
+	if (!wants[f->id].probe) {
+		f->why_not = wants[f->id].why_not;
+		return 0;
 	}
-	return vec_push(&p->functions, f);
+	f->probed = planned(p, rt->file, site.offset); /* as the allocator of some state */
+	if (f->probed || wants[f->id].probe == LMT_PROBE_ANY) {
+		f->why_not = "no state uses it";
+		return 0;
+	}
+	f->probed = true;
+	snprintf(site.name, sizeof(site.name), "%s", func_name(f->id));
+	set_probe(&site, wants[f->id].probe, 0);
+	return vec_push(&p->sites, site);
+}
+
+/* All functions of a runtime: placed for doctor, attached as their rows say. */
+static int add_functions(struct plan *p, const struct runtime *rt, const struct features *k)
+{
+	struct plan_function all[FUNC_MAX];
+	enum func_id close;
+
+	for (int id = 0; id < FUNC_MAX; id++)
+		all[id] = place_function(rt, (enum func_id)id, k);
+	close = close_function(all);
+	for (int id = 0; id < FUNC_MAX; id++) {
+		unsigned int family = func_family((enum func_id)id);
+		int rc = 0;
+
+		if (family && family != rt->family)
+			continue;
+		if ((id == FUNC_LUA_CLOSE || id == FUNC_CLOSE_STATE) && id != (int)close &&
+		    all[id].placed)
+			all[id].why_not = "the other end of closing is probed";
+		else
+			rc = probe_function(p, rt, &all[id]);
+		if (rc || vec_push(&p->functions, all[id]))
+			return -ENOMEM;
+	}
+	return 0;
 }
 
 /* Where the callers of the allocator keep their state, so that BPF need not search for it. */
@@ -275,17 +321,46 @@ static int add_callsites(struct plan *p, const struct runtime *rt)
 	return rc;
 }
 
+#define UNWIND_LEVELS 3   /* luaM_realloc_, luaH_new, luaV_execute, and one in between */
+#define UNWIND_MAX 4000
+
+/* Lua 5.1 keeps its pc in a register of luaV_execute: the frames between it and the allocator. */
+static int add_unwind(struct plan *p, const struct runtime *rt)
+{
+	const struct code *code = file_code(rt->file);
+	struct vaddrs callers = { 0 };
+	struct cfi *cfi;
+	int rc;
+
+	if (!code || !rt->layout || !rt->layout->l.hot.is_51)
+		return 0;
+	cfi = cfi_new(rt->file->elf);
+	rc = alloc_callers_find(code, rt->layout->l.G_alloc.off, UNWIND_LEVELS, UNWIND_MAX, &callers);
+	for (size_t i = 0; !rc && cfi && i < callers.v.n; i++) {
+		struct plan_unwind u = { .uaddr = callers.v.v[i] + rt->bias };
+		struct cfi_row row;
+
+		if (!cfi_row(cfi, callers.v.v[i], &row))
+			continue;
+		u.row.bytes = row.bytes;
+		u.row.by_rbp = row.by_rbp;
+		memcpy(u.row.word, row.word, sizeof(row.word));
+		rc = vec_push(&p->unwind, u);
+	}
+	cfi_free(cfi);
+	vec_deinit(&callers.v);
+	return rc;
+}
+
 static int add_runtime(struct plan *p, const struct runtime *rt, const struct features *k)
 {
 	char title[64];
 	int rc = add_callsites(p, rt);
 
-	for (int id = 0; !rc && id < FUNC_MAX; id++) {
-		unsigned int family = func_family((enum func_id)id);
-
-		if (!family || family == rt->family)
-			rc = add_function(p, rt, (enum func_id)id, k);
-	}
+	if (!rc)
+		rc = add_unwind(p, rt);
+	if (!rc)
+		rc = add_functions(p, rt, k);
 	runtime_title(rt, title, sizeof(title));
 	if (!rc && !rt->layout)
 		rc = plan_add_blind_spot(p, "states and lines of %s in %s: none is known (%s)", title,

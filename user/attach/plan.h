@@ -48,9 +48,16 @@ struct plan_callsite {
 	uint8_t g_place, L_place;
 };
 
+/* How to undo the frame of a call that returns to this address; see struct lmt_unwind. */
+struct plan_unwind {
+	uint64_t uaddr;
+	struct lmt_unwind row;
+};
+
 struct plan {
 	vec_of(struct plan_site) sites;
 	vec_of(struct plan_callsite) callsites;
+	vec_of(struct plan_unwind) unwind;
 	vec_of(struct plan_function) functions;
 	vec_of(char *) blind_spots; /* what will not be seen, each a sentence */
 };

@@ -1,9 +1,159 @@
 /* SPDX-License-Identifier: MIT */
 #include "commands.h"
 
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "build_report.h"
+#include "discover/proc.h"
+#include "report/doctor.h"
+#include "resolve/insn.h"
+#include "session.h"
+
+#define MAX_CHECKS 16
+
+struct checks {
+	struct doctor_check c[MAX_CHECKS];
+	size_t n;
+};
+
+static void add(struct checks *cs, const char *name, enum check_status status, const char *remedy,
+		const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+
+static void add(struct checks *cs, const char *name, enum check_status status, const char *remedy,
+		const char *fmt, ...)
+{
+	struct doctor_check *c = &cs->c[cs->n++];
+	va_list ap;
+
+	c->name = name;
+	c->status = status;
+	c->remedy = status == CHECK_OK ? NULL : remedy;
+	va_start(ap, fmt);
+	vsnprintf(c->detail, sizeof(c->detail), fmt, ap);
+	va_end(ap);
+}
+
+static void check_kernel(struct checks *cs)
+{
+	struct utsname u;
+
+	uname(&u);
+	add(cs, "kernel", strcmp(u.machine, "x86_64") ? CHECK_FAIL : CHECK_OK,
+	    "only x86-64 is supported", "%s %s", u.release, u.machine);
+}
+
+static void check_lockdown(struct checks *cs)
+{
+	char text[128];
+
+	if (proc_read_text("/sys/kernel/security/lockdown", text, sizeof(text)) < 0)
+		add(cs, "lockdown", CHECK_OK, NULL, "none");
+	else
+		add(cs, "lockdown", strstr(text, "[confidentiality]") ? CHECK_NOTE : CHECK_OK,
+		    "confidentiality mode may refuse reads of the target", "%s", text);
+}
+
+static void check_bpf(struct checks *cs, const struct features *f)
+{
+	add(cs, "BTF", f->btf ? CHECK_OK : CHECK_FAIL,
+	    "use a kernel built with CONFIG_DEBUG_INFO_BTF", "/sys/kernel/btf/vmlinux%s",
+	    f->btf ? "" : " cannot be read");
+	add(cs, "load BPF programs", f->load ? CHECK_OK : CHECK_FAIL,
+	    "run as root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE", "%s",
+	    f->load ? "tried: works" : strerror(f->load_errno));
+	add(cs, "uprobe_multi", f->multi ? CHECK_OK : CHECK_NOTE,
+	    "needs Linux 6.6; perf-event uprobes are used instead", "%s",
+	    f->multi ? "tried on our own code: works" : strerror(f->multi_errno));
+	add(cs, "uprobe session", f->session ? CHECK_OK : CHECK_NOTE,
+	    "needs Linux 6.13; frees then cost a return trap too", "%s",
+	    f->session ? "program and kernel functions are there" : "not there");
+	add(cs, "perf-event uprobes", f->perf ? CHECK_OK : f->multi ? CHECK_NOTE : CHECK_FAIL,
+	    f->multi ? "not needed, uprobe_multi works" : "run as root (CAP_SYS_ADMIN)", "%s",
+	    f->perf ? "tried on our own code: works" : strerror(f->perf_errno));
+}
+
+static void check_emulation(struct checks *cs, const struct features *f)
+{
+	static const struct { enum insn_emulation emu; const char *name; } kinds[] = {
+		{ EMU_PUSH, "push" }, { EMU_JMP, "jmp" },   { EMU_JCC, "jcc" },
+		{ EMU_CALL, "call" }, { EMU_NOP1, "nop" }, { EMU_NOPL, "nop5" },
+	};
+	char names[80] = "";
+
+	if (f->stepped_ns <= 0)
+		return;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		size_t n = strlen(names);
+
+		if (f->emulates >> kinds[i].emu & 1)
+			snprintf(names + n, sizeof(names) - n, " %s", kinds[i].name);
+	}
+	add(cs, "cheap probe sites", f->emulates >> EMU_PUSH & 1 ? CHECK_OK : CHECK_NOTE,
+	    "probes will be dear on this kernel", "emulated:%s; %.0f ns a hit, %.0f ns on others", names,
+	    f->emulated_ns, f->stepped_ns);
+}
+
+static enum exit_status verdict(const struct features *f)
+{
+	struct errmsg err;
+	int rc = feature_check(f, &err);
+
+	return exit_status_of(rc);
+}
+
+static int look_at_targets(struct session *s, const struct features *f, struct errmsg *err)
+{
+	s->features = *f;
+	vec_each(t, &s->targets) {
+		int rc = plan_build(t->resolved, &s->features, &t->plan, err);
+
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
 int cmd_doctor(int argc, char **argv)
 {
-	(void)argc;
-	(void)argv;
-	return 0;
+	auto_free char *line = command_line(argc, argv);
+	struct built_report b = { .r.last = true };
+	struct session *s = NULL;
+	struct checks cs = { .n = 0 };
+	struct features f;
+	struct options o;
+	struct errmsg err;
+	int status, rc;
+
+	if (!command_begin(&o, COMMAND_DOCTOR, argc, argv, &status)) {
+		options_deinit(&o);
+		return status;
+	}
+	feature_probe(&f, FEATURE_ALL);
+	check_kernel(&cs);
+	check_lockdown(&cs);
+	check_bpf(&cs, &f);
+	check_emulation(&cs, &f);
+	rc = session_open(&o, line, &s, &err);
+	if (!rc)
+		rc = look_at_targets(s, &f, &err);
+	if (!rc && build_report_static(s, true, &b))
+		rc = errmsg_set(&err, -ENOMEM, "out of memory");
+	if (o.json)
+		doctor_write_json(cs.c, cs.n, &b.r, stdout);
+	else
+		doctor_write_text(cs.c, cs.n, &b.r,
+				  !o.no_color && !getenv("NO_COLOR") && isatty(STDOUT_FILENO), stdout);
+	build_report_free(&b);
+	session_free(s);
+	options_deinit(&o);
+	if (rc)
+		return command_fail(rc, &err);
+	return command_flush() ? (int)verdict(&f) : EXIT_WRITE;
 }

@@ -46,54 +46,43 @@ static int find_all(struct options *o, struct errmsg *err)
 	return rc ? errmsg_set(err, rc, "cannot list the processes") : 0;
 }
 
-/* A process may end at any moment: with no -p that is no error. */
-static int list_one(const struct options *all, const char *line, pid_t pid, bool first, bool last,
-		    struct errmsg *err)
+static int write_list(const struct options *o, struct session *s)
 {
-	struct options one = *all;
 	struct format_options fo = {
-		.first = first,
-		.color = !all->no_color && !getenv("NO_COLOR") && isatty(STDOUT_FILENO),
+		.first = true,
+		.color = !o->no_color && !getenv("NO_COLOR") && isatty(STDOUT_FILENO),
 	};
-	struct built_report b = { .r.last = last };
-	struct session *s;
-	int rc;
+	struct built_report b = { .r.last = true };
+	int rc = build_report_static(s, false, &b);
 
-	one.pids.v = &pid;
-	one.pids.n = one.pids.cap = 1;
-	rc = session_open(&one, line, &s, err);
-	if (rc)
-		return rc;
-	rc = build_report_static(s, false, &b);
-	if (!rc)
-		format_find(all->json ? "json" : "text")->write(&b.r, &fo, stdout);
+	if (!rc && !s->targets.n && !o->json)
+		puts("no process runs Lua here");
+	else if (!rc)
+		format_find(o->json ? "json" : "text")->write(&b.r, &fo, stdout);
 	build_report_free(&b);
-	session_free(s);
-	return rc ? errmsg_set(err, rc, "out of memory") : 0;
+	return rc;
 }
 
 int cmd_list(int argc, char **argv)
 {
 	auto_free char *line = command_line(argc, argv);
+	struct session *s = NULL;
 	struct options o;
 	struct errmsg err;
-	bool shown = false;
 	int status, rc = 0;
 
 	if (!command_begin(&o, COMMAND_LIST, argc, argv, &status)) {
 		options_deinit(&o);
 		return status;
 	}
+	o.skip_missing = !o.pid_text; /* what ends while we look was not asked for by name */
 	if (!o.pid_text)
 		rc = find_all(&o, &err);
-	for (size_t i = 0; !rc && i < o.pids.n; i++) {
-		rc = list_one(&o, line, o.pids.v[i], !shown, i + 1 == o.pids.n, &err);
-		shown |= !rc;
-		if (rc == -ESRCH && !o.pid_text)
-			rc = 0;
-	}
-	if (!rc && !shown && !o.json)
-		puts("no process runs Lua here");
+	if (!rc)
+		rc = session_open(&o, line, &s, &err);
+	if (!rc && write_list(&o, s))
+		rc = errmsg_set(&err, -ENOMEM, "out of memory");
+	session_free(s);
 	options_deinit(&o);
 	if (rc)
 		return command_fail(rc, &err);

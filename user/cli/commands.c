@@ -46,17 +46,18 @@ int command_fail(int rc, const struct errmsg *err)
 char *command_line(int argc, char **argv)
 {
 	size_t size = sizeof("luamemtrace");
-	char *line;
+	char *line, *at;
 
 	for (int i = 0; i < argc; i++)
 		size += strlen(argv[i]) + 1;
 	line = malloc(size);
 	if (!line)
 		return NULL;
-	strcpy(line, "luamemtrace");
-	for (int i = 1; i < argc; i++) {
-		strcat(line, " ");
-		strcat(line, argv[i]);
+	at = stpcpy(line, "luamemtrace");
+	for (int i = 0; i < argc; i++) {
+		if (i == 0 && strstr(argv[0], "luamemtrace"))
+			continue; /* the program itself, not a command's name */
+		at = stpcpy(stpcpy(at, " "), argv[i]);
 	}
 	return line;
 }

@@ -31,6 +31,7 @@ enum mode { MODE_AUTO, MODE_WATCH, MODE_EXACT };
 struct options {
 	const char *pid_text;
 	vec_of(pid_t) pids;
+	bool skip_missing; /* a process that ended meanwhile is no error */
 	double interval; /* seconds between reports; 0: one at the end */
 	uint64_t count;  /* reports; 0: no limit */
 	double duration; /* seconds; 0: until the end */

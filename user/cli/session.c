@@ -107,6 +107,8 @@ int session_open(const struct options *opt, const char *command, struct session 
 	s->start_realtime_ns = clock_ns(CLOCK_REALTIME);
 	vec_each(pid, &opt->pids) {
 		rc = open_target(s, *pid, err);
+		if (rc == -ESRCH && opt->skip_missing)
+			rc = 0;
 		if (rc)
 			break;
 	}
@@ -420,14 +422,22 @@ static int finish(struct session *s, int rc, struct errmsg *err)
 	return 0;
 }
 
+/* The environment can hide what newer kernels have, so that the older ways are tested too. */
+static void probe_features(struct session *s)
+{
+	const char *way = getenv("LUAMEMTRACE_ATTACH");
+
+	feature_probe(&s->features, way && !strcmp(way, "perf") ? FEATURE_NO_MULTI : FEATURE_NEEDED);
+	if (way && !strcmp(way, "multi"))
+		s->features.session = false;
+}
+
 int session_trace(struct session *s, struct errmsg *err)
 {
-	const char *method = getenv("LUAMEMTRACE_ATTACH");
 	struct loop l = { -1, -1, -1, -1, -1, -1 };
 	int rc;
 
-	feature_probe(&s->features,
-		      method && !strcmp(method, "perf") ? FEATURE_NO_MULTI : FEATURE_NEEDED);
+	probe_features(s);
 	rc = feature_check(&s->features, err);
 	if (rc)
 		return rc;

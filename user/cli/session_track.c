@@ -160,7 +160,8 @@ static int on_site(struct session *s, struct session_target *t, const struct lmt
 		return 0;
 	layout = attach_layout(s->attach, states[e->state].layout);
 	if (layout)
-		frames_resolve(&t->mem, &layout->l, states[e->state].g, &sites[i], s->strings, &frame);
+		frames_resolve(&t->mem, &layout->l, states[e->state].g, e->arg1, &sites[i],
+			       s->strings, &frame);
 	return heap_set_frame(&s->heap, i, &frame);
 }
 

@@ -29,12 +29,12 @@ uint32_t frames_text(struct strpool *pool, const char *chunk, uint64_t line)
 	return strpool_add(pool, text);
 }
 
-bool frames_resolve(const struct memread *mem, const struct lmt_layout *l, uint64_t g,
+bool frames_resolve(const struct memread *mem, const struct lmt_layout *l, uint64_t g, uint64_t block,
 		    const struct lmt_site *site, struct strpool *pool, struct frame *ret)
 {
 	*ret = (struct frame){ 0 };
 	if (site->flags & LMT_SITE_NO_LUA)
 		return false;
 	return l->family == LMT_FAMILY_PUC ? frames_puc(mem, l, site, pool, ret)
-					   : frames_luajit(mem, l, g, site, pool, ret);
+					   : frames_luajit(mem, l, g, block, site, pool, ret);
 }

@@ -21,10 +21,10 @@ struct frame {
 };
 
 /*
- * The innermost Lua frame of a site. g: its state's global_State. False when the target's memory
- * does not (any more) hold what is needed; nothing is guessed.
+ * The innermost Lua frame of a site. g: its state's global_State; block: the first one allocated
+ * there, or 0. False when the target's memory does not (any more) hold what is needed.
  */
-bool frames_resolve(const struct memread *mem, const struct lmt_layout *l, uint64_t g,
+bool frames_resolve(const struct memread *mem, const struct lmt_layout *l, uint64_t g, uint64_t block,
 		    const struct lmt_site *site, struct strpool *pool, struct frame *ret);
 
 /* For the family files: the text of a chunk name and line, as Lua itself would show it. */
@@ -32,7 +32,7 @@ uint32_t frames_text(struct strpool *pool, const char *chunk, uint64_t line);
 
 bool frames_puc(const struct memread *mem, const struct lmt_layout *l, const struct lmt_site *site,
 		struct strpool *pool, struct frame *ret);
-bool frames_luajit(const struct memread *mem, const struct lmt_layout *l, uint64_t g,
+bool frames_luajit(const struct memread *mem, const struct lmt_layout *l, uint64_t g, uint64_t block,
 		   const struct lmt_site *site, struct strpool *pool, struct frame *ret);
 
 #endif

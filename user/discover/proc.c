@@ -260,6 +260,18 @@ int proc_each(int (*fn)(pid_t pid, void *ctx), void *ctx)
 	return rc;
 }
 
+int proc_read_text(const char *path, char *buf, size_t size)
+{
+	auto_fclose FILE *f = fopen(path, "re");
+
+	if (!f)
+		return -errno;
+	if (!fgets(buf, (int)size, f))
+		buf[0] = '\0';
+	buf[strcspn(buf, "\n")] = '\0';
+	return (int)strlen(buf);
+}
+
 enum proc_bits proc_read_bits(pid_t pid)
 {
 	unsigned char ident[5];

@@ -62,6 +62,9 @@ void proc_file_of(pid_t pid, const struct proc_map *map, char path[PATH_MAX]);
 /* Calls fn for every process until it returns non-zero; that value or 0. */
 int proc_each(int (*fn)(pid_t pid, void *ctx), void *ctx);
 
+/* The first line of a small text file of the kernel; its length or a negative errno. */
+int proc_read_text(const char *path, char *buf, size_t size);
+
 enum proc_bits { PROC_BITS_64, PROC_BITS_32, PROC_BITS_UNREADABLE };
 
 /* Word size of the program, from its ELF header. */

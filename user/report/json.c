@@ -15,7 +15,7 @@ static void write_time(struct jsonw *w, const char *key, uint64_t realtime_ns)
 		jsonw_str(w, key, fmt_rfc3339(&b, realtime_ns));
 }
 
-static void write_header(const struct report *r, FILE *out)
+void json_write_header(const struct report *r, FILE *out)
 {
 	struct jsonw w;
 
@@ -225,7 +225,7 @@ void json_write(const struct report *r, const struct format_options *opt, FILE *
 	size_t n = 0;
 
 	if (opt->first)
-		write_header(r, out);
+		json_write_header(r, out);
 	vec_each(p, &r->processes)
 		write_process(p, out);
 	vec_each(rt, &r->runtimes)

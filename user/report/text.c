@@ -85,10 +85,13 @@ static void write_state_head(const struct text *t, const struct report_state *s)
 	}
 	fputs(s->closed_realtime_ns ? "  closed" : s->before_attach ? "" : "  born while traced", t->out);
 	fputc('\n', t->out);
-	if (s->heap_known)
-		fprintf(t->out, "  heap      %s as the VM counts; %s GC cycles seen%s%s\n",
-			fmt_bytes(&b, s->heap_bytes), fmt_count(&c, s->gc_cycles),
-			s->gc_state ? ", now in " : "", s->gc_state ? s->gc_state : "");
+	if (s->heap_known) {
+		fprintf(t->out, "  heap      %s as the VM counts", fmt_bytes(&b, s->heap_bytes));
+		if (s->gc_known)
+			fprintf(t->out, "; %s GC cycles seen", fmt_count(&c, s->gc_cycles));
+		fprintf(t->out, "%s%s\n", s->gc_state ? "; collector in " : "",
+			s->gc_state ? s->gc_state : "");
+	}
 	if (s->allocator) {
 		fputs("  allocator ", t->out);
 		put_escaped(t, s->allocator);

@@ -2,6 +2,8 @@
 #include "alloc_calls.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define WINDOW 16 /* instructions looked back for a constant argument… */
 #define LOAD_REACH 14 /* …for the load of the callback's address… */
@@ -235,5 +237,52 @@ int alloc_sites_find(const struct code *c, int64_t disp, uint64_t getallocf, str
 	alloc_calls_deinit(&calls);
 	if (!rc && getallocf)
 		rc = add_borrowed(c, getallocf, ret);
+	return rc;
+}
+
+/* Adds the function's callers to the next level, and the return addresses of their calls. */
+static int add_callers(const struct code *c, size_t fn, bool *seen, struct vaddrs *ret, size_t max)
+{
+	size_t n;
+	const struct code_edge *e = code_callers(c, code_get(c, fn)->start, &n);
+
+	for (size_t i = 0; i < n && ret->v.n < max; i++) {
+		const struct insn *in = &code_get(c, e[i].function)->insn[e[i].insn];
+
+		seen[e[i].function] = true;
+		if (in->op == INSN_CALL && vec_push(&ret->v, in->addr + in->len))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int alloc_callers_find(const struct code *c, int64_t disp, int levels, size_t max,
+		       struct vaddrs *ret)
+{
+	size_t n = code_count(c);
+	bool *level = calloc(n, 1), *next = calloc(n, 1), *done = calloc(n, 1);
+	struct alloc_calls calls = { 0 };
+	int rc = level && next && done ? alloc_calls_find(c, disp, &calls) : -ENOMEM;
+
+	vec_each(call, &calls.v) {
+		const struct insn *in = &call->fn->insn[call->at];
+
+		level[code_index(c, call->fn)] = true;
+		if (!rc && in->op == INSN_CALL)
+			rc = vec_push(&ret->v, in->addr + in->len);
+	}
+	for (int l = 0; !rc && l < levels; l++) {
+		memset(next, 0, n);
+		for (size_t i = 0; !rc && i < n; i++) {
+			if (level[i] && !done[i])
+				rc = add_callers(c, i, next, ret, max);
+			done[i] |= level[i];
+		}
+		memcpy(level, next, n);
+	}
+	alloc_calls_deinit(&calls);
+	free(level);
+	free(next);
+	free(done);
 	return rc;
 }

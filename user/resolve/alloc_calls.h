@@ -50,6 +50,16 @@ struct alloc_sites {
  */
 int alloc_sites_find(const struct code *c, int64_t disp, uint64_t getallocf, struct alloc_sites *ret);
 
+/*
+ * Return addresses of all calls from which the allocator can be reached within so many levels of
+ * direct calls: what may lie on the stack above it. At most `max`. 0 or -ENOMEM.
+ */
+struct vaddrs {
+	vec_of(uint64_t) v;
+};
+int alloc_callers_find(const struct code *c, int64_t disp, int levels, size_t max,
+		       struct vaddrs *ret);
+
 /* Where g and L are while the call runs; ALLOC_PLACE_NONE where that is not known. */
 struct alloc_site alloc_call_site(const struct alloc_call *call);
 

@@ -14,6 +14,7 @@
 #include "base/hashmap.h"
 #include "base/vec.h"
 #include "ehframe.h"
+#include "elf_handle.h"
 
 #define MAX_FILE (2ull << 30)
 #define MAX_SEGMENTS 64u
@@ -178,6 +179,11 @@ int elf_open(const char *path, struct elf_file **ret, struct errmsg *err)
 fail:
 	elf_free(f);
 	return rc;
+}
+
+Elf *elf_handle(struct elf_file *f)
+{
+	return f->elf;
 }
 
 const char *elf_build_id(const struct elf_file *f)
