@@ -36,4 +36,12 @@ for rt in $RUNTIMES; do
 	compare "thr-$rt" "$rt, 4 threads of 3 states" "$host" -t 4 -s 3 -b 2 "$ROOT/tests/lua/mix.lua"
 	compare "refuse-$rt" "$rt, an allocator that refuses" "$host" -f -s 2 "$ROOT/tests/lua/mix.lua"
 done
+# The ways of older kernels: two programs instead of one, and perf events instead of links.
+for way in multi perf; do
+	export LUAMEMTRACE_ATTACH=$way
+	for rt in lua5.4 luajit; do
+		compare "$way-$rt" "$rt by $way" "$HOSTS/ledger-$rt" -t 2 -s 2 -b 2 -f \
+			"$ROOT/tests/lua/mix.lua"
+	done
+done
 done_testing

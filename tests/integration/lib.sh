@@ -92,7 +92,7 @@ start_gated() {
 	target=$!
 	pids+=("$target")
 	exec {gate}>"$TMP/$name.in"
-	wait_for 20 has_line '^ready$' "$TMP/$name.out"
+	wait_for 20 has_line '^ready' "$TMP/$name.out"
 }
 
 open_gate() { echo >&"$gate"; }
