@@ -42,7 +42,18 @@ BPF_OBJS := $(BPF_SRCS:bpf/%.c=$(B)/bpf/%.o)
 SKEL := $(B)/bpf/luamemtrace.skel.h
 LAYOUTS := $(wildcard user/resolve/layouts/*.tsv)
 
-.PHONY: all check check-integration lint bench install clean help deps-check FORCE
+# Tests: a C file each for units (cmocka) and for BPF code on the host. A host is a program that
+# the integration tests trace: tests/hosts/X.c becomes build/hosts/X-RUNTIME for each runtime,
+# tests/hosts/plain/X.[cS] becomes build/hosts/X by the flags in its first line that says "build:".
+UNITS := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/unit/t_*.c tests/bpf/t_*.c))
+HOST_RUNTIMES := lua5.1 lua5.2 lua5.3 lua5.4 luajit lua5.1-c++ lua5.2-c++ lua5.3-c++ lua5.4-c++
+HOST_SRCS := $(wildcard tests/hosts/*.c)
+PLAIN_SRCS := $(wildcard tests/hosts/plain/*.c tests/hosts/plain/*.S)
+HOSTS := $(foreach r,$(HOST_RUNTIMES),$(HOST_SRCS:tests/hosts/%.c=$(B)/hosts/%-$(r))) \
+	$(patsubst tests/hosts/plain/%,$(B)/hosts/%,$(basename $(PLAIN_SRCS)))
+INTEGRATION := $(sort $(wildcard tests/integration/[0-9]*.sh))
+
+.PHONY: all check check-integration hosts lint bench install clean help deps-check
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -77,10 +88,54 @@ $(SKEL): $(B)/bpf/luamemtrace.o
 deps-check: # names the missing package instead of letting a compiler fail
 	@CC='$(CC)' CLANG='$(CLANG)' BPFTOOL='$(BPFTOOL)' tools/check-deps.sh
 
+# Checks
+$(B)/tests/%: tests/%.c $(LIB_OBJS) $(SKEL)
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) -Itests/bpf $(CFLAGS) -Wno-missing-prototypes -MF $@.d -o $@ $< $(LIB_OBJS) \
+		-lcmocka $(LDLIBS)
+
+define host_rules
+$(B)/hosts/%-$(1): tests/hosts/%.c
+	@mkdir -p $$(@D)
+	$$(call say,HOST,$$@)
+	$$(Q)$$(CC) -O2 -g -pthread -Wall -o $$@ $$< $$$$(pkg-config --cflags --libs $(1)) -ldl -lm
+endef
+$(foreach r,$(HOST_RUNTIMES),$(eval $(call host_rules,$(r))))
+
+plain = @mkdir -p $(@D); f=$$(sed -n 's/.*build: *\([^*]*\).*/\1/p' $< | head -n 1); \
+	printf '  HOST  %s\n' '$@'; $(CC) -O2 -g -o $@ $< $$f
+$(B)/hosts/%: tests/hosts/plain/%.c
+	$(plain)
+$(B)/hosts/%: tests/hosts/plain/%.S
+	$(plain)
+
+hosts: $(HOSTS) # programs for the integration tests to trace
+
+check: all $(UNITS) ## Unit tests: no privilege needed
+	$(Q)CMOCKA_MESSAGE_OUTPUT=TAP prove -e '' $(UNITS)
+	$(Q)tools/bpf-insns.sh $(B)
+
+check-integration: all hosts ## Tests on real processes: needs root and BPF
+	$(Q)BUILD=$(abspath $(B)) prove $(PROVEFLAGS) $(INTEGRATION)
+
+lint: ## Layers, function lengths, shell scripts, manual
+	$(Q)tools/check-layers.sh
+	$(Q)tools/check-fnlen.py $$(git ls-files 'user/*.[ch]' 'bpf/*.[ch]' 'tests/*.[ch]')
+	$(Q)shellcheck -x $$(git ls-files 'tools/*.sh' 'tests/**/*.sh' .ci/run)
+	$(Q)mandoc -T lint -W warning docs/*.8
+
+bench: all hosts ## Measure: bare, floor, exact; ratios
+	$(Q)BUILD=$(abspath $(B)) tests/bench/run.sh
+
+install: all ## Install to DESTDIR/PREFIX
+	install -D -m 755 $(B)/luamemtrace $(DESTDIR)$(PREFIX)/sbin/luamemtrace
+	install -D -m 644 docs/luamemtrace.8 $(DESTDIR)$(PREFIX)/share/man/man8/luamemtrace.8
+
 clean: ## Remove build/
 	rm -rf $(B)
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
--include $(OBJS:.o=.d) $(BPF_OBJS:.o=.d)
+-include $(OBJS:.o=.d) $(BPF_OBJS:.o=.d) $(UNITS:=.d)

@@ -38,7 +38,7 @@ end
 local function threads(n)
 	local t = {}
 	for i = 1, n do
-		local co = coroutine.create(print) note("thread", line())
+		local co = coroutine.create(tables) note("thread", line())
 		t[i] = co
 	end
 	return t

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT. build: -m32 -nostdlib -static */
 /* A 32-bit program that waits for a signal; needs no 32-bit library. */
 	.globl _start
 _start:
