@@ -65,6 +65,10 @@ enum {
 	LMT_STATE_DEAD = 16,   /* its own block was freed */
 };
 
+/* LuaJIT's arena is unmapped as a whole: what the ledger still holds of it is not there any more. */
+#define LMT_ARENA_GONE(flags) \
+	((flags) & LMT_STATE_ARENA && (flags) & (LMT_STATE_CLOSING | LMT_STATE_DEAD))
+
 /*
  * live bytes in the ledger = alloc_bytes + adopted_bytes - free_bytes - lost_bytes.
  * alloc_bytes: new blocks and the growth of old ones. free_bytes: freed blocks and what others

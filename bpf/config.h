@@ -16,7 +16,7 @@
 #define LMT_UD_CACHE 1024      /* power of two */
 #define LMT_TRACES 4096        /* power of two */
 #define LMT_CALLSITE_STEPS 8   /* places tried for one */
-#define LMT_SITE_STEPS 8
+#define LMT_SITE_STEPS 16
 #define LMT_TOP_FRAMES 8       /* frames looked at to find the innermost Lua function */
 #define LMT_LEARN_HITS 64      /* hits of a call site during which all places are compared */
 #define LMT_RELEARN_MASK 1023  /* …and once in so many hits afterwards */

@@ -115,15 +115,54 @@ SUBPROG int ledger_take(__u64 key, struct lmt_block *out)
 	return b && take_from(b, key, out);
 }
 
-/* Overwrites a stale entry of the same key, which a free we did not see left behind. */
-static __always_inline bool replace_in(struct lmt_bucket *b, __u64 key, const struct lmt_block *v)
+/* Was the block left behind by an arena that was unmapped with all that was in it? */
+static __always_inline bool is_gone(const struct lmt_block *block)
+{
+	__u32 state = block->state;
+	struct lmt_state *st = bpf_map_lookup_elem(&states, &state);
+
+	return st && LMT_ARENA_GONE(st->flags);
+}
+
+enum { LEDGER_FULL = 0, LEDGER_NEW = 1, LEDGER_REPLACED = 2 };
+
+/*
+ * Overwrites a stale entry of the same key: of an arena that is gone, or left behind by a free
+ * that was not seen (LEDGER_REPLACED). 0 when there is none.
+ */
+static __always_inline int replace_in(struct lmt_bucket *b, __u64 key, const struct lmt_block *v)
 {
 	__u32 places = places_of(b, key);
+	struct lmt_block *old;
+	int rc;
 
 	if (!places)
-		return false;
-	b->block[first_place(places) & (LMT_BUCKET_SLOTS - 1)] = *v;
-	return true;
+		return 0;
+	old = &b->block[first_place(places) & (LMT_BUCKET_SLOTS - 1)];
+	rc = is_gone(old) ? LEDGER_NEW : LEDGER_REPLACED;
+	*old = *v;
+	return rc;
+}
+
+/* Makes room in a full bucket by what arenas left behind: nobody else cleans that up. */
+SUBPROG int ledger_evict(__u64 key, const struct lmt_block *v)
+{
+	struct lmt_bucket *b = first_bucket(key);
+
+	if (!b || !v)
+		return LEDGER_FULL;
+	for (__u32 i = 0; i < LMT_BUCKET_SLOTS; i++) {
+		__u64 old = b->key[i];
+
+		if (!old || old & LMT_KEY_BUSY || !is_gone(&b->block[i]))
+			continue;
+		if (__sync_val_compare_and_swap(&b->key[i], old, key | LMT_KEY_BUSY) != old)
+			continue;
+		b->block[i] = *v;
+		*(volatile __u64 *)&b->key[i] = key;
+		return LEDGER_NEW;
+	}
+	return LEDGER_FULL;
 }
 
 /* Claims a free place, unless another thread was faster. */
@@ -139,17 +178,19 @@ static __always_inline bool claim_in(struct lmt_bucket *b, __u32 free, __u64 key
 	return true;
 }
 
-enum { LEDGER_FULL = 0, LEDGER_NEW = 1, LEDGER_REPLACED = 2 };
-
 /* Records a live block. LEDGER_FULL when both of its buckets are. */
 SUBPROG int ledger_put(__u64 key, const struct lmt_block *v)
 {
 	struct lmt_bucket *a = first_bucket(key), *b = second_bucket(key);
+	int rc;
 
 	if (!v || !a || !b)
 		return LEDGER_FULL;
-	if (replace_in(a, key, v) || replace_in(b, key, v))
-		return LEDGER_REPLACED;
+	rc = replace_in(a, key, v);
+	if (!rc)
+		rc = replace_in(b, key, v);
+	if (rc)
+		return rc;
 	for (int i = 0; i < LEDGER_TRIES; i++) {
 		__u32 in_a = places_of(a, 0), in_b = places_of(b, 0);
 		bool into_a = count_places(in_a) >= count_places(in_b);
@@ -159,7 +200,7 @@ SUBPROG int ledger_put(__u64 key, const struct lmt_block *v)
 		if (claim_in(into_a ? a : b, into_a ? in_a : in_b, key, v))
 			return LEDGER_NEW;
 	}
-	return LEDGER_FULL;
+	return ledger_evict(key, v);
 }
 
 #endif

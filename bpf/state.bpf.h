@@ -80,6 +80,24 @@ static __always_inline void owner_del(__u32 slot, __u64 uaddr)
 	bpf_map_delete_elem(&owners, &key);
 }
 
+/* Its block was freed, or its arena unmapped: another may be born at its address. */
+SUBPROG int state_dead(__u32 slot, __u32 i)
+{
+	struct lmt_state *st = state_at(i);
+
+	if (!st)
+		return 0;
+	st->flags |= LMT_STATE_DEAD;
+	if (!st->close_ns)
+		st->close_ns = bpf_ktime_get_ns();
+	owner_del(slot, st->g);
+	owner_del(slot, st->block);
+	if (st->flags & LMT_STATE_ARENA)
+		owner_del(slot, st->ud);
+	emit(LMT_EV_STATE_DEAD, slot, i, 0, 0);
+	return 0;
+}
+
 /*
  * Makes the entry of a state whose block was just handed out by the allocator whose probe flags
  * are given. Its index, or 0 when the table is full.
@@ -105,6 +123,9 @@ SUBPROG int state_born(__u32 slot, __u32 layout, __u64 block, __u64 ud, __u32 al
 	st->layout = layout;
 	st->slot = slot;
 	st->born_ns = bpf_ktime_get_ns();
+	state_dead(slot, owner_of(slot, st->g)); /* an arena's end is not seen */
+	if (alloc_flags & LMT_PROBE_UD_IS_STATE)
+		state_dead(slot, owner_of(slot, ud));
 	st->flags = LMT_STATE_USED | (alloc_flags & LMT_PROBE_ARENA ? LMT_STATE_ARENA : 0);
 	owner_add(slot, st->g, i);
 	if (st->block != st->g)
@@ -113,22 +134,6 @@ SUBPROG int state_born(__u32 slot, __u32 layout, __u64 block, __u64 ud, __u32 al
 		owner_add(slot, ud, i);
 	emit(LMT_EV_STATE_BORN, slot, i, 0, 0);
 	return (int)i;
-}
-
-/* Its block was freed: the state is gone, and another may be born at its address. */
-SUBPROG int state_dead(__u32 slot, __u32 i)
-{
-	struct lmt_state *st = state_at(i);
-
-	if (!st)
-		return 0;
-	st->flags |= LMT_STATE_DEAD;
-	if (!st->close_ns)
-		st->close_ns = bpf_ktime_get_ns();
-	owner_del(slot, st->g);
-	owner_del(slot, st->block);
-	emit(LMT_EV_STATE_DEAD, slot, i, 0, 0);
-	return 0;
 }
 
 #endif

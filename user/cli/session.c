@@ -25,7 +25,7 @@
 #define GROWTH_ROOM 4      /* the ledger has room for so many times the heap found */
 #define MIN_BLOCKS (1u << 20)
 #define MAX_BLOCKS (16u << 20)
-#define MAX_SITES (1u << 16)
+#define MAX_SITES (1u << 17)
 
 static uint64_t clock_ns(clockid_t clock)
 {

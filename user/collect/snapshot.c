@@ -73,6 +73,8 @@ static void add_block(struct scan *s, const struct lmt_block *b)
 
 	if (b->state >= s->n_states || b->site >= s->n_sites)
 		return; /* caught while it was being written */
+	if (LMT_ARENA_GONE(s->states[b->state].flags))
+		return;
 	age = survived(s, b);
 	add(&s->by_state[b->state], bytes, age);
 	if (!passes(s, b))
