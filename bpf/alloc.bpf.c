@@ -442,6 +442,8 @@ int alloc_session(struct pt_regs *ctx)
 {
 	__u64 *cookie = (__u64 *)bpf_session_cookie();
 
+	if (config.floor)
+		return !ctx->cx; /* nsize: with as many return probes as the real one */
 	if (!bpf_session_is_return())
 		return !handle_enter(ctx, cookie); /* 1: no return probe for this call */
 	handle_leave(ctx, *cookie);
@@ -454,7 +456,7 @@ int alloc_enter(struct pt_regs *ctx)
 	struct pending *pend;
 	__u64 cookie = 0;
 
-	if (!handle_enter(ctx, &cookie))
+	if (config.floor || !handle_enter(ctx, &cookie))
 		return 0;
 	pend = pending_get(true);
 	if (pend)
@@ -467,7 +469,7 @@ int alloc_enter(struct pt_regs *ctx)
 SEC("uretprobe")
 int alloc_leave(struct pt_regs *ctx)
 {
-	struct pending *pend = pending_get(false);
+	struct pending *pend = config.floor ? 0 : pending_get(false);
 	__u64 cookie;
 
 	if (!pend || !pend->cookie)

@@ -30,7 +30,7 @@ struct lmt_config {
 	__u32 bucket_mask; /* buckets - 1 */
 	__u32 site_mask;
 	__u32 state_max;   /* entries of states */
-	__u32 pad;
+	__u32 floor;       /* do nothing at all: what the probes cost by themselves, for the bench */
 };
 
 #endif

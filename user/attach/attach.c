@@ -83,6 +83,7 @@ static void set_sizes(struct attach *a, const struct attach_config *cfg)
 	a->skel->rodata->config.bucket_mask = a->maps.n_buckets - 1;
 	a->skel->rodata->config.site_mask = a->maps.n_sites - 1;
 	a->skel->rodata->config.state_max = a->maps.n_states;
+	a->skel->rodata->config.floor = cfg->floor;
 }
 
 static void set_map_fds(struct attach *a)

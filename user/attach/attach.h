@@ -24,6 +24,7 @@ struct attach_config {
 	uint64_t max_blocks; /* live blocks the ledger is sized for */
 	uint32_t max_states;
 	uint32_t max_sites;
+	bool floor; /* programs that do nothing: the cost of the probes alone */
 };
 
 /* Loads everything; nothing is attached yet. *ret is the caller's, to be given to attach_free(). */

@@ -252,6 +252,12 @@ static int add_live_states(struct session *s, struct built_report *b)
 	return 0;
 }
 
+/* Were only some of the blocks asked for? What a place allocated in all is no answer then. */
+static bool chooses_blocks(const struct options *o)
+{
+	return o->older_ms || o->min_size || o->max_size;
+}
+
 static int add_site(struct session *s, struct built_report *b, const struct heap_site *h)
 {
 	const struct heap_state *st = &s->heap.states.v[h->state];
@@ -270,7 +276,7 @@ static int add_site(struct session *s, struct built_report *b, const struct heap
 		.verdict = h->verdict,
 	};
 
-	if (!h->live_blocks && !h->allocs)
+	if (!h->live_blocks && (!h->allocs || chooses_blocks(s->opt)))
 		return 0;
 	if (s->opt->only_state && st->number != s->opt->only_state)
 		return 0;

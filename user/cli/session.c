@@ -140,6 +140,7 @@ static int attach_all(struct session *s, struct errmsg *err)
 		.max_blocks = ledger_blocks(s),
 		.max_states = (uint32_t)s->opt->max_states + LMT_SLOT_MAX,
 		.max_sites = MAX_SITES,
+		.floor = getenv("LUAMEMTRACE_FLOOR") != NULL, /* tests/bench */
 	};
 	int rc = attach_new(&cfg, &s->features, &s->attach, err);
 
