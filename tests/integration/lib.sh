@@ -11,6 +11,7 @@ TMP=$(mktemp -d "${TMPDIR:-/tmp}/lmt.XXXXXX")
 n_tests=0
 n_failed=0
 pids=()
+target='' tracer='' gate='' status='' # set by the starters below
 
 cleanup() {
 	for p in "${pids[@]:-}"; do
