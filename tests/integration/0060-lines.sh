@@ -16,12 +16,7 @@ check() { # name description command…
 	stop_trace
 	open_gate
 	while read -r _ kind at n; do
-		# Kinds are told where Lua passes them to its allocator: 5.2 and later.
-		case $name in
-		lua5.1 | luajit*) filter=true ;;
-		*) filter=".kind == \"$kind\"" ;;
-		esac
-		got=$(jq -r "select(.type == \"site\" and ($filter) and
+		got=$(jq -r "select(.type == \"site\" and .kind == \"$kind\" and
 			.stack[0].lua == \"@$script:$at\") | .live_blocks" "$TMP/$name.trace" |
 			awk '{ s += $1 } END { print s + 0 }')
 		[ "$got" -ge "$n" ]

@@ -264,7 +264,7 @@ static int add_site(struct session *s, struct built_report *b, const struct heap
 	struct report_site out = {
 		.pid = st->pid,
 		.state = st->number,
-		.kind = site_kind_name(h->kind),
+		.kind = kind_name(h->kind),
 		.below = h->below,
 		.live_bytes = h->live_bytes,
 		.live_blocks = h->live_blocks,

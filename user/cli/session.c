@@ -286,7 +286,9 @@ static int look(struct session *s, bool report, bool last)
 		rc = snapshot_take(s->live, &filter, &snap);
 	if (rc)
 		return rc;
-	rc = heap_apply(&s->heap, &snap);
+	rc = session_read_kinds(s, &snap);
+	if (!rc)
+		rc = heap_apply(&s->heap, &snap);
 	if (!rc && report)
 		rc = write_report(s, &snap, last);
 	snapshot_deinit(&snap);

@@ -65,6 +65,7 @@ int session_trace(struct session *s, struct errmsg *err);
 int session_enter_states(struct session *s, struct session_target *t);
 int session_on_event(const struct lmt_event *e, void *ctx);
 void session_poll_gc(struct session *s);
+int session_read_kinds(struct session *s, const struct snapshot *snap);
 
 /* CLOCK_REALTIME of a CLOCK_MONOTONIC time of this session. */
 uint64_t session_realtime(const struct session *s, uint64_t monotonic_ns);

@@ -159,9 +159,14 @@ static int on_site(struct session *s, struct session_target *t, const struct lmt
 	if (i >= n_sites || e->state >= n_states || heap_has_frame(&s->heap, i))
 		return 0;
 	layout = attach_layout(s->attach, states[e->state].layout);
-	if (layout)
+	if (layout) {
+		enum block_kind kind = kind_of_block(&t->mem, &layout->l, e->arg1);
+
 		frames_resolve(&t->mem, &layout->l, states[e->state].g, e->arg1, &sites[i],
 			       s->strings, &frame);
+		if (kind_is_final(kind) && heap_set_kind(&s->heap, i, kind))
+			return -ENOMEM;
+	}
 	return heap_set_frame(&s->heap, i, &frame);
 }
 
@@ -177,7 +182,7 @@ static void on_dead(struct session *s, struct session_target *t, const struct lm
 	if (e->state >= n)
 		return;
 	if (table[e->state].ud)
-		live_forget_owner(s->live, e->slot, table[e->state].ud);
+		live_forget_owner(s->live, e->slot, table[e->state].ud, e->state);
 	for (size_t i = 0; i < t->resolved->states.n; i++)
 		if (t->resolved->states.v[i].L == table[e->state].main)
 			t->resolved->states.v[i] = t->resolved->states.v[--t->resolved->states.n];
@@ -210,6 +215,46 @@ int session_on_event(const struct lmt_event *e, void *ctx)
 	default:
 		return 0;
 	}
+}
+
+#define KINDS_AT_A_TIME 2000 /* sites: bounds the system calls of one look */
+
+static struct session_target *target_of_pid(struct session *s, pid_t pid)
+{
+	vec_each(t, &s->targets)
+		if (t->target->pid == pid)
+			return t;
+	return NULL;
+}
+
+/* Lua 5.1 and LuaJIT do not tell their allocator what a block is for: look into one of each site. */
+int session_read_kinds(struct session *s, const struct snapshot *snap)
+{
+	int looked = 0;
+
+	vec_each(site, &snap->sites) {
+		enum block_kind kind = KIND_UNKNOWN;
+		const struct heap_state *st;
+		struct session_target *t;
+		int rc;
+
+		if (!heap_needs_kind(&s->heap, site))
+			continue;
+		st = heap_find_state(&s->heap, site->state);
+		t = target_of_pid(s, st->pid);
+		if (!t)
+			continue;
+		if (++looked > KINDS_AT_A_TIME)
+			break;
+		for (int i = 0; i < SNAPSHOT_SAMPLES && !kind_is_final(kind); i++)
+			if (site->sample_uaddr[i])
+				kind = kind_naming(kind, kind_of_block(&t->mem, st->layout,
+								       site->sample_uaddr[i]));
+		rc = heap_set_kind(&s->heap, site->index, kind);
+		if (rc)
+			return rc;
+	}
+	return 0;
 }
 
 void session_poll_gc(struct session *s)

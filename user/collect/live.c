@@ -131,11 +131,13 @@ void live_stats(const struct live *l, uint64_t stats[LMT_STAT_MAX])
 	}
 }
 
-void live_forget_owner(struct live *l, uint32_t slot, uint64_t uaddr)
+void live_forget_owner(struct live *l, uint32_t slot, uint64_t uaddr, uint32_t state)
 {
 	uint64_t key = LMT_KEY(slot, uaddr);
+	uint32_t now;
 
-	bpf_map_delete_elem(l->maps->owners, &key);
+	if (!bpf_map_lookup_elem(l->maps->owners, &key, &now) && now == state)
+		bpf_map_delete_elem(l->maps->owners, &key);
 }
 
 void live_tick(struct live *l)

@@ -35,7 +35,7 @@ const struct lmt_site *live_sites(const struct live *l, uint32_t *n_ret);
 void live_stats(const struct live *l, uint64_t stats[LMT_STAT_MAX]);
 
 /* Forgets the addresses of a state that is gone, so that nothing new is charged to it. */
-void live_forget_owner(struct live *l, uint32_t slot, uint64_t uaddr);
+void live_forget_owner(struct live *l, uint32_t slot, uint64_t uaddr, uint32_t state);
 
 /* Sets the clock by which BPF stamps new blocks: call it as often as their age matters. */
 void live_tick(struct live *l);

@@ -11,6 +11,7 @@
 struct sum {
 	uint64_t bytes, blocks, old_bytes;
 	uint32_t oldest;
+	uint64_t sample_uaddr[SNAPSHOT_SAMPLES];
 };
 
 struct scan {
@@ -18,7 +19,7 @@ struct scan {
 	const struct lmt_state *states;
 	uint32_t n_states, n_sites;
 	const struct snapshot_filter *filter;
-	uint64_t now_ms;
+	uint64_t now_ms, seed;
 	struct sum *by_site;  /* index 0: blocks without a site, by state instead */
 	struct sum *by_state; /* all blocks */
 	struct sum *no_site;  /* blocks without a site, by state */
@@ -56,8 +57,15 @@ static uint32_t survived(const struct scan *s, const struct lmt_block *b)
 	return age ? age - 1 : 0;
 }
 
-static void add(struct sum *sum, uint64_t bytes, uint32_t age)
+static void add(struct sum *sum, uint64_t uaddr, uint64_t bytes, uint32_t age, uint64_t *seed)
 {
+	uint64_t at;
+
+	/* A reservoir: each block is as likely to stay as any other. */
+	*seed ^= *seed << 13, *seed ^= *seed >> 7, *seed ^= *seed << 17;
+	at = sum->blocks < SNAPSHOT_SAMPLES ? sum->blocks : *seed % (sum->blocks + 1);
+	if (at < SNAPSHOT_SAMPLES)
+		sum->sample_uaddr[at] = uaddr;
 	sum->bytes += bytes;
 	sum->blocks++;
 	if (age >= SNAPSHOT_OLD_CYCLES)
@@ -66,9 +74,9 @@ static void add(struct sum *sum, uint64_t bytes, uint32_t age)
 		sum->oldest = age;
 }
 
-static void add_block(struct scan *s, const struct lmt_block *b)
+static void add_block(struct scan *s, uint64_t key, const struct lmt_block *b)
 {
-	uint64_t bytes = LMT_BLOCK_SIZE(b);
+	uint64_t bytes = LMT_BLOCK_SIZE(b), uaddr = key & LMT_ADDR_MASK;
 	uint32_t age;
 
 	if (b->state >= s->n_states || b->site >= s->n_sites)
@@ -76,10 +84,11 @@ static void add_block(struct scan *s, const struct lmt_block *b)
 	if (LMT_ARENA_GONE(s->states[b->state].flags))
 		return;
 	age = survived(s, b);
-	add(&s->by_state[b->state], bytes, age);
+	add(&s->by_state[b->state], uaddr, bytes, age, &s->seed);
 	if (!passes(s, b))
 		return;
-	add(b->site ? &s->by_site[b->site] : &s->no_site[b->state], bytes, age);
+	add(b->site ? &s->by_site[b->site] : &s->no_site[b->state], uaddr, bytes, age,
+	    &s->seed);
 }
 
 static void scan_blocks(struct scan *s)
@@ -99,7 +108,7 @@ static void scan_blocks(struct scan *s)
 			b = bucket->block[k];
 			__atomic_thread_fence(__ATOMIC_ACQUIRE);
 			if (__atomic_load_n(&bucket->key[k], __ATOMIC_RELAXED) == key)
-				add_block(s, &b);
+				add_block(s, key, &b);
 		}
 	}
 }
@@ -117,6 +126,7 @@ static int push_site(struct snapshot *out, uint32_t index, uint32_t state, const
 		.survived_cycles = sum->oldest,
 	};
 
+	memcpy(x.sample_uaddr, sum->sample_uaddr, sizeof(x.sample_uaddr));
 	return vec_push(&out->sites, x);
 }
 
@@ -147,7 +157,7 @@ static int gather(struct scan *s, struct snapshot *out)
 
 int snapshot_take(const struct live *l, const struct snapshot_filter *filter, struct snapshot *ret)
 {
-	struct scan s = { .live = l, .filter = filter };
+	struct scan s = { .live = l, .filter = filter, .seed = 88172645463325252ull };
 	struct snapshot out = { .start_ns = now_ns() };
 	auto_free struct sum *by_site = NULL, *by_state = NULL, *no_site = NULL;
 	uint32_t n_buckets;

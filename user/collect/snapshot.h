@@ -17,6 +17,8 @@ struct snapshot_filter {
 	uint64_t min_size, max_size; /* bytes of one block; max 0: no limit */
 };
 
+#define SNAPSHOT_SAMPLES 16
+
 struct snapshot_site {
 	uint32_t index; /* in the table of sites; 0 for blocks without a site */
 	uint32_t state; /* index in the table of states */
@@ -24,6 +26,7 @@ struct snapshot_site {
 	uint64_t live_bytes, live_blocks;
 	uint64_t old_bytes;       /* of blocks that survived at least OLD_CYCLES */
 	uint32_t survived_cycles; /* of the oldest block */
+	uint64_t sample_uaddr[SNAPSHOT_SAMPLES]; /* some live blocks, 0 where there are none */
 };
 
 struct snapshot_state {

@@ -3,35 +3,6 @@
 
 #include <errno.h>
 
-const char *site_kind_name(enum site_kind kind)
-{
-	static const char *const names[] = {
-		"table", "string", "function", "userdata", "thread", "proto",
-		"upvalue", "cdata", "trace", "buffer", "c-heap", "unknown",
-	};
-
-	return names[kind];
-}
-
-/* osize when ptr is NULL, since 5.2: the type without variant bits, 0 for memory an object owns. */
-enum site_kind site_kind_of(const struct lmt_layout *l, uint32_t tag)
-{
-	static const enum site_kind by_tag[] = {
-		[0] = KIND_BUFFER, [4] = KIND_STRING,   [5] = KIND_TABLE,
-		[6] = KIND_FUNCTION, [7] = KIND_USERDATA, [8] = KIND_THREAD,
-	};
-
-	if (!l || l->family != LMT_FAMILY_PUC || l->version < 502)
-		return KIND_UNKNOWN;
-	if (tag == (uint32_t)l->K_proto.off)
-		return KIND_PROTO;
-	if (tag == 9 || tag == 10)
-		return KIND_UPVALUE;
-	if (tag == 0 || (tag >= 4 && tag <= 8))
-		return by_tag[tag];
-	return KIND_UNKNOWN;
-}
-
 void heap_deinit(struct heap *h)
 {
 	vec_deinit(&h->states);
@@ -40,6 +11,7 @@ void heap_deinit(struct heap *h)
 	hashmap_deinit(&h->state_by_index);
 	hashmap_deinit(&h->site_by_key);
 	hashmap_deinit(&h->frame_by_site);
+	hashmap_deinit(&h->kind_by_site);
 }
 
 int heap_add_state(struct heap *h, uint32_t index, pid_t pid, uint32_t runtime,
@@ -98,6 +70,44 @@ bool heap_has_frame(const struct heap *h, uint32_t site)
 	return hashmap_find(&h->frame_by_site, site) != NULL;
 }
 
+int heap_set_kind(struct heap *h, uint32_t site, enum block_kind kind)
+{
+	uint64_t *at;
+
+	if (kind == KIND_UNKNOWN)
+		return 0;
+	at = hashmap_get_or_add(&h->kind_by_site, site);
+	if (!at)
+		return -ENOMEM;
+	if (*at)
+		kind = kind_naming((enum block_kind)(*at - 1), kind);
+	*at = (uint64_t)kind + 1;
+	return 0;
+}
+
+static enum block_kind kind_of_site(struct heap *h, const struct heap_state *st,
+				    const struct snapshot_site *site)
+{
+	enum block_kind kind = kind_of_tag(st->layout, site->site.tag);
+	uint64_t *at;
+
+	if (kind != KIND_UNKNOWN || !site->index)
+		return kind;
+	at = hashmap_find(&h->kind_by_site, site->index);
+	return at ? (enum block_kind)(*at - 1) : KIND_UNKNOWN;
+}
+
+bool heap_needs_kind(struct heap *h, const struct snapshot_site *site)
+{
+	const struct heap_state *st = heap_find_state(h, site->state);
+	enum block_kind kind;
+
+	if (!st || !st->layout || !site->index || !site->live_blocks)
+		return false;
+	kind = kind_of_site(h, st, site);
+	return !kind_is_final(kind) && kind_of_tag(st->layout, site->site.tag) == KIND_UNKNOWN;
+}
+
 static struct frame frame_of(const struct heap *h, uint32_t site)
 {
 	uint64_t *at = site ? hashmap_find(&h->frame_by_site, site) : NULL;
@@ -106,7 +116,7 @@ static struct frame frame_of(const struct heap *h, uint32_t site)
 }
 
 /* The merged site of one line, kind and state. Position + 1, or 0 when out of memory. */
-static uint64_t *site_slot(struct heap *h, uint64_t state, enum site_kind kind, struct frame f,
+static uint64_t *site_slot(struct heap *h, uint64_t state, enum block_kind kind, struct frame f,
 			   bool below)
 {
 	uint64_t key = (state + 1) << 40 ^ (uint64_t)f.where << 8 ^ (uint64_t)kind << 2 ^
@@ -121,11 +131,11 @@ static int apply_site(struct heap *h, const struct snapshot_site *from)
 	struct frame f = frame_of(h, from->index);
 	bool below = from->site.flags & LMT_SITE_BELOW;
 	struct heap_site *s;
-	enum site_kind kind;
+	enum block_kind kind;
 
 	if (!state || !*state)
 		return 0; /* its birth is still in the ring: next time */
-	kind = site_kind_of(h->states.v[*state - 1].layout, from->site.tag);
+	kind = kind_of_site(h, &h->states.v[*state - 1], from);
 	at = site_slot(h, *state - 1, kind, f, below);
 	if (!at)
 		return -ENOMEM;

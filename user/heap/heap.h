@@ -13,18 +13,9 @@
 #include "base/hashmap.h"
 #include "base/vec.h"
 #include "collect/frames.h"
+#include "collect/kind.h"
 #include "collect/snapshot.h"
 #include "verdict.h"
-
-enum site_kind {
-	KIND_TABLE, KIND_STRING, KIND_FUNCTION, KIND_USERDATA, KIND_THREAD, KIND_PROTO,
-	KIND_UPVALUE, KIND_CDATA, KIND_TRACE, KIND_BUFFER, KIND_C_HEAP, KIND_UNKNOWN,
-};
-
-const char *site_kind_name(enum site_kind kind);
-
-/* Kind of a block by its allocation tag; KIND_UNKNOWN where the version passes none. */
-enum site_kind site_kind_of(const struct lmt_layout *l, uint32_t tag);
 
 /* One lua_State, or what its process could not charge to any (number 0). */
 struct heap_state {
@@ -47,7 +38,7 @@ struct heap_state {
 /* One place in the Lua code, one kind of block, one state. */
 struct heap_site {
 	uint32_t state;      /* position in heap.states */
-	enum site_kind kind;
+	enum block_kind kind;
 	struct frame frame;  /* where 0: no Lua frame known */
 	bool below;          /* a C or built-in function lies above the frame */
 	uint64_t live_bytes, live_blocks, old_bytes;
@@ -65,6 +56,7 @@ struct heap {
 	struct hashmap site_by_key;    /* (state, kind, where, below) → position + 1 */
 	struct hashmap frame_by_site;  /* BPF site index → position + 1 in frames */
 	vec_of(struct frame) frames;
+	struct hashmap kind_by_site;   /* BPF site index → kind + 1, where a live block told it */
 	uint32_t next_number;
 };
 
@@ -86,6 +78,13 @@ void heap_set_gc(struct heap *h, uint32_t index, uint64_t heap_bytes, uint32_t g
 /* The line of a BPF site, resolved while the target lived. 0 or -ENOMEM. */
 int heap_set_frame(struct heap *h, uint32_t site, const struct frame *frame);
 bool heap_has_frame(const struct heap *h, uint32_t site);
+
+/*
+ * Blocks of a site whose tag does not tell: what one of them was seen to be. The first object seen
+ * names the site, for memory that objects own is allocated at the same place.
+ */
+int heap_set_kind(struct heap *h, uint32_t site, enum block_kind kind);
+bool heap_needs_kind(struct heap *h, const struct snapshot_site *site);
 
 /* Takes a snapshot in: sites of the same line and kind become one, trends move on. */
 int heap_apply(struct heap *h, const struct snapshot *snap);
