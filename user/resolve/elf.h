@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * elf: what is read of a module's file: segments, symbols, imports, function ranges.
- * L2 resolve. The only user of libelf. Must not know Lua.
+ * L2 resolve. elf*.c alone use libelf (cfi.c: its sibling libdw). Must not know Lua.
  *
  * Files are hostile: sizes, offsets and counts are checked before use, everything is bounded.
  * "vaddr" is an address as the file counts (before relocation), "offset" a position in the file.
