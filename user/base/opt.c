@@ -137,7 +137,7 @@ static int unknown(int code, char **argv, struct errmsg *err)
 
 	if (code == ':')
 		return errmsg_set(err, -EINVAL, "option '%s' needs a value; see --help", word);
-	if (optopt && optopt < LONG_BASE && word[1] != '-')
+	if (optopt && optopt < LONG_BASE) /* a letter; the word may be the one before it */
 		return errmsg_set(err, -EINVAL, "unknown option '-%c'; see --help", optopt);
 	return errmsg_set(err, -EINVAL, "unknown option '%s'; see --help", word);
 }

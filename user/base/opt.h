@@ -34,8 +34,8 @@ struct opt {
 };
 
 /*
- * Parses argv[1…] for one command (a bit of opt.commands) into values. Stops at "--" or, unless
- * permute, at the first word that is no option. Options that take a value may be given once.
+ * Parses argv[1…] for one command (a bit of opt.commands) into values, up to the end or "--".
+ * Options that take a value may be given once.
  * *rest_ret: index of the first word left over; the words are permuted to the end of argv.
  * 0, or -EINVAL with a text that names the option.
  */
