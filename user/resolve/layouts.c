@@ -84,9 +84,11 @@ static bool parse_cell(const char *s, struct lmt_cell *ret)
 	off = strtol(s, &end, 10);
 	if (end == s)
 		return false;
-	if (*end == ':')
-		size = strtol(end + 1, &end, 10);
-	if (*end || off < -65536 || off > 1 << 24 || size < 0 || size > 65536)
+	if (*end == ':') {
+		s = end + 1;
+		size = strtol(s, &end, 10);
+	}
+	if (end == s || *end || off < -65536 || off > 1 << 24 || size < 0 || size > 65536)
 		return false;
 	*ret = (struct lmt_cell){ (__s32)off, (__u32)size };
 	return true;
@@ -180,13 +182,23 @@ static bool parse_row(const struct table *t, const char **cells, size_t n, struc
 	       layout_has(row->l.G_main) && row->l.size_L.off > 0 && row->l.size_G.off > 0;
 }
 
-/* Takes the text over. first: put the rows before those there are. */
+/* Takes the rows from..to away again. */
+static void drop_rows(size_t from, size_t to)
+{
+	memmove(&rows.v[from], &rows.v[to], (rows.n - to) * sizeof(*rows.v));
+	rows.n -= to - from;
+}
+
+/*
+ * Takes the text over, unless it fails: then no row of it stays. first: put the rows before those
+ * there are.
+ */
 static int add_table(char *text, const char *name, bool first, struct errmsg *err)
 {
 	struct table t = { .text = text };
 	const char *cells[MAX_COLUMNS];
 	char *line, *save = NULL;
-	size_t at = first ? 0 : rows.n, number = 1;
+	size_t start = first ? 0 : rows.n, at = start, number = 1;
 
 	line = strtok_r(text, "\n", &save);
 	if (!line)
@@ -197,15 +209,21 @@ static int add_table(char *text, const char *name, bool first, struct errmsg *er
 		struct layout row;
 
 		number++;
-		if (!parse_row(&t, cells, n, &row))
+		if (!parse_row(&t, cells, n, &row)) {
+			drop_rows(start, at);
 			return errmsg_set(err, -EINVAL,
 					  "'%s' line %zu is no layout row; see docs/ADDING-A-RUNTIME.md",
 					  name, number);
-		if (vec_push(&rows, row))
+		}
+		if (vec_push(&rows, row)) {
+			drop_rows(start, at);
 			return errmsg_set(err, -ENOMEM, "out of memory");
+		}
 		memmove(&rows.v[at + 1], &rows.v[at], (rows.n - 1 - at) * sizeof(row));
 		rows.v[at++] = row;
 	}
+	if (at == start)
+		return errmsg_set(err, -EINVAL, "'%s' has no layout row", name);
 	return 0;
 }
 
