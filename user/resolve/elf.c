@@ -264,29 +264,37 @@ static int by_start(const void *a, const void *b)
 	return x->start < y->start ? -1 : x->start > y->start;
 }
 
+static const uint8_t *eh_frame_by_section(struct elf_file *f, uint64_t *vaddr, size_t *len)
+{
+	Elf_Scn *scn = NULL;
+	size_t strings;
+
+	if (elf_getshdrstrndx(f->elf, &strings))
+		return NULL;
+	while ((scn = elf_nextscn(f->elf, scn))) {
+		GElf_Shdr sh;
+		const char *name;
+
+		if (!gelf_getshdr(scn, &sh) || sh.sh_type == SHT_NOBITS)
+			continue;
+		name = elf_strptr(f->elf, strings, sh.sh_name);
+		if (!name || strcmp(name, ".eh_frame"))
+			continue;
+		*vaddr = sh.sh_addr;
+		*len = sh.sh_size;
+		return elf_data(f, sh.sh_addr, sh.sh_size);
+	}
+	return NULL;
+}
+
 /* .eh_frame by section; else through its header segment, up to the end of the segment. */
 static const uint8_t *find_eh_frame(struct elf_file *f, uint64_t *vaddr, size_t *len)
 {
+	const uint8_t *hdr, *data = eh_frame_by_section(f, vaddr, len);
 	const struct elf_segment *s;
-	Elf_Scn *scn = NULL;
-	const uint8_t *hdr;
-	size_t strings;
 
-	if (!elf_getshdrstrndx(f->elf, &strings)) {
-		while ((scn = elf_nextscn(f->elf, scn))) {
-			GElf_Shdr sh;
-			const char *name;
-
-			if (!gelf_getshdr(scn, &sh) || sh.sh_type == SHT_NOBITS)
-				continue;
-			name = elf_strptr(f->elf, strings, sh.sh_name);
-			if (!name || strcmp(name, ".eh_frame"))
-				continue;
-			*vaddr = sh.sh_addr;
-			*len = sh.sh_size;
-			return elf_data(f, sh.sh_addr, sh.sh_size);
-		}
-	}
+	if (data)
+		return data;
 	hdr = f->eh_frame_hdr ? elf_data(f, f->eh_frame_hdr, 12) : NULL;
 	*vaddr = hdr ? ehframe_from_hdr(hdr, 12, f->eh_frame_hdr) : 0;
 	s = *vaddr ? segment_of(f, *vaddr, 4) : NULL;
