@@ -21,6 +21,7 @@ Q := $(if $(filter 1,$(V)),,@)
 say = $(if $(filter 1,$(V)),,@printf '  %-5s %s\n' '$(1)' '$(2)')
 
 # Flags
+, := ,
 WARN := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wswitch-enum -Wvla \
 	$(if $(filter 1,$(WERROR)),-Werror)
 SANFLAGS := $(if $(filter 1,$(SAN)),-fsanitize=address$(,)undefined -fno-sanitize-recover=undefined)
@@ -30,7 +31,6 @@ CFLAGS += -std=gnu11 $(WARN) $(SANFLAGS) -MMD -MP
 BPFFLAGS := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Ivmlinux/x86_64 -Ibpf \
 	-Wall -Wextra -Wno-unused-parameter $(if $(filter 1,$(WERROR)),-Werror) -MMD -MP
 LDLIBS := -lbpf -ldw -lelf -lZydis -lm
-, := ,
 
 # Sources: a stage is a folder
 STAGES := base discover resolve attach collect heap report cli
@@ -114,7 +114,7 @@ hosts: $(HOSTS) # programs for the integration tests to trace
 
 check: all $(UNITS) ## Unit tests: no privilege needed
 	$(Q)CMOCKA_MESSAGE_OUTPUT=TAP prove -e '' $(UNITS)
-	$(Q)tools/bpf-insns.sh $(B)
+	$(Q)CLANG='$(CLANG)' tools/bpf-insns.sh $(B)
 
 check-integration: all hosts ## Tests on real processes: needs root and BPF
 	$(Q)BUILD=$(abspath $(B)) prove $(PROVEFLAGS) $(INTEGRATION)
