@@ -26,7 +26,7 @@ static const struct opt table[] = {
 	{ 'c', "colour", OPT_CHOICE, offsetof(struct values, choice), 2, "B", "C", "a colour", 0, 0, colours },
 };
 
-#define MAX_ARGS 16
+#define MAX_ARGS 32
 
 /* Splits "a b c" at spaces into an argv that begins with the program's name. */
 static int split(char *line, char **argv)
