@@ -116,8 +116,11 @@ static void set_probe(struct plan_site *s, uint8_t kind, uint8_t flags)
 		.reg_osize = s->place.reg[2],
 		.reg_nsize = s->place.reg[3],
 	};
+	if (s->place.reg[0] == LMT_REG_LOST)
+		s->probe.flags &= (uint8_t)~LMT_PROBE_UD_IS_STATE; /* it may be, but who can read it */
 	if (kind == LMT_PROBE_ANY && s->place.reg[1] == REG_SI && s->place.reg[2] == REG_DX &&
-	    s->place.reg[3] == REG_CX && (s->place.reg[0] == REG_DI || !(flags & LMT_PROBE_UD_IS_STATE)))
+	    s->place.reg[3] == REG_CX &&
+	    (s->place.reg[0] == REG_DI || !(s->probe.flags & LMT_PROBE_UD_IS_STATE)))
 		s->probe.flags |= LMT_PROBE_PLAIN_REGS;
 	if (kind == LMT_PROBE_NEWSTATE) {
 		s->probe.reg_ptr = s->place.reg[0];
