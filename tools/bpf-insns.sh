@@ -42,7 +42,6 @@ printf '%s\n' "$counts" | awk -F '\t' -v limit=$PERCENT -v compare="$known" '
 	FNR == NR { if ($0 !~ /^#/) base[$1] = $2; next }
 	{
 		sum += $2
-		sum_base += base[$1]
 		note = ""
 		if (compare != "" && !($1 in base)) {
 			note = "new: not in the baseline"

@@ -224,31 +224,26 @@ static void a_closing_or_dead_state_is_closed(void **state)
 	assert_true(heap_find_state(&f->heap, INDEX_A)->closed);
 }
 
-static void tags_are_kinds_where_the_version_passes_them(void **state)
+static void a_site_whose_tag_does_not_tell_is_named_by_its_blocks(void **state)
 {
-	const struct layout *l54 = layouts_find("lua-5.4.3..5.4.8"), *all;
-	size_t n;
+	struct fixture *f = *state;
+	struct snapshot_site *s;
 
-	(void)state;
-	all = layouts_all(&n);
-	for (size_t i = 0; i < n; i++)
-		if (all[i].l.family == LMT_FAMILY_LUAJIT || all[i].l.version == 501)
-			for (uint32_t tag = 0; tag < 12; tag++)
-				assert_int_equal(site_kind_of(&all[i].l, tag), KIND_UNKNOWN);
-	assert_int_equal(site_kind_of(NULL, 5), KIND_UNKNOWN);
-	assert_int_equal(site_kind_of(&l54->l, 0), KIND_BUFFER);
-	assert_int_equal(site_kind_of(&l54->l, 4), KIND_STRING);
-	assert_int_equal(site_kind_of(&l54->l, 5), KIND_TABLE);
-	assert_int_equal(site_kind_of(&l54->l, 6), KIND_FUNCTION);
-	assert_int_equal(site_kind_of(&l54->l, 7), KIND_USERDATA);
-	assert_int_equal(site_kind_of(&l54->l, 8), KIND_THREAD);
-	assert_int_equal(site_kind_of(&l54->l, 9), KIND_UPVALUE);
-	assert_int_equal(site_kind_of(&l54->l, 10), KIND_PROTO); /* LUA_TPROTO of 5.4 */
-	assert_int_equal(site_kind_of(&l54->l, 3), KIND_UNKNOWN);
-	assert_int_equal(site_kind_of(&l54->l, LMT_TAG_OTHER), KIND_UNKNOWN);
-	assert_int_equal(site_kind_of(&l54->l, UINT32_MAX), KIND_UNKNOWN);
-	assert_string_equal(site_kind_name(KIND_TABLE), "table");
-	assert_string_equal(site_kind_name(KIND_UNKNOWN), "unknown");
+	line(&f->heap, 10, 7, false);
+	s = live(&f->snap, 10, INDEX_A, LMT_TAG_OTHER, 100, 2, 0);
+	assert_true(heap_needs_kind(&f->heap, s));
+	assert_int_equal(heap_set_kind(&f->heap, 10, KIND_UNKNOWN), 0);
+	assert_int_equal(heap_set_kind(&f->heap, 10, KIND_BUFFER), 0);
+	assert_true(heap_needs_kind(&f->heap, s));
+	assert_int_equal(heap_set_kind(&f->heap, 10, KIND_TABLE), 0);
+	assert_false(heap_needs_kind(&f->heap, s));
+	assert_int_equal(heap_set_kind(&f->heap, 10, KIND_BUFFER), 0); /* its parts do not rename it */
+	assert_int_equal(heap_apply(&f->heap, &f->snap), 0);
+	assert_int_equal(f->heap.sites.v[0].kind, KIND_TABLE);
+	s = live(&f->snap, 11, INDEX_A, 5, 100, 2, 0); /* the tag tells */
+	assert_false(heap_needs_kind(&f->heap, s));
+	s = live(&f->snap, 12, INDEX_PROCESS, LMT_TAG_OTHER, 100, 2, 0); /* no layout */
+	assert_false(heap_needs_kind(&f->heap, s));
 }
 
 #define HEAP_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -264,7 +259,7 @@ int main(void)
 		HEAP_TEST(the_leaking_line_is_told_from_the_cache_beside_it),
 		HEAP_TEST(what_predates_the_attach_is_noted_once),
 		HEAP_TEST(a_closing_or_dead_state_is_closed),
-		HEAP_TEST(tags_are_kinds_where_the_version_passes_them),
+		HEAP_TEST(a_site_whose_tag_does_not_tell_is_named_by_its_blocks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

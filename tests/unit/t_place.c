@@ -45,8 +45,8 @@ static void release(struct placed *p)
 }
 
 /*
- * The first bytes of Debian 12's functions (luajit 2.1.0~beta3+git20220320, lua5.1 5.1.5-9, lua5.2
- * 5.2.4-3, lua5.3 5.3.6-2, lua5.4 5.4.4-3), and where the cheap instruction is.
+ * The first bytes of Debian 12's functions (luajit 2.1.0~beta3+git20220320+dfsg-4.1+deb12u1, lua5.1
+ * 5.1.5-9, lua5.2 5.2.4-3, lua5.3 5.3.6-2, lua5.4 5.4.4-3+deb12u1), and where the cheap one is.
  */
 static const struct {
 	const char *name;
