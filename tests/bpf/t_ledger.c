@@ -40,10 +40,17 @@ static void make_table(__u32 n)
 	set_config(n - 1);
 }
 
+/* Entries 2 and 4 are arenas, 3 is not. */
+static struct lmt_state all_states[5];
+
 static int setup(void **state)
 {
 	(void)state;
 	make_table(64);
+	memset(all_states, 0, sizeof(all_states));
+	all_states[2].flags = all_states[4].flags = LMT_STATE_USED | LMT_STATE_ARENA;
+	all_states[3].flags = LMT_STATE_USED;
+	fake_map(&states, all_states, sizeof(all_states[0]), 5);
 	return 0;
 }
 
@@ -232,6 +239,42 @@ static void nothing_is_refused_up_to_the_design_load(void **state)
 	}
 }
 
+static int put_for(__u32 owner, __u64 addr, __u64 size)
+{
+	struct lmt_block b = block_of(size);
+
+	b.state = owner;
+	return ledger_put(key_of(addr), &b);
+}
+
+static void blocks_of_a_gone_arena_make_room(void **state)
+{
+	(void)state;
+	make_table(1);
+	for (__u64 i = 1; i <= LMT_BUCKET_SLOTS; i++)
+		assert_int_equal(put_for(i == 5 ? 4 : 3, i * 4096, i), LEDGER_NEW);
+	assert_int_equal(put_for(3, 99 * 4096, 99), LEDGER_FULL); /* the arena lives */
+	all_states[3].flags |= LMT_STATE_DEAD; /* frees of a state without an arena are seen */
+	assert_int_equal(put_for(3, 99 * 4096, 99), LEDGER_FULL);
+	all_states[4].flags |= LMT_STATE_CLOSING;
+	assert_int_equal(put_for(2, 99 * 4096, 99), LEDGER_NEW);
+	assert_int_equal(keys_in_table(), LMT_BUCKET_SLOTS);
+	assert_int_equal(take(5 * 4096), 0);
+	assert_int_equal(take(99 * 4096), 99);
+	assert_int_equal(take(4 * 4096), 4);
+}
+
+static void an_address_of_a_gone_arena_is_new_when_it_comes_again(void **state)
+{
+	(void)state;
+	assert_int_equal(put_for(4, 0x1000, 10), LEDGER_NEW);
+	all_states[4].flags |= LMT_STATE_DEAD;
+	assert_int_equal(put_for(2, 0x1000, 20), LEDGER_NEW); /* no free was missed */
+	assert_int_equal(put_for(2, 0x1000, 30), LEDGER_REPLACED);
+	assert_int_equal(keys_in_table(), 1);
+	assert_int_equal(take(0x1000), 30);
+}
+
 static __u64 seed;
 
 static __u64 random_number(void)
@@ -328,6 +371,8 @@ int main(void)
 		LEDGER_TEST(no_map_and_no_block_are_survived),
 		LEDGER_TEST(nothing_is_refused_up_to_the_design_load),
 		LEDGER_TEST(a_heap_of_mixed_sizes_fits_at_the_design_load),
+		LEDGER_TEST(blocks_of_a_gone_arena_make_room),
+		LEDGER_TEST(an_address_of_a_gone_arena_is_new_when_it_comes_again),
 		LEDGER_TEST(the_ledger_agrees_with_a_model),
 		LEDGER_TEST(places_are_counted_and_found),
 		LEDGER_TEST(keys_hold_slot_and_address),
