@@ -22,7 +22,14 @@
 #define LMT_KEY(slot, addr) ((__u64)(slot) << LMT_ADDR_BITS | ((addr) & LMT_ADDR_MASK))
 #define LMT_KEY_SLOT(key) ((__u32)((key) >> LMT_ADDR_BITS) & 0x7fffu)
 #define LMT_KEY_BUSY (1ull << 63)
-#define LMT_SLOT_MAX 512 /* processes traced at once; slot 0 is never used */
+#define LMT_SLOT_MAX 4096 /* processes traced at once; slot 0 is never used */
+
+/* How a process is followed besides being traced. */
+enum {
+	LMT_FOLLOW = 1,      /* tell of its forks and execs; its children inherit this */
+	LMT_FOLLOW_HOLD = 2, /* we started it: stop it at such moments, user space lets it go on */
+};
+
 
 /* One live block. Sizes above 2^48 cannot be: user space ends below. */
 struct lmt_block {
@@ -137,6 +144,7 @@ enum {
 	LMT_PROBE_FREE,
 	LMT_PROBE_NEWSTATE, /* lua_newstate(f, ud) */
 	LMT_PROBE_CLOSE,    /* lua_close(L) */
+	LMT_PROBE_MAPS,     /* the dynamic loader's call for debuggers, when its list has changed */
 };
 
 enum {

@@ -11,8 +11,8 @@
 #endif
 
 #define LMT_MAX_LAYOUTS 32
-#define LMT_MAX_PROBES 512
-#define LMT_CALLSITES 16384    /* power of two */
+#define LMT_MAX_PROBES 4096
+#define LMT_CALLSITES 65536    /* power of two */
 #define LMT_UD_CACHE 1024      /* power of two */
 #define LMT_TRACES 4096        /* power of two */
 #define LMT_CALLSITE_STEPS 8   /* places tried for one */
@@ -30,6 +30,7 @@ struct lmt_config {
 	__u32 bucket_mask; /* buckets - 1 */
 	__u32 site_mask;
 	__u32 state_max;   /* entries of states */
+	__u32 follow_all;  /* tell of every exec in the system */
 	__u32 floor;       /* do nothing at all: what the probes cost by themselves, for the bench */
 };
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * lua: the rare paths every runtime has: states that are born and closed, and exec. Entry probes
- * only: an error may unwind through these functions.
+ * lua: the rare paths every runtime has: states that are born and closed. Entry probes only:
+ * an error may unwind through these functions.
  */
 #include "maps.bpf.h"
 
 #include "filter.bpf.h"
+#include "hold.bpf.h"
 #include "ledger.bpf.h"
 #include "state.bpf.h"
 
@@ -15,13 +16,25 @@ static __always_inline void on_newstate(struct pt_regs *ctx, const struct lmt_pr
 {
 	__u32 tid = (__u32)bpf_get_current_pid_tgid();
 	struct birth b = { .layout = p->layout };
+	__u64 f;
 
 	b.ud = reg_get(ctx, p->reg_ud);
 	if (!bpf_map_lookup_elem(&births, &tid))
 		__sync_fetch_and_add(&births_open, 1);
 	if (bpf_map_update_elem(&births, &tid, &b, BPF_ANY))
 		__sync_fetch_and_add(&births_open, -1);
-	emit(LMT_EV_NEWSTATE, slot, 0, reg_get(ctx, p->reg_ptr), b.ud);
+	f = reg_get(ctx, p->reg_ptr);
+	emit(LMT_EV_NEWSTATE, slot, 0, f, b.ud);
+	f = LMT_KEY(slot, f);
+	if (!bpf_map_lookup_elem(&known_allocators, &f))
+		hold(follow_flags()); /* until it has its probe */
+}
+
+/* Each call of the loader's hook means that the list of libraries is about to change or has. */
+static __always_inline void on_maps(__u32 slot)
+{
+	emit(LMT_EV_MAPS, slot, 0, 0, 0);
+	hold(follow_flags());
 }
 
 /*
@@ -65,15 +78,7 @@ int lua_entry(struct pt_regs *ctx)
 		on_newstate(ctx, p, slot);
 	else if (p->kind == LMT_PROBE_CLOSE)
 		on_close(ctx, p, slot);
-	return 0;
-}
-
-SEC("raw_tp/sched_process_exec")
-int on_exec(void *ctx)
-{
-	__u32 slot = current_slot();
-
-	if (slot)
-		emit(LMT_EV_EXEC, slot, 0, 0, 0);
+	else if (p->kind == LMT_PROBE_MAPS)
+		on_maps(slot);
 	return 0;
 }

@@ -33,7 +33,7 @@ struct {
 	__type(value, struct lmt_bucket);
 } blocks __weak SEC(".maps");
 
-/* Counters by state. Entries are claimed through next_state by either side, never deleted. Resized. */
+/* Counters by state. Entries are claimed by either side, wiped by user space. Resized. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -42,7 +42,7 @@ struct {
 	__type(value, struct lmt_state);
 } states __weak SEC(".maps");
 
-/* Claimed and written by BPF, never deleted. Resized. */
+/* Claimed and written by BPF, wiped by user space when their state is. Resized. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -50,6 +50,13 @@ struct {
 	__type(key, __u32);
 	__type(value, struct lmt_site);
 } sites __weak SEC(".maps");
+
+/* Entries of states that user space has wiped: to be used before new ones. Resized. */
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, 1);
+	__uint(value_size, sizeof(__u32));
+} free_states __weak SEC(".maps");
 
 /* What identifies a state by address: its global_State, its own block, its ud. Both sides. Resized. */
 struct {
@@ -67,9 +74,10 @@ struct {
 	__type(value, __u32);
 } ud_cache __weak SEC(".maps");
 
-/* Written by BPF, never deleted: return addresses are few. */
+/* Written by BPF; user space wipes those of a process that is gone. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, LMT_CALLSITES);
 	__type(key, __u32);
 	__type(value, struct lmt_callsite);
@@ -106,6 +114,24 @@ struct {
 	__type(key, __u32);
 	__type(value, struct lmt_proc);
 } procs __weak SEC(".maps");
+
+/* tgid → LMT_FOLLOW_…. Written by user space; BPF adds children. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 32768);
+	__type(key, __u32);
+	__type(value, __u32);
+} followed_pids __weak SEC(".maps");
+
+/* Allocators that have their probe already: LMT_KEY(slot, address). Written by user space. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, __u32);
+} known_allocators __weak SEC(".maps");
 
 /* Written by user space before the links that name them. */
 struct {

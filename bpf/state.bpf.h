@@ -106,11 +106,12 @@ SUBPROG int state_born(__u32 slot, __u32 layout, __u64 block, __u64 ud, __u32 al
 {
 	const struct lmt_layout *lay = layout_at(layout);
 	struct lmt_state *st;
-	__u32 i;
+	__u32 i = 0;
 
 	if (!lay)
 		return 0;
-	i = __sync_fetch_and_add(&next_state, 1);
+	if (bpf_map_pop_elem(&free_states, &i))
+		i = __sync_fetch_and_add(&next_state, 1);
 	st = state_at(i);
 	if (!st) {
 		count(LMT_STAT_STATE_FULL);

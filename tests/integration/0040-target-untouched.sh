@@ -40,8 +40,8 @@ for rt in lua5.1 lua5.4 luajit; do
 	done
 	wait_for 5 test "$(text_differs "$target" "$exe")" = 0
 	is "$(text_differs "$target" "$exe")" 0 "$rt: text equals the file after SIGKILL of five tracers"
-	is "$(bpftool prog show 2>/dev/null | grep -c 'alloc_session\|alloc_enter')" 0 \
-		"$rt: no program is left in the kernel"
+	none_left_in_kernel
+	ok $? "$rt: no program is left in the kernel"
 
 	for _ in $(seq 10); do
 		"$TRACER" -p "$target" -m exact -d 0.1 -q >/dev/null || echo failed

@@ -81,7 +81,8 @@ if [ "$(id -u)" = 0 ]; then
 		"$(grep '^{' "$TMP/full.out" | jq '.states[0].allocs')" \
 		"--max-blocks reached: calls are counted all the same"
 	open_gate
-	is "$(bpftool prog show 2>/dev/null | grep -c alloc_)" 0 "nothing is left attached"
+	none_left_in_kernel
+	ok $? "nothing is left attached"
 else
 	skip "needs root" "processes to look into"
 fi

@@ -64,8 +64,10 @@ is "$("$TRACER" doctor -p "$target" --json | jq -c 'select(.type == "runtime") |
 kill "$target"
 
 # The target's end is the trace's end
-lua5.4 "$leak" 2 >"$TMP/short.out" &
+lua5.4 "$leak" 4 >"$TMP/short.out" &
 target=$!
+pids+=("$target")
+wait_for 10 has_line '^ready$' "$TMP/short.out"
 "$TRACER" -p "$target" -m exact --json >"$TMP/short.json" 2>/dev/null
 is $? 0 "the target's end ends the trace: status 0"
 is "$(jq -r 'select(.type == "end") | .complete' "$TMP/short.json")" true "with a last report"

@@ -115,5 +115,25 @@ stop_trace() {
 	status=$?
 }
 
+# Our BPF programs that no process holds a descriptor of: left behind. Other traces may run meanwhile.
+left_in_kernel() {
+	bpftool -j prog show 2>/dev/null |
+		jq '.[] | select(.name // "" | test("^(alloc|lua)_")) | .id' | sort >"$TMP/programs"
+	cat /proc/[0-9]*/fdinfo/* 2>/dev/null | awk '/^prog_id/ { print $2 }' | sort -u >"$TMP/held"
+	comm -23 "$TMP/programs" "$TMP/held"
+}
+
+# …and still there after five seconds: the kernel takes its time to free what SIGKILL left.
+none_left_in_kernel() {
+	local first
+	first=$(left_in_kernel)
+	for _ in 1 2 3 4 5 6 7 8 9 10; do
+		[ -n "$first" ] || return 0
+		sleep 0.5
+		first=$(comm -12 <(echo "$first") <(left_in_kernel))
+	done
+	return 1
+}
+
 # The interpreters and hosts a test runs over.
 RUNTIMES="lua5.1 lua5.2 lua5.3 lua5.4 luajit"

@@ -4,31 +4,16 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "base/cleanup.h"
+#include "attach_impl.h"
 #include "base/log.h"
-#include "config.h"
-#include "discover/proc.h"
-#include "luamemtrace.skel.h"
 #include "sys.h"
-
-#define MAX_SITES_IN_LINK 256
-
-struct attach {
-	struct skel *skel;
-	struct features k;
-	struct attach_maps maps;
-	vec_of(int) links;
-	vec_of(const struct layout *) layouts; /* BPF index - 1; 0 is "unknown" */
-	uint32_t n_probes;
-	uint32_t process_state[LMT_SLOT_MAX];
-	int n_slots;
-};
 
 static int print_libbpf(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
@@ -80,9 +65,11 @@ static void set_sizes(struct attach *a, const struct attach_config *cfg)
 	bpf_map__set_max_entries(a->skel->maps.states, a->maps.n_states);
 	bpf_map__set_max_entries(a->skel->maps.sites, a->maps.n_sites);
 	bpf_map__set_max_entries(a->skel->maps.owners, a->maps.n_states * 3);
+	bpf_map__set_max_entries(a->skel->maps.free_states, a->maps.n_states);
 	a->skel->rodata->config.bucket_mask = a->maps.n_buckets - 1;
 	a->skel->rodata->config.site_mask = a->maps.n_sites - 1;
 	a->skel->rodata->config.state_max = a->maps.n_states;
+	a->skel->rodata->config.follow_all = cfg->follow_all;
 	a->skel->rodata->config.floor = cfg->floor;
 }
 
@@ -114,16 +101,41 @@ static int explain_load(int rc, const struct attach *a, struct errmsg *err)
 			  "with -v -v", strerror(-rc));
 }
 
+static int map_callsites(struct attach *a)
+{
+	void *p = mmap(NULL, LMT_CALLSITES * sizeof(*a->callsites), PROT_READ | PROT_WRITE, MAP_SHARED,
+		       bpf_map__fd(a->skel->maps.callsites), 0);
+
+	if (p == MAP_FAILED)
+		return -errno;
+	a->callsites = p;
+	return 0;
+}
+
+/* Forks and execs of traced processes. Without them much still works. */
+static void watch_processes(struct attach *a)
+{
+	a->skel->links.on_exec = bpf_program__attach(a->skel->progs.on_exec);
+	if (!a->skel->links.on_exec)
+		log_warn("cannot watch for exec (%s); a target that runs another program is noticed late",
+			 strerror(errno));
+	a->skel->links.on_fork = bpf_program__attach(a->skel->progs.on_fork);
+	if (!a->skel->links.on_fork)
+		log_warn("cannot watch for fork (%s); children of targets are not followed",
+			 strerror(errno));
+}
+
 int attach_new(const struct attach_config *cfg, const struct features *k, struct attach **ret,
 	       struct errmsg *err)
 {
 	struct attach *a = calloc(1, sizeof(*a));
-	struct bpf_link *exec_link;
 	int rc;
 
 	if (!a)
 		return errmsg_set(err, -ENOMEM, "out of memory");
 	a->k = *k;
+	a->system_wide = cfg->system_wide;
+	a->next_slot = 1;
 	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
 	libbpf_set_print(print_libbpf);
 	a->skel = skel__open();
@@ -140,11 +152,12 @@ int attach_new(const struct attach_config *cfg, const struct features *k, struct
 	}
 	set_map_fds(a);
 	a->skel->bss->next_state = 1; /* index 0 is "none" */
-	exec_link = bpf_program__attach(a->skel->progs.on_exec);
-	if (!exec_link)
-		log_warn("cannot watch for exec (%s); a target that runs another program is noticed late",
-			 strerror(errno));
-	a->skel->links.on_exec = exec_link;
+	rc = map_callsites(a);
+	if (rc) {
+		errmsg_set(err, rc, "cannot map a table of the BPF programs: %s", strerror(-rc));
+		goto fail;
+	}
+	watch_processes(a);
 	*ret = a;
 	return 0;
 fail:
@@ -152,14 +165,20 @@ fail:
 	return rc;
 }
 
+static void destroy_link(struct bpf_link **link)
+{
+	bpf_link__destroy(*link);
+	*link = NULL;
+}
+
 void attach_detach(struct attach *a)
 {
-	vec_each(fd, &a->links)
-		close(*fd);
+	vec_each(l, &a->links)
+		close(l->fd);
 	vec_deinit(&a->links);
-	if (a->skel && a->skel->links.on_exec) {
-		bpf_link__destroy(a->skel->links.on_exec);
-		a->skel->links.on_exec = NULL;
+	if (a->skel) {
+		destroy_link(&a->skel->links.on_exec);
+		destroy_link(&a->skel->links.on_fork);
 	}
 }
 
@@ -171,7 +190,10 @@ void attach_free(struct attach *a)
 		attach_set_active(a, false);
 	attach_detach(a);
 	skel__destroy(a->skel);
+	if (a->callsites)
+		munmap(a->callsites, LMT_CALLSITES * sizeof(*a->callsites));
 	vec_deinit(&a->layouts);
+	vec_deinit(&a->probed);
 	free(a);
 }
 
@@ -198,31 +220,112 @@ const struct attach_maps *attach_maps(const struct attach *a)
 /* Claims an entry of states, as BPF does for states that are born; 0 when all are taken. */
 static uint32_t claim_state(struct attach *a, const struct lmt_state *st)
 {
-	uint32_t i = __atomic_fetch_add(&a->skel->bss->next_state, 1, __ATOMIC_RELAXED);
+	uint32_t i;
 
+	if (bpf_map_lookup_and_delete_elem(bpf_map__fd(a->skel->maps.free_states), NULL, &i))
+		i = __atomic_fetch_add(&a->skel->bss->next_state, 1, __ATOMIC_RELAXED);
 	if (i >= a->maps.n_states || bpf_map_update_elem(a->maps.states, &i, st, BPF_ANY))
 		return 0;
 	return i;
+}
+
+/* Slots are used in turn, so that a stale key of an earlier process meets no new one soon. */
+static int free_slot(struct attach *a)
+{
+	for (int n = 1; n < LMT_SLOT_MAX; n++) {
+		int slot = a->next_slot;
+
+		a->next_slot = slot + 1 < LMT_SLOT_MAX ? slot + 1 : 1;
+		if (!a->pids[slot])
+			return slot;
+	}
+	return -E2BIG;
 }
 
 int attach_add_process(struct attach *a, pid_t pid, struct errmsg *err)
 {
 	struct lmt_state st = { .flags = LMT_STATE_USED | LMT_STATE_PROCESS };
 	struct lmt_proc proc = { .tgid = (uint32_t)pid };
-	uint32_t slot = (uint32_t)a->n_slots + 1, tgid = (uint32_t)pid;
+	int slot = free_slot(a);
+	uint32_t key = (uint32_t)slot;
 
-	if (slot >= LMT_SLOT_MAX)
-		return errmsg_set(err, -E2BIG, "more than %d processes", LMT_SLOT_MAX - 1);
-	st.slot = slot;
+	if (slot < 0)
+		return errmsg_set(err, slot, "more than %d processes at once", LMT_SLOT_MAX - 1);
+	st.slot = key;
 	proc.state = claim_state(a, &st);
-	if (!proc.state || bpf_map_update_elem(bpf_map__fd(a->skel->maps.procs), &slot, &proc, BPF_ANY) ||
-	    bpf_map_update_elem(bpf_map__fd(a->skel->maps.slots), &tgid, &slot, BPF_ANY))
+	if (!proc.state || bpf_map_update_elem(bpf_map__fd(a->skel->maps.procs), &key, &proc, BPF_ANY))
 		return errmsg_set(err, -ENOMEM, "cannot enter process %d: %s", pid, strerror(errno));
-	a->n_slots++;
+	a->pids[slot] = pid;
 	a->process_state[slot] = proc.state;
-	a->skel->bss->only_slot = slot;
-	a->skel->bss->only_tgid = a->n_slots == 1 ? tgid : 0;
-	return (int)slot;
+	return slot;
+}
+
+int attach_publish(struct attach *a, int slot, pid_t pid, struct errmsg *err)
+{
+	uint32_t tgid = (uint32_t)pid, value = (uint32_t)slot;
+
+	if (++a->n_slots == 1 && !a->system_wide) {
+		a->skel->bss->only_slot = value;
+		a->skel->bss->only_tgid = tgid;
+	} else {
+		a->skel->bss->only_tgid = 0;
+	}
+	if (bpf_map_update_elem(bpf_map__fd(a->skel->maps.slots), &tgid, &value, BPF_ANY))
+		return errmsg_set(err, -ENOMEM, "cannot enter process %d: %s", pid, strerror(errno));
+	return 0;
+}
+
+static void forget_callsites(struct attach *a, int slot)
+{
+	for (uint32_t i = 0; i < LMT_CALLSITES; i++)
+		if (LMT_KEY_SLOT(a->callsites[i].key) == (uint32_t)slot)
+			memset(&a->callsites[i], 0, sizeof(a->callsites[i]));
+}
+
+void attach_retire(struct attach *a, int slot, pid_t pid, const struct plan *p)
+{
+	uint32_t tgid = (uint32_t)pid, now;
+	int slots = bpf_map__fd(a->skel->maps.slots);
+
+	if (!bpf_map_lookup_elem(slots, &tgid, &now) && now == (uint32_t)slot)
+		bpf_map_delete_elem(slots, &tgid);
+	if (a->skel->bss->only_slot == (uint32_t)slot)
+		a->skel->bss->only_tgid = 0;
+	attach_take_off(a, slot);
+	forget_callsites(a, slot);
+	for (size_t i = 0; p && i < p->unwind.n; i++) {
+		uint64_t key = LMT_KEY(slot, p->unwind.v[i].uaddr);
+
+		bpf_map_delete_elem(bpf_map__fd(a->skel->maps.unwind), &key);
+	}
+	a->pids[slot] = 0;
+}
+
+void attach_recycle_state(struct attach *a, uint32_t index)
+{
+	struct lmt_state empty = { 0 };
+
+	if (!bpf_map_update_elem(a->maps.states, &index, &empty, BPF_ANY))
+		bpf_map_update_elem(bpf_map__fd(a->skel->maps.free_states), NULL, &index, BPF_ANY);
+}
+
+int attach_follow(struct attach *a, pid_t pid, uint32_t flags)
+{
+	uint32_t tgid = (uint32_t)pid;
+	int fd = bpf_map__fd(a->skel->maps.followed_pids);
+
+	if (flags)
+		return bpf_map_update_elem(fd, &tgid, &flags, BPF_ANY) ? -errno : 0;
+	bpf_map_delete_elem(fd, &tgid);
+	return 0;
+}
+
+void attach_know_allocator(struct attach *a, int slot, uint64_t uaddr)
+{
+	uint64_t key = LMT_KEY(slot, uaddr);
+	uint32_t yes = 1;
+
+	bpf_map_update_elem(bpf_map__fd(a->skel->maps.known_allocators), &key, &yes, BPF_ANY);
 }
 
 uint32_t attach_process_state(const struct attach *a, int slot)
@@ -230,8 +333,7 @@ uint32_t attach_process_state(const struct attach *a, int slot)
 	return a->process_state[slot];
 }
 
-/* Index of the layout in the BPF table; 0 when there is none or no room. */
-static uint32_t layout_index(struct attach *a, const struct layout *l)
+uint32_t attach_layout_index(struct attach *a, const struct layout *l)
 {
 	uint32_t i;
 
@@ -263,6 +365,14 @@ static int add_owner(struct attach *a, int slot, uint64_t uaddr, uint32_t state)
 	return bpf_map_update_elem(a->maps.owners, &key, &state, BPF_ANY) ? -errno : 0;
 }
 
+uint32_t attach_find_state(const struct attach *a, int slot, uint64_t G)
+{
+	uint64_t key = LMT_KEY(slot, G);
+	uint32_t state;
+
+	return bpf_map_lookup_elem(a->maps.owners, &key, &state) ? 0 : state;
+}
+
 int attach_add_state(struct attach *a, int slot, const struct resolved_state *rs, bool ud_tells,
 		     bool arena)
 {
@@ -275,7 +385,7 @@ int attach_add_state(struct attach *a, int slot, const struct resolved_state *rs
 	};
 	uint32_t i;
 
-	st.layout = layout_index(a, rs->layout);
+	st.layout = attach_layout_index(a, rs->layout);
 	if (!st.layout)
 		return -ENOENT;
 	st.block = rs->L - (uint64_t)rs->layout->l.block_L.off;
@@ -286,170 +396,4 @@ int attach_add_state(struct attach *a, int slot, const struct resolved_state *rs
 	    (ud_tells && add_owner(a, slot, st.ud, i)))
 		return -E2BIG;
 	return (int)i;
-}
-
-/* Writes the probe's row; its index is the cookie. Negative errno when the table is full. */
-static int enter_probe(struct attach *a, const struct plan_site *site)
-{
-	uint32_t i = a->n_probes + 1;
-	struct lmt_probe probe = site->probe;
-
-	if (i >= LMT_MAX_PROBES)
-		return -E2BIG;
-	probe.layout = layout_index(a, site->layout);
-	if (bpf_map_update_elem(bpf_map__fd(a->skel->maps.probes), &i, &probe, BPF_ANY))
-		return -errno;
-	a->n_probes++;
-	return (int)i;
-}
-
-static int keep_link(struct attach *a, int fd)
-{
-	if (fd < 0)
-		return fd;
-	if (vec_push(&a->links, fd)) {
-		close(fd);
-		return -ENOMEM;
-	}
-	return 0;
-}
-
-/* The sites of one program in one file. */
-struct batch {
-	const struct file *file;
-	uint64_t offsets[MAX_SITES_IN_LINK];
-	uint64_t cookies[MAX_SITES_IN_LINK];
-	size_t n;
-};
-
-static int link_multi(struct attach *a, struct bpf_program *prog, unsigned int type, pid_t pid,
-		      const struct batch *b, bool ret)
-{
-	return keep_link(a, sys_uprobe_multi(bpf_program__fd(prog), type, b->file->open_path,
-					     b->offsets, b->cookies, b->n, pid, ret));
-}
-
-static int link_perf(struct attach *a, struct bpf_program *prog, pid_t pid, const struct batch *b,
-		     bool ret)
-{
-	for (size_t i = 0; i < b->n; i++) {
-		int rc = keep_link(a, sys_uprobe_perf(bpf_program__fd(prog), b->file->open_path,
-						      b->offsets[i], b->cookies[i], pid, ret));
-
-		if (rc)
-			return rc;
-	}
-	return 0;
-}
-
-static int link_program(struct attach *a, struct bpf_program *prog, pid_t pid,
-			const struct batch *b, bool ret)
-{
-	return a->k.multi ? link_multi(a, prog, SYS_UPROBE_MULTI, pid, b, ret)
-			  : link_perf(a, prog, pid, b, ret);
-}
-
-/* The return side first: a call that enters before it stands would wait for it in vain. */
-static int link_batch(struct attach *a, enum plan_program program, pid_t pid, const struct batch *b)
-{
-	int rc;
-
-	switch (program) {
-	case PLAN_ENTRY:
-		return link_program(a, a->skel->progs.lua_entry, pid, b, false);
-	case PLAN_ALLOC:
-		if (a->k.session)
-			return link_multi(a, a->skel->progs.alloc_session, SYS_UPROBE_SESSION, pid, b,
-					  false);
-		rc = link_program(a, a->skel->progs.alloc_leave, pid, b, true);
-		return rc ? rc : link_program(a, a->skel->progs.alloc_enter, pid, b, false);
-	}
-	return -EINVAL;
-}
-
-static int explain_link(int rc, pid_t pid, const struct batch *b, struct errmsg *err)
-{
-	struct proc_info info;
-
-	if (rc == -ESRCH || proc_read_info(pid, &info) == -ESRCH)
-		return errmsg_set(err, -ESRCH, "process %d ended while it was being attached", pid);
-	return errmsg_set(err, rc == -EACCES ? -EPERM : rc,
-			  "cannot place probes in '%s' for process %d: %s; see 'luamemtrace doctor -p %d'",
-			  b->file->path, pid, strerror(-rc), pid);
-}
-
-/* Enters a call site as BPF would, see callsite_get(); without room BPF has to search. */
-static void enter_callsite(struct attach *a, int slot, const struct plan_callsite *c)
-{
-	struct lmt_callsite cs = {
-		.key = LMT_KEY(slot, c->uaddr),
-		.g_place = c->g_place,
-		.L_place = c->L_place,
-		.known = 1,
-	}, there;
-	uint32_t i = LMT_CALLSITE_HASH(cs.key);
-	int fd = bpf_map__fd(a->skel->maps.callsites);
-
-	for (int step = 0; step < LMT_CALLSITE_STEPS; step++, i++) {
-		uint32_t at = i & (LMT_CALLSITES - 1);
-
-		if (bpf_map_lookup_elem(fd, &at, &there) || there.key)
-			continue;
-		bpf_map_update_elem(fd, &at, &cs, BPF_ANY);
-		return;
-	}
-}
-
-int attach_plan(struct attach *a, int slot, pid_t pid, const struct plan *p, struct errmsg *err)
-{
-	static const enum plan_program order[] = { PLAN_ENTRY, PLAN_ALLOC };
-	auto_free bool *done = calloc(p->sites.n + 1, sizeof(*done));
-
-	if (!done)
-		return errmsg_set(err, -ENOMEM, "out of memory");
-	vec_each(c, &p->callsites)
-		enter_callsite(a, slot, c);
-	vec_each(u, &p->unwind) {
-		uint64_t key = LMT_KEY(slot, u->uaddr);
-
-		/* Without room a line of Lua 5.1 may be that of an earlier instruction. */
-		bpf_map_update_elem(bpf_map__fd(a->skel->maps.unwind), &key, &u->row, BPF_ANY);
-	}
-	for (size_t o = 0; o < 2; o++) {
-		for (size_t i = 0; i < p->sites.n; i++) {
-			struct batch b = { .file = p->sites.v[i].file };
-			int rc = 0;
-
-			if (done[i] || p->sites.v[i].program != order[o])
-				continue;
-			for (size_t k = i; k < p->sites.n && b.n < MAX_SITES_IN_LINK; k++) {
-				const struct plan_site *s = &p->sites.v[k];
-
-				if (done[k] || s->program != order[o] || s->file != b.file)
-					continue;
-				rc = enter_probe(a, s);
-				if (rc < 0)
-					return explain_link(rc, pid, &b, err);
-				b.offsets[b.n] = s->offset;
-				b.cookies[b.n++] = (uint64_t)rc;
-				done[k] = true;
-			}
-			rc = link_batch(a, order[o], pid, &b);
-			if (rc)
-				return explain_link(rc, pid, &b, err);
-		}
-	}
-	return 0;
-}
-
-int attach_site(struct attach *a, pid_t pid, const struct plan_site *site, struct errmsg *err)
-{
-	struct batch b = { .file = site->file, .offsets = { site->offset }, .n = 1 };
-	int rc = enter_probe(a, site);
-
-	if (rc >= 0) {
-		b.cookies[0] = (uint64_t)rc;
-		rc = link_batch(a, site->program, pid, &b);
-	}
-	return rc < 0 ? explain_link(rc, pid, &b, err) : 0;
 }

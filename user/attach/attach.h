@@ -24,6 +24,8 @@ struct attach_config {
 	uint64_t max_blocks; /* live blocks the ledger is sized for */
 	uint32_t max_states;
 	uint32_t max_sites;
+	bool system_wide; /* one probe for all processes that map its file */
+	bool follow_all;  /* tell of every exec in the system */
 	bool floor; /* programs that do nothing: the cost of the probes alone */
 };
 
@@ -33,12 +35,31 @@ int attach_new(const struct attach_config *cfg, const struct features *k, struct
 /* Switches recording off, takes all probes off, frees. NULL is allowed. */
 void attach_free(struct attach *a);
 
-/* Makes room for a process; its slot (≥ 1) or a negative errno. */
+/*
+ * Makes room for a process; its slot (≥ 1) or a negative errno. Its events come from
+ * attach_publish() on: between the two its states are entered and its probes placed.
+ */
 int attach_add_process(struct attach *a, pid_t pid, struct errmsg *err);
+int attach_publish(struct attach *a, int slot, pid_t pid, struct errmsg *err);
+
+/* Takes a process's own probes off, forgets its code; its slot may be given away again. */
+void attach_retire(struct attach *a, int slot, pid_t pid, const struct plan *p);
+
+/* Gives the entry of a state, wiped, back for the next one. */
+void attach_recycle_state(struct attach *a, uint32_t index);
+
+/* Tells of forks and execs of a process from now on, with the flags LMT_FOLLOW_…; 0 stops it. */
+int attach_follow(struct attach *a, pid_t pid, uint32_t flags);
+
+/* lua_newstate() with this allocator need not wait for a probe. */
+void attach_know_allocator(struct attach *a, int slot, uint64_t uaddr);
 
 /* Enters a state that exists already; its index (≥ 1) or a negative errno. */
 int attach_add_state(struct attach *a, int slot, const struct resolved_state *st, bool ud_tells,
 		     bool arena);
+
+/* Index of the state that lives at a global_State's address, 0 if none is known. */
+uint32_t attach_find_state(const struct attach *a, int slot, uint64_t G);
 
 /* Index of the entry that counts what no state of the process can be charged with. */
 uint32_t attach_process_state(const struct attach *a, int slot);
@@ -46,11 +67,15 @@ uint32_t attach_process_state(const struct attach *a, int slot);
 /* The row behind a layout index of the BPF side; NULL for 0. */
 const struct layout *attach_layout(const struct attach *a, uint32_t index);
 
-/* Places all probes of a plan in one process. Some may stand on failure: call attach_free(). */
+/*
+ * Places those probes of a plan in one process that do not stand there yet. Some may stand on failure:
+ * attach_retire() takes them off.
+ */
 int attach_plan(struct attach *a, int slot, pid_t pid, const struct plan *p, struct errmsg *err);
 
 /* Places one more probe, for an allocator met later. */
-int attach_site(struct attach *a, pid_t pid, const struct plan_site *site, struct errmsg *err);
+int attach_site(struct attach *a, int slot, pid_t pid, const struct plan_site *site,
+		struct errmsg *err);
 
 /* Recording on or off, at once and for all processes; the probes stay. */
 void attach_set_active(struct attach *a, bool on);

@@ -388,3 +388,24 @@ int plan_build(const struct resolved *r, const struct features *k, struct plan *
 	*ret = p;
 	return 0;
 }
+
+void plan_take_blind_spots(struct plan *p, struct plan *from)
+{
+	vec_each(spot, &from->blind_spots)
+		if (vec_push(&p->blind_spots, *spot))
+			free(*spot);
+	from->blind_spots.n = 0;
+}
+
+int plan_loader(struct file *file, struct plan_site *ret)
+{
+	uint64_t vaddr = elf_find_sym(file->elf, "_dl_debug_state", NULL);
+	struct plan_site site = { .program = PLAN_ENTRY, .file = file };
+
+	if (!vaddr || !elf_offset_of(file->elf, vaddr, &site.offset))
+		return -ENOENT;
+	snprintf(site.name, sizeof(site.name), "_dl_debug_state");
+	set_probe(&site, LMT_PROBE_MAPS, 0);
+	*ret = site;
+	return 0;
+}

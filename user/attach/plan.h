@@ -70,6 +70,12 @@ void plan_free(struct plan *p);
 /* Notes something that will not be seen, a sentence. 0 or -ENOMEM. */
 int plan_add_blind_spot(struct plan *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* Moves what another plan of the same process noted so. */
+void plan_take_blind_spots(struct plan *p, struct plan *from);
+
+/* The call that the dynamic loader makes for debuggers when its list changes; -ENOENT if none. */
+int plan_loader(struct file *file, struct plan_site *ret);
+
 /* The site of one allocator (an index into r->allocators); -ENOENT with the reason in err. */
 int plan_allocator(const struct resolved *r, uint32_t allocator, const struct features *k,
 		   struct plan_site *ret, struct errmsg *err);

@@ -157,15 +157,23 @@ static void set_header(struct session *s, struct report *r)
 	r->end_realtime_ns = s->start_realtime_ns;
 }
 
-int build_report_static(struct session *s, bool with_functions, struct built_report *b)
+int build_report_static(struct session *s, bool with_functions, bool only_new,
+			struct built_report *b)
 {
 	uint32_t number = 0;
 	int rc = 0;
 
 	set_header(s, &b->r);
 	vec_each(t, &s->targets) {
-		rc = add_process(b, t);
-		for (size_t i = 0; !rc && i < t->resolved->runtimes.n; i++)
+		size_t first = only_new ? t->reported_runtimes : 0;
+
+		if (!session_shows_target(s, t))
+			continue;
+		if (!only_new || !t->reported)
+			rc = add_process(b, t);
+		t->reported = true;
+		t->reported_runtimes = t->resolved->runtimes.n;
+		for (size_t i = first; !rc && i < t->resolved->runtimes.n; i++)
 			rc = add_runtime(b, t, &t->resolved->runtimes.v[i], with_functions);
 		if (!rc && !s->attach)
 			rc = add_found_states(b, t, &number);
@@ -175,14 +183,6 @@ int build_report_static(struct session *s, bool with_functions, struct built_rep
 			break;
 	}
 	return rc;
-}
-
-static const struct session_target *target_of(const struct session *s, pid_t pid)
-{
-	vec_each(t, &s->targets)
-		if (t->target->pid == pid)
-			return t;
-	return NULL;
 }
 
 static bool shows_state(const struct session *s, const struct heap_state *h)
@@ -197,9 +197,9 @@ static bool shows_state(const struct session *s, const struct heap_state *h)
 
 static int add_state(struct session *s, struct built_report *b, struct heap_state *h)
 {
-	const struct session_target *t = target_of(s, h->pid);
-	const struct resolved_state *rs = resolved_state_of(t, h->st.main);
-	struct gcpoll_state *poll = gcpoll_find(&s->gc, h->index);
+	const struct session_target *t = session_target_of_pid(s, h->pid);
+	const struct resolved_state *rs = t ? resolved_state_of(t, h->st.main) : NULL;
+	struct gcpoll_state *poll = h->ended ? NULL : gcpoll_find(&s->gc, h->index);
 	struct report_state out = {
 		.pid = h->pid,
 		.state = h->number,

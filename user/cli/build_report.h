@@ -19,7 +19,8 @@ struct built_report {
 };
 
 /* Processes, runtimes and states of the opened targets; for list and doctor too. -ENOMEM. */
-int build_report_static(struct session *s, bool with_functions, struct built_report *b);
+int build_report_static(struct session *s, bool with_functions, bool only_new,
+			struct built_report *b);
 
 /* Adds what a running trace knows: counters, sites, losses. */
 int build_report_live(struct session *s, const struct snapshot *snap, struct built_report *b);

@@ -143,7 +143,7 @@ int cmd_doctor(int argc, char **argv)
 	rc = session_open(&o, line, &s, &err);
 	if (!rc)
 		rc = look_at_targets(s, &f, &err);
-	if (!rc && build_report_static(s, true, &b))
+	if (!rc && build_report_static(s, true, false, &b))
 		rc = errmsg_set(&err, -ENOMEM, "out of memory");
 	if (o.json)
 		doctor_write_json(cs.c, cs.n, &b.r, stdout);

@@ -53,7 +53,7 @@ static int write_list(const struct options *o, struct session *s)
 		.color = !o->no_color && !getenv("NO_COLOR") && isatty(STDOUT_FILENO),
 	};
 	struct built_report b = { .r.last = true };
-	int rc = build_report_static(s, false, &b);
+	int rc = build_report_static(s, false, false, &b);
 
 	if (!rc && !s->targets.n && !o->json)
 		puts("no process runs Lua here");

@@ -19,8 +19,8 @@ int cmd_trace(int argc, char **argv)
 		options_deinit(&o);
 		return status;
 	}
-	if (!o.pids.n)
-		rc = errmsg_set(&err, -EINVAL, "which process? use -p PID; see --help");
+	if (!o.pids.n && !o.all && !o.name && !o.cgroup && !o.command)
+		rc = errmsg_set(&err, -EINVAL, "which process? use -p PID, -a or -- COMMAND; see --help");
 	else
 		rc = session_open(&o, line, &s, &err);
 	if (!rc)

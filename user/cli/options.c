@@ -21,6 +21,9 @@ static const char *const sort_names[] = { "verdict", "size", "count", "age", "ra
 
 static const struct opt table[] = {
 	{ 'p', "pid", OPT_STR, AT(pid_text), ALL, "Target", "PID[,PID…]", "process to look into", 0, 0, NULL },
+	{ 'a', "all", OPT_FLAG, AT(all), TRACE, "Target", NULL, "every process that runs Lua, also those that start later", 0, 0, NULL },
+	{ 'n', "name", OPT_STR, AT(name), TRACE, "Target", "COMM", "as -a, only processes of this name", 0, 0, NULL },
+	{ 0, "cgroup", OPT_STR, AT(cgroup), TRACE, "Target", "PATH", "as -a, only processes in this cgroup or below it", 0, 0, NULL },
 
 	{ 'd', "duration", OPT_DOUBLE, AT(duration), TRACE, "What to do", "SECS", "stop after so long (default: until Ctrl-C or the target's end)", 0, MAX_SECONDS, NULL },
 	{ 'm', "mode", OPT_CHOICE, AT(mode), TRACE, "What to do", "MODE", "auto or exact (default auto, which is exact so far)", 0, 0, mode_names },
@@ -96,17 +99,32 @@ static int parse_words(struct options *o, int argc, char **argv, int at, struct 
 	return 0;
 }
 
+/* Words before "--", behind which a command stands with options of its own. */
+static int before_command(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++)
+		if (!strcmp(argv[i], "--"))
+			return i;
+	return argc;
+}
+
 int options_parse(struct options *o, enum command command, int argc, char **argv,
 		  struct errmsg *err)
 {
-	int rest, rc;
+	int words = command == COMMAND_TRACE ? before_command(argc, argv) : argc, rest, rc;
 
 	*o = (struct options){ .max_states = 100000 };
-	rc = opt_parse(table, N_OPTS, command, o, argc, argv, &rest, err);
+	rc = opt_parse(table, N_OPTS, command, o, words, argv, &rest, err);
 	if (rc)
 		return rc;
 	if (o->help || o->version)
 		return 0;
+	if (words < argc) {
+		o->command = argv + words + 1;
+		argc = words;
+		if (!o->command[0])
+			return errmsg_set(err, -EINVAL, "no command behind '--'; see --help");
+	}
 	o->top_given = o->top != 0;
 	if (o->pid_text)
 		rc = parse_pids(o, err);
@@ -114,6 +132,8 @@ int options_parse(struct options *o, enum command command, int argc, char **argv
 		rc = parse_words(o, argc, argv, rest, err);
 	else if (!rc && rest < argc)
 		rc = errmsg_set(err, -EINVAL, "unexpected word '%s'; see --help", argv[rest]);
+	if (!rc && (o->pids.n != 0) + (o->all || o->name || o->cgroup) + (o->command != NULL) > 1)
+		rc = errmsg_set(err, -EINVAL, "-p, -a (-n, --cgroup) and a command exclude each other");
 	if (!rc && o->max_size && o->max_size < o->min_size)
 		rc = errmsg_set(err, -EINVAL, "--max-size is below --min-size: no block can pass");
 	if (!rc && o->mode == MODE_WATCH)
@@ -132,8 +152,10 @@ static const struct {
 	  "  sudo luamemtrace -p 1234              trace until Ctrl-C, then report\n"
 	  "  sudo luamemtrace -p 1234 -d 10        trace for ten seconds\n"
 	  "  sudo luamemtrace -p 1234 5 12 --json  a report every 5 seconds, 12 times, for scripts\n"
+	  "  sudo luamemtrace -a 60                every Lua process of the system, each minute\n"
 	  "\n"
-	  "usage: luamemtrace [trace] -p PID[,PID…] [options] [INTERVAL [COUNT]]\n"
+	  "usage: luamemtrace [trace] -p PID[,PID…] | -a | -n COMM [options] [INTERVAL [COUNT]]\n"
+	  "       luamemtrace [trace] [options] -- COMMAND [ARGS…]\n"
 	  "       luamemtrace list [-p PID]    processes that run Lua, their lua_States\n"
 	  "       luamemtrace doctor [-p PID]  can it work here, and what would be probed\n" },
 	{ COMMAND_LIST,

@@ -31,6 +31,10 @@ enum mode { MODE_AUTO, MODE_WATCH, MODE_EXACT };
 struct options {
 	const char *pid_text;
 	vec_of(pid_t) pids;
+	int all;
+	const char *name;   /* comm */
+	const char *cgroup; /* path, and all below it */
+	char **command;     /* behind "--", NULL-terminated; borrowed from argv */
 	bool skip_missing; /* a process that ended meanwhile is no error */
 	double interval; /* seconds between reports; 0: one at the end */
 	uint64_t count;  /* reports; 0: no limit */

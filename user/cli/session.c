@@ -40,16 +40,6 @@ uint64_t session_realtime(const struct session *s, uint64_t monotonic_ns)
 	return s->start_realtime_ns + (monotonic_ns - s->start_ns);
 }
 
-static void target_deinit(struct session_target *t)
-{
-	plan_free(t->plan);
-	resolved_free(t->resolved);
-	memread_close_process(&t->mem);
-	target_free(t->target);
-	if (t->pid_fd >= 0)
-		close(t->pid_fd);
-}
-
 void session_free(struct session *s)
 {
 	if (!s)
@@ -57,38 +47,14 @@ void session_free(struct session *s)
 	live_free(s->live);
 	attach_free(s->attach);
 	vec_each(t, &s->targets)
-		target_deinit(t);
+		session_free_target(t);
+	follow_deinit(&s->follow);
 	vec_deinit(&s->targets);
 	gcpoll_deinit(&s->gc);
 	heap_deinit(&s->heap);
 	strpool_free(s->strings);
 	files_deinit(&s->files);
 	free(s);
-}
-
-static int open_target(struct session *s, pid_t pid, struct errmsg *err)
-{
-	struct session_target t = { .pid_fd = -1 };
-	int rc = target_open(pid, &t.target, err);
-
-	if (!rc && memread_open_process(pid, &t.mem))
-		rc = errmsg_set(err, -ENOMEM, "out of memory");
-	if (!rc)
-		rc = resolve_process(t.target, &t.mem, &s->files, &t.resolved, err);
-	if (!rc && !t.resolved->runtimes.n)
-		rc = errmsg_set(err, -ESRCH,
-				"process %d (%s) runs no Lua; 'luamemtrace list' shows those that do",
-				pid, t.target->info.comm);
-	if (!rc) {
-		t.pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
-		if (t.pid_fd < 0 || !proc_is_alive(pid, t.target->info.start_ticks))
-			rc = errmsg_set(err, -ESRCH, "process %d ended while it was being read", pid);
-		else if (vec_push(&s->targets, t))
-			rc = errmsg_set(err, -ENOMEM, "out of memory");
-	}
-	if (rc)
-		target_deinit(&t);
-	return rc;
 }
 
 int session_open(const struct options *opt, const char *command, struct session **ret,
@@ -105,13 +71,18 @@ int session_open(const struct options *opt, const char *command, struct session 
 	s->command = command;
 	s->start_ns = clock_ns(CLOCK_MONOTONIC);
 	s->start_realtime_ns = clock_ns(CLOCK_REALTIME);
-	vec_each(pid, &opt->pids) {
-		rc = open_target(s, *pid, err);
+	s->epoll_fd = s->child_fd = -1;
+	s->targets.v = calloc(SESSION_MAX_TARGETS, sizeof(*s->targets.v));
+	s->targets.cap = SESSION_MAX_TARGETS;
+	if (!s->targets.v)
+		rc = errmsg_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; !rc && i < opt->pids.n; i++) {
+		rc = session_open_target(s, opt->pids.v[i], false, NULL, err);
 		if (rc == -ESRCH && opt->skip_missing)
 			rc = 0;
-		if (rc)
-			break;
 	}
+	if (!rc && (opt->all || opt->name || opt->cgroup))
+		rc = follow_sweep(s, err);
 	if (rc) {
 		session_free(s);
 		return rc;
@@ -140,26 +111,16 @@ static int attach_all(struct session *s, struct errmsg *err)
 		.max_blocks = ledger_blocks(s),
 		.max_states = (uint32_t)s->opt->max_states + LMT_SLOT_MAX,
 		.max_sites = MAX_SITES,
+		.system_wide = s->opt->all || s->opt->name || s->opt->cgroup,
+		.follow_all = s->opt->all || s->opt->name || s->opt->cgroup,
 		.floor = getenv("LUAMEMTRACE_FLOOR") != NULL, /* tests/bench */
 	};
 	int rc = attach_new(&cfg, &s->features, &s->attach, err);
 
 	if (!rc)
 		rc = live_new(attach_maps(s->attach), &s->live, err);
-	for (size_t i = 0; !rc && i < s->targets.n; i++) {
-		struct session_target *t = &s->targets.v[i];
-
-		rc = plan_build(t->resolved, &s->features, &t->plan, err);
-		if (rc)
-			break;
-		t->slot = attach_add_process(s->attach, t->target->pid, err);
-		if (t->slot < 0)
-			return t->slot;
-		if (session_enter_states(s, t))
-			return errmsg_set(err, -ENOMEM, "cannot enter the states of process %d; raise "
-					  "--max-states", t->target->pid);
-		rc = attach_plan(s->attach, t->slot, t->target->pid, t->plan, err);
-	}
+	for (size_t i = 0; !rc && i < s->targets.n; i++)
+		rc = session_attach_target(s, &s->targets.v[i], err);
 	return rc;
 }
 
@@ -167,7 +128,7 @@ static int attach_all(struct session *s, struct errmsg *err)
 enum source { SRC_SIGNAL, SRC_RING, SRC_GC, SRC_SNAPSHOT, SRC_INTERVAL, SRC_DURATION, SRC_TARGET };
 
 struct loop {
-	int epoll_fd, signal_fd, gc_fd, snapshot_fd, interval_fd, duration_fd;
+	int signal_fd, gc_fd, snapshot_fd, interval_fd, duration_fd;
 };
 
 static int timer_every(uint64_t first_ns, uint64_t then_ns)
@@ -190,6 +151,11 @@ static int watch(int epoll_fd, int fd, uint64_t id)
 	return fd < 0 ? 0 : epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &ev);
 }
 
+int session_watch_target(struct session *s, struct session_target *t)
+{
+	return watch(s->epoll_fd, t->pid_fd, SRC_TARGET + (uint64_t)(t - s->targets.v));
+}
+
 static int loop_open(struct session *s, struct loop *l)
 {
 	uint64_t interval = (uint64_t)(s->opt->interval * 1e9);
@@ -202,30 +168,31 @@ static int loop_open(struct session *s, struct loop *l)
 	sigaddset(&set, SIGTERM);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	l->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	l->gc_fd = timer_every(GC_POLL_MS * 1000000ull, GC_POLL_MS * 1000000ull);
 	l->snapshot_fd = timer_every(SNAPSHOT_MS * 1000000ull, SNAPSHOT_MS * 1000000ull);
 	l->interval_fd = interval ? timer_every(interval, interval) : -1;
 	l->duration_fd = duration ? timer_every(duration, 0) : -1;
-	if (l->epoll_fd < 0 || l->signal_fd < 0 || l->gc_fd < 0 || l->snapshot_fd < 0)
+	if (s->epoll_fd < 0 || l->signal_fd < 0 || l->gc_fd < 0 || l->snapshot_fd < 0)
 		return -errno;
-	rc = watch(l->epoll_fd, l->signal_fd, SRC_SIGNAL);
-	rc = rc ? rc : watch(l->epoll_fd, live_fd(s->live), SRC_RING);
-	rc = rc ? rc : watch(l->epoll_fd, l->gc_fd, SRC_GC);
-	rc = rc ? rc : watch(l->epoll_fd, l->snapshot_fd, SRC_SNAPSHOT);
-	rc = rc ? rc : watch(l->epoll_fd, l->interval_fd, SRC_INTERVAL);
-	rc = rc ? rc : watch(l->epoll_fd, l->duration_fd, SRC_DURATION);
+	rc = watch(s->epoll_fd, l->signal_fd, SRC_SIGNAL);
+	rc = rc ? rc : watch(s->epoll_fd, live_fd(s->live), SRC_RING);
+	rc = rc ? rc : watch(s->epoll_fd, l->gc_fd, SRC_GC);
+	rc = rc ? rc : watch(s->epoll_fd, l->snapshot_fd, SRC_SNAPSHOT);
+	rc = rc ? rc : watch(s->epoll_fd, l->interval_fd, SRC_INTERVAL);
+	rc = rc ? rc : watch(s->epoll_fd, l->duration_fd, SRC_DURATION);
 	for (size_t i = 0; !rc && i < s->targets.n; i++)
-		rc = watch(l->epoll_fd, s->targets.v[i].pid_fd, SRC_TARGET + i);
+		rc = session_watch_target(s, &s->targets.v[i]);
 	return rc ? -errno : 0;
 }
 
-static void loop_close(struct loop *l)
+static void loop_close(struct session *s, struct loop *l)
 {
-	int fds[] = { l->epoll_fd, l->signal_fd, l->gc_fd, l->snapshot_fd, l->interval_fd,
+	int fds[] = { s->epoll_fd, l->signal_fd, l->gc_fd, l->snapshot_fd, l->interval_fd,
 		      l->duration_fd };
 
+	s->epoll_fd = -1;
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
@@ -254,17 +221,11 @@ static int write_report(struct session *s, const struct snapshot *snap, bool las
 		.first = s->reports == 0,
 	};
 	struct built_report b = { .r.last = last, .r.end_reason = last ? end_reason(s) : NULL };
-	int rc = build_report_static(s, true, &b);
+	int rc = build_report_static(s, true, s->opt->json, &b);
 
 	if (!rc)
 		rc = build_report_live(s, snap, &b);
 	if (!rc) {
-		if (!fo.first && s->opt->json) { /* they do not change: once is enough */
-			b.r.processes.n = 0;
-			vec_each(rt, &b.r.runtimes)
-				vec_deinit(&rt->functions);
-			b.r.runtimes.n = 0;
-		}
 		format->write(&b.r, &fo, stdout);
 		s->reports++;
 		if (fflush(stdout) || ferror(stdout))
@@ -291,6 +252,8 @@ static int look(struct session *s, bool report, bool last)
 		rc = heap_apply(&s->heap, &snap);
 	if (!rc && report)
 		rc = write_report(s, &snap, last);
+	if (!rc && !last)
+		rc = session_retire(s, &snap);
 	snapshot_deinit(&snap);
 	return rc;
 }
@@ -312,27 +275,29 @@ static int on_snapshot_timer(struct session *s, struct loop *l)
 	return rc;
 }
 
-static void on_target_end(struct session *s, struct loop *l, size_t i)
+/* All that were given have ended, and nobody is waited for. */
+static void check_end(struct session *s)
 {
-	bool all = true;
+	bool all = !s->opt->all && !s->opt->name && !s->opt->cgroup;
 
-	s->targets.v[i].ended = true;
-	epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, s->targets.v[i].pid_fd, NULL);
 	vec_each(t, &s->targets)
 		all &= t->ended;
-	if (all)
+	if (all && !s->child && !s->follow.list.n && s->end == SESSION_RUNNING)
 		s->end = SESSION_TARGETS;
 }
 
 /* A target that runs another program now has no Lua heap left that we know. */
-static void check_execs(struct session *s, struct loop *l)
+static void check_execs(struct session *s)
 {
-	for (size_t i = 0; i < s->targets.n; i++) {
-		if (!s->targets.v[i].execed || s->targets.v[i].ended)
+	vec_each(t, &s->targets) {
+		if (!t->execed || t->ended)
 			continue;
-		log_info("process %d runs another program now: its trace ends here",
-			 s->targets.v[i].target->pid);
-		on_target_end(s, l, i);
+		log_info("process %d runs another program now", t->target->pid);
+		session_end_target(s, t);
+		if (t->held)
+			launch_on_exec(s, t->target->pid);
+		else
+			follow_add(s, t->target->pid, 0, true);
 	}
 }
 
@@ -354,14 +319,17 @@ static int on_source(struct session *s, struct loop *l, uint64_t id)
 		break;
 	case SRC_RING:
 		rc = live_drain(s->live, session_on_event, s);
-		check_execs(s, l);
+		check_execs(s);
 		break;
 	case SRC_GC:
 		swallow(l->gc_fd);
 		session_poll_gc(s);
+		follow_run(s);
+		launch_reap(s);
 		break;
 	case SRC_SNAPSHOT:
 		swallow(l->snapshot_fd);
+		session_watch_libraries(s);
 		rc = on_snapshot_timer(s, l);
 		break;
 	case SRC_INTERVAL:
@@ -375,7 +343,7 @@ static int on_source(struct session *s, struct loop *l, uint64_t id)
 		s->end = SESSION_DURATION;
 		break;
 	default:
-		on_target_end(s, l, id - SRC_TARGET);
+		session_end_target(s, &s->targets.v[id - SRC_TARGET]);
 	}
 	return rc;
 }
@@ -386,12 +354,13 @@ static int run_loop(struct session *s, struct loop *l)
 
 	while (!rc && s->end == SESSION_RUNNING && !s->write_failed) {
 		struct epoll_event ev[16];
-		int n = epoll_wait(l->epoll_fd, ev, 16, -1);
+		int n = epoll_wait(s->epoll_fd, ev, 16, -1);
 
 		if (n < 0 && errno != EINTR)
 			return -errno;
 		for (int i = 0; !rc && i < n; i++)
 			rc = on_source(s, l, ev[i].data.u64);
+		check_end(s);
 	}
 	return rc;
 }
@@ -402,7 +371,8 @@ static void say_started(const struct session *s)
 	struct fmtbuf b;
 
 	log_info("tracing %s with %u probes (%s), %s after the start; %s",
-		 s->targets.n == 1 ? "the process" : "the processes", probes,
+		 s->opt->command ? "the command" : s->targets.n == 1 ? "the process" : "the processes",
+		 probes,
 		 attach_method(s->attach),
 		 fmt_seconds(&b, clock_ns(CLOCK_MONOTONIC) - s->start_ns),
 		 s->opt->duration > 0 ? "wait, or Ctrl-C" : "Ctrl-C ends it");
@@ -417,6 +387,7 @@ static int finish(struct session *s, int rc, struct errmsg *err)
 	if (!rc && !s->write_failed)
 		rc = look(s, true, true);
 	attach_detach(s->attach);
+	launch_go(s);
 	if (rc)
 		return errmsg_set(err, rc, "the trace broke off: %s", strerror(-rc));
 	/* A reader that has seen enough closes the pipe; that is no failure. */
@@ -437,7 +408,7 @@ static void probe_features(struct session *s)
 
 int session_trace(struct session *s, struct errmsg *err)
 {
-	struct loop l = { -1, -1, -1, -1, -1, -1 };
+	struct loop l = { -1, -1, -1, -1, -1 };
 	int rc;
 
 	probe_features(s);
@@ -449,12 +420,18 @@ int session_trace(struct session *s, struct errmsg *err)
 		return rc;
 	rc = loop_open(s, &l);
 	if (rc) {
-		loop_close(&l);
+		loop_close(s, &l);
 		return errmsg_set(err, rc, "cannot set up the event loop: %s", strerror(-rc));
 	}
 	attach_set_active(s->attach, true);
 	say_started(s);
+	if (s->opt->command)
+		rc = launch_start(s, err);
+	if (rc) {
+		loop_close(s, &l);
+		return rc;
+	}
 	rc = run_loop(s, &l);
-	loop_close(&l);
+	loop_close(s, &l);
 	return finish(s, rc, err);
 }

@@ -24,10 +24,31 @@ struct session_target {
 	struct memread mem;
 	struct resolved *resolved;
 	struct plan *plan;
-	int slot;
+	int slot;   /* of the BPF side; 0: none yet */
 	int pid_fd; /* readable when the process has ended */
-	bool ended;
+	bool ended;   /* or runs another program now */
 	bool execed;
+	bool retired; /* its last figures are in the heap, its slot was given back */
+	bool held;    /* we started it: it waits for our probes at each step */
+	bool reported;            /* JSON: its process record is out */
+	size_t reported_runtimes; /* …and so many of its runtime records */
+	uint64_t library_kib; /* mapped code; a change tells of dlopen() */
+};
+
+/* A process that may become a target; see follow.c. */
+struct candidate {
+	pid_t pid;
+	uint64_t start_ticks;
+	uint64_t due_ns;
+	unsigned int tries;
+	bool once;  /* a child of a target: looked at soon, then forgotten */
+	bool seen;
+};
+
+struct follow {
+	vec_of(struct candidate) list;
+	struct hashmap by_pid; /* pid → position + 1 */
+	uint64_t next_sweep_ns;
 };
 
 enum session_end { SESSION_RUNNING, SESSION_SIGNAL, SESSION_DURATION, SESSION_COUNT, SESSION_TARGETS };
@@ -37,7 +58,11 @@ struct session {
 	const char *command; /* the command line, for the header */
 	struct files files;
 	struct features features;
-	vec_of(struct session_target) targets; /* grows only before the trace starts */
+	vec_of(struct session_target) targets; /* room for all from the start: they never move */
+	struct follow follow;
+	pid_t child;  /* the command we started, or 0 */
+	int child_fd; /* closed to let it begin */
+	int epoll_fd; /* of the loop, -1 before it */
 	struct attach *attach;
 	struct live *live;
 	struct gcpoll gc;
@@ -60,6 +85,42 @@ void session_free(struct session *s);
 
 /* Attaches, runs until the end, writes the reports to stdout. */
 int session_trace(struct session *s, struct errmsg *err);
+
+#define SESSION_MAX_TARGETS 8192 /* ended ones included, until their entry is needed */
+
+/* targets.c: the life of one target. */
+int session_open_target(struct session *s, pid_t pid, bool without_lua, struct session_target **ret,
+			struct errmsg *err);
+int session_watch_target(struct session *s, struct session_target *t);
+int session_attach_target(struct session *s, struct session_target *t, struct errmsg *err);
+/* Opens and attaches while the trace runs; what fails is told, and counted as not seen. */
+struct session_target *session_add_target(struct session *s, pid_t pid, bool without_lua);
+/* Has Lua, and was traced: a process that was only looked at is not reported. */
+bool session_shows_target(const struct session *s, const struct session_target *t);
+void session_watch_loader(struct session *s, struct session_target *t);
+void session_free_target(struct session_target *t);
+struct session_target *session_target_of_pid(struct session *s, pid_t pid);
+/* The process ended, or runs another program. */
+void session_end_target(struct session *s, struct session_target *t);
+/* New libraries in a target: Lua may be among them. */
+int session_rescan_target(struct session *s, struct session_target *t);
+void session_watch_libraries(struct session *s);
+/* Gives back what ended targets and closed states hold, once a snapshot has their last figures. */
+int session_retire(struct session *s, const struct snapshot *snap);
+
+/* follow.c: processes that may become targets. */
+bool follow_wanted(const struct session *s); /* -a, -n, or a command */
+int follow_sweep(struct session *s, struct errmsg *err); /* before the trace: all there are */
+void follow_add(struct session *s, pid_t pid, uint64_t delay_ns, bool once);
+void follow_run(struct session *s);
+void follow_deinit(struct follow *f);
+
+/* launch.c: the command behind "--", stopped before its first instruction. */
+int launch_start(struct session *s, struct errmsg *err);
+void launch_go(struct session *s);
+void launch_on_exec(struct session *s, pid_t pid);
+void launch_continue(const struct session_target *t);
+void launch_reap(struct session *s);
 
 /* For session_track.c: what happens to the targets while the trace runs. */
 int session_enter_states(struct session *s, struct session_target *t);

@@ -8,10 +8,12 @@
 #include "base/log.h"
 #include "collect/frames.h"
 
+#define FORK_DELAY_NS 10000000 /* most children run another program at once */
+
 static struct session_target *target_of_slot(struct session *s, uint32_t slot)
 {
 	vec_each(t, &s->targets)
-		if (t->slot == (int)slot)
+		if (t->slot == (int)slot && !t->retired)
 			return t;
 	return NULL;
 }
@@ -36,31 +38,37 @@ static int follow_state(struct session *s, struct session_target *t, uint32_t in
 }
 
 /* Enters the resolved state into the BPF tables; its BPF index or a negative errno. */
-static int enter_state(struct session *s, struct session_target *t, const struct resolved_state *rs)
+static int enter_state(struct session *s, struct session_target *t, struct resolved_state *rs)
 {
 	const struct allocator *a = &t->resolved->allocators.v[rs->allocator];
 	bool arena = a->built_in && rs->layout && rs->layout->l.family == LMT_FAMILY_LUAJIT;
 	bool ud_tells = rs->gc.ud != 0;
 	int index;
 
+	rs->tag = attach_find_state(s->attach, t->slot, rs->G);
+	if (rs->tag)
+		return 0; /* born while we looked on */
 	vec_each(other, &t->resolved->states)
 		if (other != rs && other->gc.ud == rs->gc.ud)
 			ud_tells = false;
 	index = attach_add_state(s->attach, t->slot, rs, ud_tells, arena);
 	if (index < 0)
 		return index;
+	rs->tag = (uint32_t)index;
 	return follow_state(s, t, (uint32_t)index, rs->G, rs->layout, rs->runtime, true) ?: index;
 }
 
 int session_enter_states(struct session *s, struct session_target *t)
 {
 	uint32_t process = attach_process_state(s->attach, t->slot);
-	int rc = heap_add_state(&s->heap, process, t->target->pid, 0, NULL, true);
+	int rc = 0;
 
+	if (!heap_find_state(&s->heap, process))
+		rc = heap_add_state(&s->heap, process, t->target->pid, 0, NULL, true);
 	for (size_t i = 0; rc >= 0 && i < t->resolved->states.n; i++) {
-		const struct resolved_state *rs = &t->resolved->states.v[i];
+		struct resolved_state *rs = &t->resolved->states.v[i];
 
-		if (rs->layout)
+		if (rs->layout && !rs->tag)
 			rc = enter_state(s, t, rs);
 	}
 	return rc < 0 ? rc : 0;
@@ -111,10 +119,12 @@ static int probe_allocator(struct session *s, struct session_target *t, uint64_t
 		return i < 0 ? i : 0;
 	rc = plan_allocator(t->resolved, (uint32_t)i, &s->features, &site, &why);
 	if (!rc)
-		rc = attach_site(s->attach, t->target->pid, &site, &why);
+		rc = attach_site(s->attach, t->slot, t->target->pid, &site, &why);
 	if (rc)
 		return plan_add_blind_spot(t->plan, "allocations through one allocator: %s", why.text);
 	log_debug("probing allocator %s, first used now", site.name);
+	if (t->held)
+		return 0; /* it waited */
 	return plan_add_blind_spot(t->plan,
 				   "the first calls of allocator %s, until it got its probe", site.name);
 }
@@ -122,7 +132,7 @@ static int probe_allocator(struct session *s, struct session_target *t, uint64_t
 /* A state that BPF met but does not know: look closely, then enter it. */
 static int on_unknown(struct session *s, struct session_target *t, const struct lmt_event *e)
 {
-	const struct resolved_state *rs;
+	struct resolved_state *rs;
 	int i;
 
 	if (resolved_of(t, e->arg0) || target_refresh(t->target, NULL))
@@ -131,7 +141,7 @@ static int on_unknown(struct session *s, struct session_target *t, const struct 
 	if (i < 0)
 		return i == -ENOMEM ? i : 0;
 	rs = &t->resolved->states.v[i];
-	if (!rs->layout)
+	if (!rs->layout || rs->tag)
 		return 0;
 	i = enter_state(s, t, rs);
 	return i == -ENOMEM ? i : 0;
@@ -140,11 +150,16 @@ static int on_unknown(struct session *s, struct session_target *t, const struct 
 /* lua_newstate(f, ud): f may be an allocator we have no probe on. LuaJIT passes small numbers. */
 static int on_newstate(struct session *s, struct session_target *t, const struct lmt_event *e)
 {
-	if (e->arg0 < 65536)
-		return 0;
-	if (!target_module_at(t->target, e->arg0) && target_refresh(t->target, NULL))
-		return 0;
-	return probe_allocator(s, t, e->arg0, 0, NULL);
+	int rc = 0;
+
+	if (e->arg0 >= 65536 &&
+	    (target_module_at(t->target, e->arg0) || !target_refresh(t->target, NULL)))
+		rc = probe_allocator(s, t, e->arg0, 0, NULL);
+	if (t->held) {
+		attach_know_allocator(s->attach, t->slot, e->arg0);
+		launch_continue(t);
+	}
+	return rc;
 }
 
 /* Looks a new site's line up while the target lives. */
@@ -188,11 +203,31 @@ static void on_dead(struct session *s, struct session_target *t, const struct lm
 			t->resolved->states.v[i] = t->resolved->states.v[--t->resolved->states.n];
 }
 
+/* Forks, execs and new libraries, also of processes that are no targets yet. */
+static int on_process_event(struct session *s, struct session_target *t, const struct lmt_event *e)
+{
+	int rc = 0;
+
+	if (e->kind == LMT_EV_FORK) {
+		follow_add(s, (pid_t)e->arg0, FORK_DELAY_NS, true);
+	} else if (e->kind == LMT_EV_EXEC && t) {
+		t->execed = true; /* ended when all its events are in */
+	} else if (e->kind == LMT_EV_EXEC) {
+		launch_on_exec(s, (pid_t)e->tgid);
+	} else if (t) {
+		rc = session_rescan_target(s, t);
+		launch_continue(t);
+	}
+	return rc;
+}
+
 int session_on_event(const struct lmt_event *e, void *ctx)
 {
 	struct session *s = ctx;
 	struct session_target *t = target_of_slot(s, e->slot);
 
+	if (e->kind == LMT_EV_EXEC || e->kind == LMT_EV_FORK || e->kind == LMT_EV_MAPS)
+		return on_process_event(s, t, e);
 	if (!t)
 		return 0;
 	switch (e->kind) {
@@ -209,23 +244,12 @@ int session_on_event(const struct lmt_event *e, void *ctx)
 		return on_site(s, t, e);
 	case LMT_EV_NEWSTATE:
 		return on_newstate(s, t, e);
-	case LMT_EV_EXEC:
-		t->execed = true;
-		return 0;
 	default:
 		return 0;
 	}
 }
 
 #define KINDS_AT_A_TIME 2000 /* sites: bounds the system calls of one look */
-
-static struct session_target *target_of_pid(struct session *s, pid_t pid)
-{
-	vec_each(t, &s->targets)
-		if (t->target->pid == pid)
-			return t;
-	return NULL;
-}
 
 /* Lua 5.1 and LuaJIT do not tell their allocator what a block is for: look into one of each site. */
 int session_read_kinds(struct session *s, const struct snapshot *snap)
@@ -241,7 +265,7 @@ int session_read_kinds(struct session *s, const struct snapshot *snap)
 		if (!heap_needs_kind(&s->heap, site))
 			continue;
 		st = heap_find_state(&s->heap, site->state);
-		t = target_of_pid(s, st->pid);
+		t = session_target_of_pid(s, st->pid);
 		if (!t)
 			continue;
 		if (++looked > KINDS_AT_A_TIME)

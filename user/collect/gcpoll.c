@@ -27,10 +27,24 @@ struct gcpoll_state *gcpoll_find(struct gcpoll *p, uint32_t index)
 	return NULL;
 }
 
+void gcpoll_remove(struct gcpoll *p, uint32_t index)
+{
+	struct gcpoll_state *s = gcpoll_find(p, index);
+
+	if (s)
+		*s = p->states.v[--p->states.n];
+}
+
 static void poll_one(struct gcpoll_state *s, struct lmt_state *entry)
 {
 	struct state_gc now;
 
+	uint64_t calls = entry->allocs + entry->frees + entry->reallocs;
+
+	if (calls == s->calls && s->polled)
+		return; /* a collector works when its program allocates */
+	s->calls = calls;
+	s->polled = true;
 	/* A closed state's memory may be readable still, but means nothing. */
 	if (entry->flags & LMT_STATE_DEAD || !states_read_gc(s->mem, s->layout, s->G, &now)) {
 		s->gone = true;

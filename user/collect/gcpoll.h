@@ -25,6 +25,8 @@ struct gcpoll_state {
 	const struct memread *mem;
 	struct state_gc gc; /* latest */
 	uint32_t cycles;
+	uint64_t calls; /* of its allocator, when it was polled last */
+	bool polled;
 	bool gone; /* its memory cannot be read any more */
 };
 
@@ -42,5 +44,8 @@ void gcpoll_run(struct gcpoll *p, struct lmt_state *table, uint32_t n);
 
 /* The followed state of the index, or NULL. */
 struct gcpoll_state *gcpoll_find(struct gcpoll *p, uint32_t index);
+
+/* The state is gone and its index may be given away again. */
+void gcpoll_remove(struct gcpoll *p, uint32_t index);
 
 #endif

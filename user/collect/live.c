@@ -15,7 +15,9 @@
 struct live {
 	const struct attach_maps *maps;
 	struct ring_buffer *ring;
-	void *buckets, *states, *sites;
+	struct lmt_bucket *buckets;
+	struct lmt_state *states;
+	struct lmt_site *sites;
 	size_t buckets_len, states_len, sites_len;
 	int n_cpus;
 	int (*fn)(const struct lmt_event *e, void *ctx);
@@ -62,11 +64,11 @@ int live_new(const struct attach_maps *maps, struct live **ret, struct errmsg *e
 	if (!l)
 		return errmsg_set(err, -ENOMEM, "out of memory");
 	l->maps = maps;
-	l->buckets = map_array(maps->blocks, maps->n_buckets, sizeof(struct lmt_bucket), false,
+	l->buckets = map_array(maps->blocks, maps->n_buckets, sizeof(struct lmt_bucket), true,
 			       &l->buckets_len);
 	l->states = map_array(maps->states, maps->n_states, sizeof(struct lmt_state), true,
 			      &l->states_len);
-	l->sites = map_array(maps->sites, maps->n_sites, sizeof(struct lmt_site), false,
+	l->sites = map_array(maps->sites, maps->n_sites, sizeof(struct lmt_site), true,
 			     &l->sites_len);
 	l->ring = ring_buffer__new(maps->ring, on_event, l, NULL);
 	l->n_cpus = libbpf_num_possible_cpus();
@@ -138,6 +140,39 @@ void live_forget_owner(struct live *l, uint32_t slot, uint64_t uaddr, uint32_t s
 
 	if (!bpf_map_lookup_elem(l->maps->owners, &key, &now) && now == state)
 		bpf_map_delete_elem(l->maps->owners, &key);
+}
+
+/*
+ * BPF may put another block under the same address meanwhile, so the place is marked busy before it
+ * is looked at again.
+ */
+static void purge_place(struct lmt_bucket *b, int k, bool (*gone)(uint32_t, uint32_t, void *), void *ctx)
+{
+	__u64 key = __atomic_load_n(&b->key[k], __ATOMIC_ACQUIRE);
+	__u64 now = key;
+
+	if (!key || key & LMT_KEY_BUSY || !gone(LMT_KEY_SLOT(key), b->block[k].state, ctx))
+		return;
+	if (!__atomic_compare_exchange_n(&b->key[k], &now, key | LMT_KEY_BUSY, false, __ATOMIC_ACQ_REL,
+					 __ATOMIC_RELAXED))
+		return;
+	__atomic_store_n(&b->key[k], gone(LMT_KEY_SLOT(key), b->block[k].state, ctx) ? 0 : key,
+			 __ATOMIC_RELEASE);
+}
+
+void live_purge(struct live *l, bool (*gone)(uint32_t slot, uint32_t state, void *ctx), void *ctx)
+{
+	for (uint32_t i = 0; i < l->maps->n_buckets; i++)
+		for (int k = 0; k < LMT_BUCKET_SLOTS; k++)
+			purge_place(&l->buckets[i], k, gone, ctx);
+}
+
+void live_wipe_site(struct live *l, uint32_t index)
+{
+	struct lmt_site *s = &l->sites[index];
+
+	memset((char *)s + sizeof(s->key), 0, sizeof(*s) - sizeof(s->key));
+	__atomic_store_n(&s->key, 0, __ATOMIC_RELEASE);
 }
 
 void live_tick(struct live *l)

@@ -37,6 +37,12 @@ void live_stats(const struct live *l, uint64_t stats[LMT_STAT_MAX]);
 /* Forgets the addresses of a state that is gone, so that nothing new is charged to it. */
 void live_forget_owner(struct live *l, uint32_t slot, uint64_t uaddr, uint32_t state);
 
+/* Takes out every block that gone() names, of processes and arenas that are no more. */
+void live_purge(struct live *l, bool (*gone)(uint32_t slot, uint32_t state, void *ctx), void *ctx);
+
+/* Frees the entry of a site whose state is gone. */
+void live_wipe_site(struct live *l, uint32_t index);
+
 /* Sets the clock by which BPF stamps new blocks: call it as often as their age matters. */
 void live_tick(struct live *l);
 

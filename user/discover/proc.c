@@ -272,6 +272,17 @@ int proc_read_text(const char *path, char *buf, size_t size)
 	return (int)strlen(buf);
 }
 
+uint64_t proc_library_kib(pid_t pid)
+{
+	char buf[4096];
+	const char *line;
+
+	if (read_small(pid, "status", buf, sizeof(buf)) <= 0)
+		return 0;
+	line = strstr(buf, "\nVmLib:");
+	return line ? strtoull(line + strlen("\nVmLib:"), NULL, 10) : 0;
+}
+
 enum proc_bits proc_read_bits(pid_t pid)
 {
 	unsigned char ident[5];

@@ -65,6 +65,9 @@ int proc_each(int (*fn)(pid_t pid, void *ctx), void *ctx);
 /* The first line of a small text file of the kernel; its length or a negative errno. */
 int proc_read_text(const char *path, char *buf, size_t size);
 
+/* Size of the mapped libraries' code; changes when one is loaded or unloaded. 0 when unknown. */
+uint64_t proc_library_kib(pid_t pid);
+
 enum proc_bits { PROC_BITS_64, PROC_BITS_32, PROC_BITS_UNREADABLE };
 
 /* Word size of the program, from its ELF header. */

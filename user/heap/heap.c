@@ -8,6 +8,7 @@ void heap_deinit(struct heap *h)
 	vec_deinit(&h->states);
 	vec_deinit(&h->sites);
 	vec_deinit(&h->frames);
+	vec_deinit(&h->free_frames);
 	hashmap_deinit(&h->state_by_index);
 	hashmap_deinit(&h->site_by_key);
 	hashmap_deinit(&h->frame_by_site);
@@ -55,11 +56,41 @@ void heap_set_gc(struct heap *h, uint32_t index, uint64_t heap_bytes, uint32_t g
 	s->gc_cycles = gc_cycles;
 }
 
+int heap_end_state(struct heap *h, uint32_t index)
+{
+	struct heap_state *s = heap_find_state(h, index);
+	uint64_t *at = hashmap_find(&h->state_by_index, index);
+
+	if (!s)
+		return 0;
+	s->ended = true;
+	*at = 0;
+	return 0;
+}
+
+void heap_forget_site(struct heap *h, uint32_t site)
+{
+	uint64_t *frame = hashmap_find(&h->frame_by_site, site);
+	uint64_t *kind = hashmap_find(&h->kind_by_site, site);
+
+	if (frame && *frame && !vec_push(&h->free_frames, *frame))
+		*frame = 0;
+	if (kind)
+		*kind = 0;
+}
+
 int heap_set_frame(struct heap *h, uint32_t site, const struct frame *frame)
 {
 	uint64_t *at = hashmap_get_or_add(&h->frame_by_site, site);
 
-	if (!at || vec_push(&h->frames, *frame))
+	if (!at)
+		return -ENOMEM;
+	if (h->free_frames.n) {
+		*at = h->free_frames.v[--h->free_frames.n];
+		h->frames.v[*at - 1] = *frame;
+		return 0;
+	}
+	if (vec_push(&h->frames, *frame))
 		return -ENOMEM;
 	*at = h->frames.n;
 	return 0;
@@ -67,7 +98,9 @@ int heap_set_frame(struct heap *h, uint32_t site, const struct frame *frame)
 
 bool heap_has_frame(const struct heap *h, uint32_t site)
 {
-	return hashmap_find(&h->frame_by_site, site) != NULL;
+	const uint64_t *at = hashmap_find(&h->frame_by_site, site);
+
+	return at && *at;
 }
 
 int heap_set_kind(struct heap *h, uint32_t site, enum block_kind kind)
@@ -94,7 +127,7 @@ static enum block_kind kind_of_site(struct heap *h, const struct heap_state *st,
 	if (kind != KIND_UNKNOWN || !site->index)
 		return kind;
 	at = hashmap_find(&h->kind_by_site, site->index);
-	return at ? (enum block_kind)(*at - 1) : KIND_UNKNOWN;
+	return at && *at ? (enum block_kind)(*at - 1) : KIND_UNKNOWN;
 }
 
 bool heap_needs_kind(struct heap *h, const struct snapshot_site *site)
@@ -112,7 +145,7 @@ static struct frame frame_of(const struct heap *h, uint32_t site)
 {
 	uint64_t *at = site ? hashmap_find(&h->frame_by_site, site) : NULL;
 
-	return at ? h->frames.v[*at - 1] : (struct frame){ 0 };
+	return at && *at ? h->frames.v[*at - 1] : (struct frame){ 0 };
 }
 
 /* The merged site of one line, kind and state. Position + 1, or 0 when out of memory. */
@@ -176,6 +209,8 @@ int heap_apply(struct heap *h, const struct snapshot *snap)
 {
 	apply_states(h, snap);
 	vec_each(s, &h->sites) {
+		if (h->states.v[s->state].ended)
+			continue;
 		s->live_bytes = s->live_blocks = s->old_bytes = 0;
 		s->allocs = s->alloc_bytes = 0;
 		s->survived_cycles = 0;
@@ -187,6 +222,8 @@ int heap_apply(struct heap *h, const struct snapshot *snap)
 			return rc;
 	}
 	vec_each(s, &h->sites) {
+		if (h->states.v[s->state].ended)
+			continue;
 		trend_add(&s->trend, snap->end_ns, s->old_bytes, h->states.v[s->state].gc_cycles);
 		s->verdict = trend_judge(&s->trend, &s->growth_bytes_per_s);
 	}

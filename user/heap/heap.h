@@ -33,6 +33,7 @@ struct heap_state {
 	uint64_t live_bytes, live_blocks;
 	bool closed;
 	bool reported_closed;     /* shown once already */
+	bool ended; /* gone from the BPF tables: these are its last figures */
 };
 
 /* One place in the Lua code, one kind of block, one state. */
@@ -56,6 +57,7 @@ struct heap {
 	struct hashmap site_by_key;    /* (state, kind, where, below) → position + 1 */
 	struct hashmap frame_by_site;  /* BPF site index → position + 1 in frames */
 	vec_of(struct frame) frames;
+	vec_of(uint64_t) free_frames;  /* positions + 1 in frames */
 	struct hashmap kind_by_site;   /* BPF site index → kind + 1, where a live block told it */
 	uint32_t next_number;
 };
@@ -71,6 +73,15 @@ int heap_add_state(struct heap *h, uint32_t index, pid_t pid, uint32_t runtime,
 
 /* The state of a BPF index, or NULL. Borrowed until the next heap_add_state(). */
 struct heap_state *heap_find_state(struct heap *h, uint32_t index);
+
+/*
+ * The state's process ended, or the state was closed and left nothing: what is known of it stays as
+ * it is, and its index may come back as that of another state. 0 or -ENOMEM.
+ */
+int heap_end_state(struct heap *h, uint32_t index);
+
+/* The site's index may come back as that of another one. */
+void heap_forget_site(struct heap *h, uint32_t site);
 
 /* What the VM says of its heap. */
 void heap_set_gc(struct heap *h, uint32_t index, uint64_t heap_bytes, uint32_t gc_cycles);

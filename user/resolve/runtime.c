@@ -247,17 +247,11 @@ static int prepare_stateless(struct resolved *r, const struct target *t, struct 
 	return rc < 0 ? rc : 0;
 }
 
-int resolve_process(const struct target *t, const struct memread *mem, struct files *files,
-		    struct resolved **ret, struct errmsg *err)
+int resolve_modules(struct resolved *r, const struct target *t, const struct memread *mem)
 {
-	struct resolved *r = calloc(1, sizeof(*r));
 	struct states found = { 0 };
 	int rc;
 
-	if (!r)
-		return errmsg_set(err, -ENOMEM, "out of memory");
-	r->pid = t->pid;
-	r->files = files;
 	vec_each(m, &t->modules)
 		identify(r, m, 0);
 	rc = states_scan(t, mem, &found);
@@ -269,9 +263,21 @@ int resolve_process(const struct target *t, const struct memread *mem, struct fi
 	states_deinit(&found);
 	for (size_t i = 0; !rc && i < r->runtimes.n; i++)
 		rc = prepare_stateless(r, t, &r->runtimes.v[i]);
-	if (rc) {
+	return rc;
+}
+
+int resolve_process(const struct target *t, const struct memread *mem, struct files *files,
+		    struct resolved **ret, struct errmsg *err)
+{
+	struct resolved *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return errmsg_set(err, -ENOMEM, "out of memory");
+	r->pid = t->pid;
+	r->files = files;
+	if (resolve_modules(r, t, mem)) {
 		resolved_free(r);
-		return errmsg_set(err, rc, "out of memory");
+		return errmsg_set(err, -ENOMEM, "out of memory");
 	}
 	*ret = r;
 	return 0;

@@ -50,6 +50,7 @@ struct resolved_state {
 	const struct layout *layout;
 	uint32_t runtime;   /* id */
 	uint32_t allocator; /* index */
+	uint32_t tag;       /* the caller's, 0 at first */
 	struct state_gc gc;
 };
 
@@ -69,6 +70,9 @@ struct resolved {
 int resolve_process(const struct target *t, const struct memread *mem, struct files *files,
 		    struct resolved **ret, struct errmsg *err);
 void resolved_free(struct resolved *r);
+
+/* Another pass, for modules mapped and states made since: what was found before stays. -ENOMEM. */
+int resolve_modules(struct resolved *r, const struct target *t, const struct memread *mem);
 
 /* Adds one state met later; its index, or a negative errno (-ENOENT: no state after all). */
 int resolve_add_state(struct resolved *r, const struct target *t, const struct memread *mem,

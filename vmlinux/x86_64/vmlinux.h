@@ -3,8 +3,8 @@
  * vmlinux: the few kernel definitions the BPF programs need on x86-64.
  *
  * Uprobes see struct pt_regs, whose layout is user-space ABI (ptrace); map types and flags are
- * user-space ABI too (include/uapi/linux/bpf.h). struct task_struct is only passed on, never
- * looked into. So nothing here depends on a kernel version and nothing was generated. For a full
+ * user-space ABI too (include/uapi/linux/bpf.h). of struct task_struct only the
+ * members named are used, wherever they are. So nothing here depends on a kernel version and nothing was generated. For a full
  * header of one kernel: bpftool btf dump file /sys/kernel/btf/vmlinux format c
  */
 #ifndef __VMLINUX_H__
@@ -34,6 +34,7 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_QUEUE = 22,
 	BPF_MAP_TYPE_RINGBUF = 27,
 	BPF_MAP_TYPE_TASK_STORAGE = 29,
 };
@@ -59,6 +60,14 @@ struct pt_regs {
 	unsigned long orig_ax, ip, cs, flags, sp, ss;
 };
 
-struct task_struct;
+/* The members' offsets are taken from the running kernel's BTF at load (CO-RE). */
+struct task_struct {
+	int pid;
+	int tgid;
+}
+#ifdef __bpf__ /* not where tests compile BPF code for the host */
+__attribute__((preserve_access_index))
+#endif
+;
 
 #endif

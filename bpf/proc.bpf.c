@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * proc: processes that fork, run another program, or map another library. Rare.
+ *
+ * A process we started ourselves (LMT_FOLLOW_HOLD) is stopped at such a moment until user space has
+ * placed its probes: it gets SIGSTOP before its next instruction, and SIGCONT from user space, or
+ * from the kernel should user space die (PR_SET_PDEATHSIG).
+ */
+#include "maps.bpf.h"
+
+#include "emit.bpf.h"
+#include "filter.bpf.h"
+#include "hold.bpf.h"
+
+#include <bpf/bpf_tracing.h>
+
+char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
+
+SEC("raw_tp/sched_process_exec")
+int on_exec(void *ctx)
+{
+	__u32 slot = current_slot(), followed = follow_flags();
+
+	if (!active || (!slot && !followed && !config.follow_all))
+		return 0;
+	emit(LMT_EV_EXEC, slot, 0, 0, 0);
+	hold(followed);
+	return 0;
+}
+
+/* By BTF: it may look into the task without a helper that lockdown forbids. */
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+{
+	__u32 slot = current_slot(), followed = follow_flags();
+	__u32 tgid;
+
+	if (!active || (!slot && !followed))
+		return 0;
+	tgid = (__u32)child->tgid;
+	if ((__u32)child->pid != tgid)
+		return 0; /* a thread */
+	if (followed && bpf_map_update_elem(&followed_pids, &tgid, &followed, BPF_ANY))
+		count(LMT_STAT_NOT_HELD);
+	emit(LMT_EV_FORK, slot, 0, tgid, 0);
+	return 0;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * attach_impl: what attach.c and links.c share. Private to this folder.
+ * L3 attach.
+ */
+#ifndef LMT_ATTACH_IMPL_H
+#define LMT_ATTACH_IMPL_H
+
+#include "attach.h"
+#include "config.h"
+#include "luamemtrace.skel.h"
+
+/* slot 0: of all processes. */
+struct link {
+	int fd, slot;
+};
+
+/* A place that has its probe, and the probe's row. */
+struct probed {
+	const struct file *file;
+	uint64_t offset;
+	enum plan_program program;
+	int slot;
+	uint32_t row;
+};
+
+struct attach {
+	struct skel *skel;
+	struct features k;
+	struct attach_maps maps;
+	vec_of(struct link) links;
+	vec_of(struct probed) probed;
+	struct lmt_callsite *callsites; /* the map itself */
+	bool system_wide;
+	vec_of(const struct layout *) layouts; /* BPF index - 1; 0 is "unknown" */
+	uint32_t n_probes;
+	uint32_t process_state[LMT_SLOT_MAX];
+	pid_t pids[LMT_SLOT_MAX]; /* by slot; 0: free */
+	int n_slots;  /* in use */
+	int next_slot;
+};
+
+/* Index of the layout in the BPF table; 0 when there is none or no room. */
+uint32_t attach_layout_index(struct attach *a, const struct layout *l);
+
+/* Takes the probes of one process off; links.c. */
+void attach_take_off(struct attach *a, int slot);
+
+#endif

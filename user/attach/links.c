@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+/* Which probes stand where, and the links that keep them there. */
+#include "attach_impl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "base/cleanup.h"
+#include "discover/proc.h"
+#include "sys.h"
+
+#define MAX_SITES_IN_LINK 256
+
+void attach_take_off(struct attach *a, int slot)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < a->links.n; i++) {
+		if (a->links.v[i].slot == slot)
+			close(a->links.v[i].fd);
+		else
+			a->links.v[n++] = a->links.v[i];
+	}
+	a->links.n = n;
+	n = 0;
+	for (size_t i = 0; i < a->probed.n; i++)
+		if (a->probed.v[i].slot != slot)
+			a->probed.v[n++] = a->probed.v[i];
+	a->probed.n = n;
+}
+
+static struct probed *probed_at(struct attach *a, int slot, const struct plan_site *site)
+{
+	vec_each(p, &a->probed)
+		if (p->file == site->file && p->offset == site->offset &&
+		    p->program == site->program && p->slot == slot)
+			return p;
+	return NULL;
+}
+
+/*
+ * Writes the probe's row; its index is the cookie. 0 when the place has its probe already: a row
+ * that knew no layout learns it then. Negative errno when the table is full.
+ */
+static int enter_probe(struct attach *a, int slot, const struct plan_site *site)
+{
+	struct probed *there = probed_at(a, slot, site);
+	uint32_t i = there ? there->row : a->n_probes + 1;
+	struct lmt_probe probe = site->probe;
+	struct probed mine = { site->file, site->offset, site->program, slot, i };
+	int fd = bpf_map__fd(a->skel->maps.probes);
+
+	if (i >= LMT_MAX_PROBES)
+		return -E2BIG;
+	probe.layout = attach_layout_index(a, site->layout);
+	if (there && !probe.layout)
+		return 0;
+	if (bpf_map_update_elem(fd, &i, &probe, BPF_ANY))
+		return -errno;
+	if (there)
+		return 0;
+	if (vec_push(&a->probed, mine))
+		return -ENOMEM;
+	a->n_probes++;
+	return (int)i;
+}
+
+static int keep_link(struct attach *a, int slot, int fd)
+{
+	struct link link = { fd, slot };
+
+	if (fd < 0)
+		return fd;
+	if (vec_push(&a->links, link)) {
+		close(fd);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+/* The sites of one program in one file, for one process or (slot and pid 0) for all. */
+struct batch {
+	const struct file *file;
+	int slot;
+	pid_t pid;
+	uint64_t offsets[MAX_SITES_IN_LINK];
+	uint64_t cookies[MAX_SITES_IN_LINK];
+	size_t n;
+};
+
+static int link_multi(struct attach *a, struct bpf_program *prog, unsigned int type,
+		      const struct batch *b, bool ret)
+{
+	return keep_link(a, b->slot, sys_uprobe_multi(bpf_program__fd(prog), type, b->file->open_path,
+					     b->offsets, b->cookies, b->n, b->pid, ret));
+}
+
+static int link_perf(struct attach *a, struct bpf_program *prog, const struct batch *b, bool ret)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		int rc = keep_link(a, b->slot, sys_uprobe_perf(bpf_program__fd(prog), b->file->open_path,
+						      b->offsets[i], b->cookies[i], b->pid, ret));
+
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+static int link_program(struct attach *a, struct bpf_program *prog, const struct batch *b, bool ret)
+{
+	return a->k.multi ? link_multi(a, prog, SYS_UPROBE_MULTI, b, ret)
+			  : link_perf(a, prog, b, ret);
+}
+
+/* The return side first: a call that enters before it stands would wait for it in vain. */
+static int link_batch(struct attach *a, enum plan_program program, const struct batch *b)
+{
+	int rc;
+
+	switch (program) {
+	case PLAN_ENTRY:
+		return link_program(a, a->skel->progs.lua_entry, b, false);
+	case PLAN_ALLOC:
+		if (a->k.session)
+			return link_multi(a, a->skel->progs.alloc_session, SYS_UPROBE_SESSION, b, false);
+		rc = link_program(a, a->skel->progs.alloc_leave, b, true);
+		return rc ? rc : link_program(a, a->skel->progs.alloc_enter, b, false);
+	}
+	return -EINVAL;
+}
+
+static int explain_link(int rc, pid_t pid, const struct batch *b, struct errmsg *err)
+{
+	struct proc_info info;
+
+	if (rc == -ESRCH || proc_read_info(pid, &info) == -ESRCH)
+		return errmsg_set(err, -ESRCH, "process %d ended while it was being attached", pid);
+	return errmsg_set(err, rc == -EACCES ? -EPERM : rc,
+			  "cannot place probes in '%s' for process %d: %s; see 'luamemtrace doctor -p %d'",
+			  b->file->path, pid, strerror(-rc), pid);
+}
+
+/* Enters a call site as BPF would, see callsite_get(); without room BPF has to search. */
+static void enter_callsite(struct attach *a, int slot, const struct plan_callsite *c)
+{
+	uint64_t key = LMT_KEY(slot, c->uaddr);
+	uint32_t i = LMT_CALLSITE_HASH(key);
+
+	for (int step = 0; step < LMT_CALLSITE_STEPS; step++, i++) {
+		struct lmt_callsite *cs = &a->callsites[i & (LMT_CALLSITES - 1)];
+
+		if (cs->key && cs->key != key)
+			continue;
+		cs->g_place = c->g_place;
+		cs->L_place = c->L_place;
+		cs->known = 1;
+		cs->key = key;
+		return;
+	}
+}
+
+static void enter_code(struct attach *a, int slot, const struct plan *p)
+{
+	vec_each(c, &p->callsites)
+		enter_callsite(a, slot, c);
+	vec_each(u, &p->unwind) {
+		uint64_t key = LMT_KEY(slot, u->uaddr);
+
+		/* Without room a line of Lua 5.1 may be that of an earlier instruction. */
+		bpf_map_update_elem(bpf_map__fd(a->skel->maps.unwind), &key, &u->row, BPF_ANY);
+	}
+}
+
+/* Gathers the sites from the first on that share its file and program, and links them. */
+static int link_alike(struct attach *a, struct batch *b, const struct plan *p, size_t first, bool *done)
+{
+	enum plan_program program = p->sites.v[first].program;
+
+	for (size_t k = first; k < p->sites.n && b->n < MAX_SITES_IN_LINK; k++) {
+		const struct plan_site *s = &p->sites.v[k];
+		int row;
+
+		if (done[k] || s->program != program || s->file != b->file)
+			continue;
+		row = enter_probe(a, b->slot, s);
+		if (row < 0)
+			return row;
+		done[k] = true;
+		if (!row)
+			continue;
+		b->offsets[b->n] = s->offset;
+		b->cookies[b->n++] = (uint64_t)row;
+	}
+	return b->n ? link_batch(a, program, b) : 0;
+}
+
+int attach_plan(struct attach *a, int slot, pid_t pid, const struct plan *p, struct errmsg *err)
+{
+	static const enum plan_program order[] = { PLAN_ENTRY, PLAN_ALLOC };
+	auto_free bool *done = calloc(p->sites.n + 1, sizeof(*done));
+
+	if (!done)
+		return errmsg_set(err, -ENOMEM, "out of memory");
+	enter_code(a, slot, p);
+	for (size_t o = 0; o < sizeof(order) / sizeof(order[0]); o++) {
+		for (size_t i = 0; i < p->sites.n; i++) {
+			struct batch b = { .file = p->sites.v[i].file,
+					   .slot = a->system_wide ? 0 : slot,
+					   .pid = a->system_wide ? 0 : pid };
+			int rc;
+
+			if (done[i] || p->sites.v[i].program != order[o])
+				continue;
+			rc = link_alike(a, &b, p, i, done);
+			if (rc)
+				return explain_link(rc, pid, &b, err);
+		}
+	}
+	return 0;
+}
+
+int attach_site(struct attach *a, int slot, pid_t pid, const struct plan_site *site,
+		struct errmsg *err)
+{
+	struct batch b = { .file = site->file, .slot = a->system_wide ? 0 : slot,
+			   .pid = a->system_wide ? 0 : pid, .offsets = { site->offset }, .n = 1 };
+	int rc = enter_probe(a, b.slot, site);
+
+	if (rc > 0) {
+		b.cookies[0] = (uint64_t)rc;
+		rc = link_batch(a, site->program, &b);
+	}
+	return rc < 0 ? explain_link(rc, pid, &b, err) : 0;
+}

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT */
+/* The life of a target: found, resolved, attached, watched, ended, forgotten. */
+#include "session.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+void session_free_target(struct session_target *t)
+{
+	plan_free(t->plan);
+	resolved_free(t->resolved);
+	memread_close_process(&t->mem);
+	target_free(t->target);
+	if (t->pid_fd >= 0)
+		close(t->pid_fd);
+}
+
+struct session_target *session_target_of_pid(struct session *s, pid_t pid)
+{
+	struct session_target *found = NULL;
+
+	vec_each(t, &s->targets) /* the last one: a process may have run other programs before */
+		if (t->target->pid == pid)
+			found = t;
+	return found;
+}
+
+/* A free entry: a new one, else that of the target that was given up first. */
+static struct session_target *take_entry(struct session *s)
+{
+	if (s->targets.n < SESSION_MAX_TARGETS)
+		return &s->targets.v[s->targets.n++];
+	vec_each(t, &s->targets) {
+		if (!t->retired)
+			continue;
+		session_free_target(t);
+		return t;
+	}
+	return NULL;
+}
+
+int session_open_target(struct session *s, pid_t pid, bool without_lua, struct session_target **ret,
+			struct errmsg *err)
+{
+	struct session_target t = { .pid_fd = -1 }, *entry = NULL;
+	int rc = target_open(pid, &t.target, err);
+
+	if (!rc && memread_open_process(pid, &t.mem))
+		rc = errmsg_set(err, -ENOMEM, "out of memory");
+	if (!rc)
+		rc = resolve_process(t.target, &t.mem, &s->files, &t.resolved, err);
+	if (!rc && !t.resolved->runtimes.n && !without_lua)
+		rc = errmsg_set(err, -ESRCH,
+				"process %d (%s) runs no Lua; 'luamemtrace list' shows those that do",
+				pid, t.target->info.comm);
+	if (!rc) {
+		t.library_kib = proc_library_kib(pid);
+		t.pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
+		if (t.pid_fd < 0 || !proc_is_alive(pid, t.target->info.start_ticks))
+			rc = errmsg_set(err, -ESRCH, "process %d ended while it was being read", pid);
+		else if (!(entry = take_entry(s)))
+			rc = errmsg_set(err, -E2BIG, "more than %d processes", SESSION_MAX_TARGETS);
+	}
+	if (rc) {
+		session_free_target(&t);
+		return rc;
+	}
+	*entry = t;
+	if (ret)
+		*ret = entry;
+	return 0;
+}
+
+/* Learns of dlopen() at once where the dynamic loader can be probed, else by polling. */
+void session_watch_loader(struct session *s, struct session_target *t)
+{
+	vec_each(m, &t->target->modules) {
+		struct file *file = files_get(&s->files, m);
+		struct plan_site site;
+		struct errmsg why;
+
+		if (!file || !file->elf || plan_loader(file, &site))
+			continue;
+		if (attach_site(s->attach, t->slot, t->target->pid, &site, &why))
+			log_debug("no probe on the dynamic loader: %s", why.text);
+		return;
+	}
+}
+
+int session_attach_target(struct session *s, struct session_target *t, struct errmsg *err)
+{
+	pid_t pid = t->target->pid;
+	int rc = plan_build(t->resolved, &s->features, &t->plan, err);
+
+	if (rc)
+		return rc;
+	rc = attach_add_process(s->attach, pid, err);
+	if (rc < 0)
+		return rc;
+	t->slot = rc;
+	if (session_enter_states(s, t))
+		return errmsg_set(err, -ENOMEM, "cannot enter the states of process %d; raise "
+				  "--max-states", pid);
+	rc = attach_plan(s->attach, t->slot, pid, t->plan, err);
+	if (!rc && !follow_wanted(s)) /* a probe in every process of the system would be too much */
+		session_watch_loader(s, t);
+	return rc ? rc : attach_publish(s->attach, t->slot, pid, err);
+}
+
+struct session_target *session_add_target(struct session *s, pid_t pid, bool without_lua)
+{
+	struct session_target *t = NULL;
+	struct errmsg err;
+	int rc = session_open_target(s, pid, without_lua, &t, &err);
+
+	if (!rc)
+		rc = session_attach_target(s, t, &err);
+	if (t)
+		t->held = s->opt->command != NULL;
+	if (!rc && session_watch_target(s, t))
+		rc = errmsg_set(&err, -errno, "%s", strerror(errno));
+	if (!rc) {
+		log_debug("tracing process %d (%s) from now on", pid, t->target->info.comm);
+		return t;
+	}
+	if (rc != -ESRCH)
+		log_warn("process %d is not traced: %s", pid, err.text);
+	if (t)
+		session_end_target(s, t);
+	return NULL;
+}
+
+bool session_shows_target(const struct session *s, const struct session_target *t)
+{
+	return t->resolved->runtimes.n && (t->slot || !s->attach);
+}
+
+void session_end_target(struct session *s, struct session_target *t)
+{
+	if (t->ended)
+		return;
+	t->ended = true;
+	t->retired = !t->slot;
+	if (s->epoll_fd >= 0)
+		epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, t->pid_fd, NULL);
+	close(t->pid_fd);
+	t->pid_fd = -1;
+}
+
+/* What another pass over the target finds that the first did not: modules, states, allocators. */
+int session_rescan_target(struct session *s, struct session_target *t)
+{
+	struct errmsg err;
+	struct plan *plan = NULL;
+	size_t runtimes = t->resolved->runtimes.n;
+	int rc;
+
+	if (t->ended || target_refresh(t->target, &err))
+		return 0; /* it is ending */
+	rc = resolve_modules(t->resolved, t->target, &t->mem);
+	if (rc || (t->resolved->runtimes.n == runtimes && t->plan->sites.n))
+		return rc;
+	rc = plan_build(t->resolved, &s->features, &plan, &err);
+	if (!rc)
+		rc = session_enter_states(s, t);
+	if (!rc)
+		rc = attach_plan(s->attach, t->slot, t->target->pid, plan, &err);
+	if (rc == -ENOMEM) {
+		plan_free(plan);
+		return rc;
+	}
+	if (rc)
+		log_warn("new libraries of process %d are not traced: %s", t->target->pid, err.text);
+	plan_take_blind_spots(plan, t->plan);
+	plan_free(t->plan);
+	t->plan = plan;
+	return 0;
+}
+
+void session_watch_libraries(struct session *s)
+{
+	vec_each(t, &s->targets) {
+		uint64_t now;
+
+		if (t->ended || t->held) /* a held one tells by itself */
+			continue;
+		now = proc_library_kib(t->target->pid);
+		if (now == t->library_kib)
+			continue;
+		t->library_kib = now;
+		if (session_rescan_target(s, t))
+			log_warn("out of memory");
+	}
+}
+
+/* Slots and states to be given back, as the purge of the ledger wants them. */
+static bool gone_block(uint32_t slot, uint32_t state, void *ctx)
+{
+	const struct session *s = ctx;
+	uint32_t n;
+	const struct lmt_state *table = live_states(s->live, &n);
+
+	vec_each(t, &s->targets)
+		if (t->slot == (int)slot && t->ended && !t->retired)
+			return true;
+	return state < n && LMT_ARENA_GONE(table[state].flags);
+}
+
+/* The state's last figures stay in the heap; its entries in the BPF tables are wiped. */
+static int forget_state(struct session *s, uint32_t index)
+{
+	uint32_t n, n_sites;
+	struct lmt_state *table = live_states(s->live, &n);
+	const struct lmt_site *sites = live_sites(s->live, &n_sites);
+	const struct lmt_state *st = &table[index];
+	int rc;
+
+	live_forget_owner(s->live, st->slot, st->g, index);
+	live_forget_owner(s->live, st->slot, st->block, index);
+	live_forget_owner(s->live, st->slot, st->ud, index);
+	gcpoll_remove(&s->gc, index);
+	rc = heap_end_state(&s->heap, index);
+	for (uint32_t i = 1; i < n_sites; i++) {
+		if (!sites[i].key || sites[i].state != index)
+			continue;
+		heap_forget_site(&s->heap, i);
+		live_wipe_site(s->live, i);
+	}
+	attach_recycle_state(s->attach, index);
+	return rc;
+}
+
+#define RETIRE_STATES 512 /* closed states without blocks, before it is worth a pass */
+
+static bool has_left(const struct snapshot_state *st, uint64_t now_ns)
+{
+	return st->st.flags & (LMT_STATE_DEAD | LMT_STATE_CLOSING) && !st->live_blocks &&
+	       st->st.close_ns + 1000000000u < now_ns;
+}
+
+static bool of_ended_target(struct session *s, const struct snapshot_state *st)
+{
+	vec_each(t, &s->targets)
+		if (t->slot == (int)st->st.slot && t->ended && !t->retired)
+			return true;
+	return false;
+}
+
+int session_retire(struct session *s, const struct snapshot *snap)
+{
+	size_t ended = 0, closed = 0;
+	int rc = 0;
+
+	vec_each(t, &s->targets)
+		ended += t->ended && !t->retired && t->slot;
+	vec_each(st, &snap->states)
+		closed += has_left(st, snap->start_ns);
+	if (!ended && closed < RETIRE_STATES)
+		return 0;
+	live_purge(s->live, gone_block, s);
+	vec_each(st, &snap->states)
+		if (!rc && (has_left(st, snap->start_ns) || (ended && of_ended_target(s, st))))
+			rc = forget_state(s, st->index);
+	vec_each(t, &s->targets) {
+		if (!t->ended || t->retired || !t->slot)
+			continue;
+		attach_retire(s->attach, t->slot, t->target->pid, t->plan);
+		t->retired = true;
+	}
+	return rc;
+}
