@@ -24,7 +24,7 @@ static __always_inline void on_newstate(struct pt_regs *ctx, const struct lmt_pr
 	if (bpf_map_update_elem(&births, &tid, &b, BPF_ANY))
 		__sync_fetch_and_add(&births_open, -1);
 	f = reg_get(ctx, p->reg_ptr);
-	emit(LMT_EV_NEWSTATE, slot, 0, f, b.ud);
+	emit(LMT_EV_NEWSTATE, slot, p->layout, f, b.ud);
 	f = LMT_KEY(slot, f);
 	if (!bpf_map_lookup_elem(&known_allocators, &f))
 		hold(follow_flags()); /* until it has its probe */

@@ -49,10 +49,14 @@ static bool in_cgroup(const char *path, const char *wanted)
 	return !strncmp(path, wanted, n) && (!path[n] || path[n] == '/' || n == 1);
 }
 
-static bool selected(const struct session *s, const struct proc_info *info)
+static bool selected(const struct session *s, pid_t pid)
 {
-	return (!s->opt->name || !strcmp(info->comm, s->opt->name)) &&
-	       (!s->opt->cgroup || in_cgroup(info->container, s->opt->cgroup));
+	struct proc_info info;
+
+	if (!s->opt->name && !s->opt->cgroup)
+		return true;
+	return !proc_read_info(pid, &info) && (!s->opt->name || !strcmp(info.comm, s->opt->name)) &&
+	       (!s->opt->cgroup || in_cgroup(info.container, s->opt->cgroup));
 }
 
 static struct candidate *find(struct follow *f, pid_t pid)
@@ -137,11 +141,11 @@ static enum look look_at(struct session *s, const struct candidate *c)
 
 	if (known && !known->ended)
 		return TRACED;
+	if (!c->once && !selected(s, c->pid))
+		return NOT_YET; /* its name may change */
 	if (target_open(c->pid, &t, &err))
 		return NOT_YET; /* ended, a kernel thread, or not ours to read */
-	if (!c->once && !selected(s, &t->info))
-		found = NOT_YET; /* its name may change */
-	else if (resolve_has_lua(t, &s->files))
+	if (resolve_has_lua(t, &s->files))
 		found = session_add_target(s, c->pid, false) ? TRACED : NEVER;
 	target_free(t);
 	return found;
@@ -185,8 +189,8 @@ int follow_sweep(struct session *s, struct errmsg *err)
 		struct errmsg why;
 		int rc = -ESRCH;
 
-		if (!target_open(c->pid, &t, &why)) {
-			if (selected(s, &t->info) && resolve_has_lua(t, &s->files))
+		if (selected(s, c->pid) && !target_open(c->pid, &t, &why)) {
+			if (resolve_has_lua(t, &s->files))
 				rc = session_open_target(s, c->pid, false, NULL, &why);
 			target_free(t);
 		}

@@ -119,8 +119,13 @@ static int attach_all(struct session *s, struct errmsg *err)
 
 	if (!rc)
 		rc = live_new(attach_maps(s->attach), &s->live, err);
-	for (size_t i = 0; !rc && i < s->targets.n; i++)
+	for (size_t i = 0; !rc && i < s->targets.n; i++) {
 		rc = session_attach_target(s, &s->targets.v[i], err);
+		if (rc == -ESRCH && follow_wanted(s)) { /* one of many ended meanwhile */
+			session_end_target(s, &s->targets.v[i]);
+			rc = 0;
+		}
+	}
 	return rc;
 }
 

@@ -154,7 +154,7 @@ static int on_newstate(struct session *s, struct session_target *t, const struct
 
 	if (e->arg0 >= 65536 &&
 	    (target_module_at(t->target, e->arg0) || !target_refresh(t->target, NULL)))
-		rc = probe_allocator(s, t, e->arg0, 0, NULL);
+		rc = probe_allocator(s, t, e->arg0, 0, attach_layout(s->attach, e->state));
 	if (t->held) {
 		attach_know_allocator(s->attach, t->slot, e->arg0);
 		launch_continue(t);

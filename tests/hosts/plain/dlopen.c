@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT. build: -ldl */
 /*
  * dlopen: loads each LIBRARY privately, opens a state in it and runs SCRIPT there.
- * usage: dlopen SCRIPT LIBRARY…
+ * usage: dlopen [-l] SCRIPT LIBRARY…
  *
- * Prints "ready", waits for a line on stdin, runs the script in each state in turn, prints "end",
+ * With -l, prints "ready" and waits for a line before it loads all but the first.
+ * Prints "ready" (with -l "loaded"), waits for a line on stdin, runs the script in each state in turn, prints "end",
  * waits for another line.
  */
 #include <dlfcn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define MAX_COPIES 8
 
@@ -59,13 +62,23 @@ static int run(const struct copy *c, const char *script)
 int main(int argc, char **argv)
 {
 	static struct copy copies[MAX_COPIES];
-	int n = argc - 2;
+	bool late = argc > 1 && !strcmp(argv[1], "-l");
+	int n;
 
+	argc -= late;
+	argv += late;
+	n = argc - 2;
 	if (n < 1 || n > MAX_COPIES)
 		return 2;
-	for (int i = 0; i < n; i++)
+	if (late) {
+		open_copy(&copies[0], argv[2]);
+		puts("ready");
+		fflush(stdout);
+		getchar();
+	}
+	for (int i = late; i < n; i++)
 		open_copy(&copies[i], argv[i + 2]);
-	puts("ready");
+	puts(late ? "loaded" : "ready");
 	fflush(stdout);
 	getchar();
 	for (int i = 0; i < n; i++)
