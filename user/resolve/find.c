@@ -96,3 +96,46 @@ bool find_alloc_branch(const struct code_function *fn, bool nsize, bool ptr,
 	}
 	return false;
 }
+
+bool find_refers(const struct insn *in, uint64_t vaddr)
+{
+	if (in->ref == vaddr)
+		return true;
+	for (size_t k = 0; k < in->n_ops; k++)
+		if (opnd_is_imm(&in->o[k], (int64_t)vaddr))
+			return true;
+	return false;
+}
+
+uint64_t find_address(const struct insn *in)
+{
+	if (in->op == INSN_LEA && in->ref)
+		return in->ref;
+	if (in->op == INSN_MOV && in->n_ops > 1 && in->o[0].type == OPND_REG &&
+	    in->o[1].type == OPND_IMM && in->o[1].value > 0x1000)
+		return (uint64_t)in->o[1].value;
+	return 0;
+}
+
+/* mov ecx, ecx: a 32-bit argument made wide, as LuaJIT with 32-bit references does. */
+static bool widens(const struct insn *in)
+{
+	return in->op == INSN_MOV && in->n_ops > 1 && in->o[0].type == OPND_REG &&
+	       opnd_is_reg(&in->o[1], in->o[0].reg);
+}
+
+bool find_passes_arguments(const struct code_function *fn)
+{
+	const uint16_t args = 1u << REG_SI | 1u << REG_DX | 1u << REG_CX;
+
+	for (size_t i = 0; i < fn->n; i++) {
+		const struct insn *in = &fn->insn[i];
+
+		if (insn_is_indirect(in))
+			return true;
+		if (in->op == INSN_CALL || in->op == INSN_JMP || in->op == INSN_RET ||
+		    ((in->writes & args) && !widens(in)))
+			return false;
+	}
+	return false;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * functions: where Lua's functions are in one file, by every source there is.
+ * L2 resolve. Symbols first; what they name, the structural methods may only confirm.
+ */
+#ifndef LMT_RESOLVE_FUNCTIONS_H
+#define LMT_RESOLVE_FUNCTIONS_H
+
+#include "file.h"
+#include "funcs.h"
+
+/*
+ * Fills FUNC_MAX answers. family and number (PUC: 501 … 505, a hint) as the file or its live
+ * states say. Every answer without an address says why.
+ */
+void functions_find(struct file *file, unsigned int family, unsigned int number,
+		    struct func_answer *fn);
+
+#endif
