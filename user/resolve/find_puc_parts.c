@@ -14,6 +14,7 @@
 #define VECTOR_MAX 0x180u
 #define MIN_VECTOR 4    /* MINSIZEARRAY, lmem.c */
 #define MAX_CALLEES 256
+#define MIN_GCSTATE 0x15 /* offset of gcstate in any global_State; `marked` is below */
 
 static const struct code_function *answer(const struct finder *f, enum func_id id)
 {
@@ -177,8 +178,25 @@ static void gather(const struct code *c, const struct code_function *from, int l
 	}
 }
 
-/* Switches over a byte of a struct: global_State's gcstate. */
-static bool switches_over_byte(const struct code_function *fn)
+/* Reads the byte at the offset of some struct. */
+static bool reads_byte(const struct insn *in, int64_t off)
+{
+	size_t k = in->op == INSN_CMP ? 0 : 1;
+
+	return in->n_ops > k && in->o[k].type == OPND_MEM && in->o[k].size == 1 &&
+	       in->o[k].value == off && in->o[k].reg < 16;
+}
+
+/* Reads a byte of a struct and sets it: what global_State's gcstate is to singlestep. */
+static bool drives_state(const struct code_function *fn, int64_t off)
+{
+	for (size_t i = 0; i < fn->n; i++)
+		if (reads_byte(&fn->insn[i], off))
+			return true;
+	return false;
+}
+
+static bool has_switch(const struct code_function *fn)
 {
 	bool compares = false, jumps = false;
 
@@ -190,6 +208,21 @@ static bool switches_over_byte(const struct code_function *fn)
 		jumps |= in->op == INSN_JMP && !in->target;
 	}
 	return compares && jumps;
+}
+
+/* Switches over a byte of its struct that it sets too; an object's mark byte lies further up. */
+static bool is_state_machine(const struct code_function *fn)
+{
+	bool any = false;
+
+	for (size_t i = 0; has_switch(fn) && i < fn->n && !any; i++) {
+		const struct insn *in = &fn->insn[i];
+
+		any = in->op == INSN_MOV && in->o[0].type == OPND_MEM && in->o[0].size == 1 &&
+		      in->o[0].value >= MIN_GCSTATE && in->o[0].reg < 16 && in->o[0].reg != REG_SP &&
+		      drives_state(fn, in->o[0].value);
+	}
+	return any;
 }
 
 /* singlestep: the switch over the collector's state that a step and a full collection share. */
@@ -205,7 +238,7 @@ static void singlestep(struct finder *f)
 		gather(f->code, step, levels, &a);
 		gather(f->code, full, 2, &b);
 		for (size_t i = 1; i < a.n; i++) {
-			if (!holds(&b, a.fn[i]) || a.fn[i] == full || !switches_over_byte(a.fn[i]))
+			if (!holds(&b, a.fn[i]) || a.fn[i] == full || !is_state_machine(a.fn[i]))
 				continue;
 			if (found)
 				return;
