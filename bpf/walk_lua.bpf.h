@@ -15,6 +15,7 @@
 
 #define CI_WORDS 10 /* the largest CallInfo, 5.2.0, is 80 bytes */
 #define TAG_FUNCTION 6
+#define STACK_BYTES_MAX (32u << 20) /* LUAI_MAXSTACK values and some; no address lies so low */
 
 /* The innermost Lua frame. */
 struct top {
@@ -103,6 +104,8 @@ static __always_inline bool puc_top(const struct lmt_layout *lay, const struct t
 		if (!read_user(ciw, size, ci))
 			return false;
 		top->func = word_at(ciw, CI_WORDS, hot->ci_func);
+		if (top->func < STACK_BYTES_MAX) /* an offset while the stack itself moves (5.4.6+) */
+			top->func += word_at(t->words, THREAD_WORDS, hot->L_stack);
 		if (hot->is_51 ? (closure = lua_closure_51(lay, top->func)) != 0
 			       : (u32_at(ciw, CI_WORDS, hot->ci_status) & hot->lua_mask) ==
 					 hot->lua_want) {

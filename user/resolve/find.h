@@ -13,6 +13,7 @@ struct finder {
 	const struct code *code;
 	struct func_answer *fn; /* FUNC_MAX answers, filled in by the methods */
 	unsigned int version;   /* PUC: 501 … 505 as the file says; a hint for the trait table */
+	uint64_t state_block;   /* bytes that lua_newstate asks for; 0 unknown */
 };
 
 /* Each runs all methods of its family; answers that a symbol gave already are left alone. */

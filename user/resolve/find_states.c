@@ -99,6 +99,7 @@ void find_birth_and_death(struct finder *f, const struct alloc_calls *calls)
 		if (n != 1 || (birth && fn != birth))
 			continue;
 		birth = fn;
+		f->state_block = (uint64_t)call->rdx;
 		if (call->fn == birth)
 			continue; /* inlined into its failure path */
 		close = call->fn;

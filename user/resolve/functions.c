@@ -3,8 +3,8 @@
 
 #include "find.h"
 
-void functions_find(struct file *file, unsigned int family, unsigned int number,
-		    struct func_answer *fn)
+uint64_t functions_find(struct file *file, unsigned int family, unsigned int number,
+			struct func_answer *fn)
 {
 	struct finder f = { .fn = fn, .version = number };
 	const struct code *code;
@@ -31,4 +31,5 @@ void functions_find(struct file *file, unsigned int family, unsigned int number,
 			fn[id].why_not = of && of != family ? "other family"
 				: code ? "no unique match" : file->err.text;
 	}
+	return f.state_block;
 }

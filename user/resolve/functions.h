@@ -12,8 +12,9 @@
 /*
  * Fills FUNC_MAX answers. family and number (PUC: 501 … 505, a hint) as the file or its live
  * states say. Every answer without an address says why.
+ * Returns the size of the block that lua_newstate asks for, 0 when that is not found.
  */
-void functions_find(struct file *file, unsigned int family, unsigned int number,
-		    struct func_answer *fn);
+uint64_t functions_find(struct file *file, unsigned int family, unsigned int number,
+			struct func_answer *fn);
 
 #endif

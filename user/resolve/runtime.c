@@ -101,7 +101,7 @@ static struct runtime *identify(struct resolved *r, const struct module *m, unsi
 	rt = add_runtime(r, m, &id);
 	if (rt) {
 		add_evidence(rt, id.evidence);
-		functions_find(rt->file, rt->family, id.number, rt->fn);
+		rt->state_block = functions_find(rt->file, rt->family, id.number, rt->fn);
 	}
 	return rt;
 }
@@ -184,7 +184,8 @@ int resolve_add_state(struct resolved *r, const struct target *t, const struct m
 	if (!states_check(t, mem, L, G, &st) || !states_read_gc(mem, &st.layout->l, G, &out.gc))
 		return -ENOENT;
 	rt = place_state(r, t, mem, &st, out.gc.alloc);
-	out.layout = choose_layout(st.rows, st.n_rows, rt ? rt->version : "", &why);
+	out.layout = choose_layout(st.rows, st.n_rows, rt ? rt->version : "",
+				   rt ? file_code(rt->file) : NULL, &why);
 	if (rt) {
 		out.runtime = rt->id;
 		add_evidence(rt, why);
@@ -210,7 +211,7 @@ static int prepare_stateless(struct resolved *r, const struct target *t, struct 
 	vec_each(s, &r->states)
 		if (s->runtime == rt->id)
 			return 0;
-	rt->layout = choose_by_release(rt->family, rt->version);
+	rt->layout = choose_by_file(rt->family, rt->version, rt->state_block, file_code(rt->file));
 	if (!vaddr)
 		return 0;
 	rc = resolve_add_allocator(r, t, vaddr + rt->bias, rt->id, rt->layout);
