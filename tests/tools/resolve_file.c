@@ -25,6 +25,7 @@ static int show(const char *path)
 	struct file f = { .open_path = (char *)path, .path = (char *)path };
 	struct func_answer fn[FUNC_MAX] = { 0 };
 	const struct identity *id;
+	uint64_t block;
 	double t0 = now_ms();
 
 	if (elf_open(path, &f.elf, &f.err)) {
@@ -35,9 +36,9 @@ static int show(const char *path)
 	if (!id->holds_lua) {
 		printf("%s\t-\t-\tno Lua\n", path);
 	} else {
-		functions_find(&f, id->family, id->number, fn);
-		printf("%s\t#\t%s %s\t%.1f ms\n", path,
-		       id->family == LMT_FAMILY_LUAJIT ? "luajit" : "puc", id->version,
+		block = functions_find(&f, id->family, id->number, fn);
+		printf("%s\t#\t%s %s, state of %" PRIu64 " bytes\t%.1f ms\n", path,
+		       id->family == LMT_FAMILY_LUAJIT ? "luajit" : "puc", id->version, block,
 		       now_ms() - t0);
 	}
 	for (int i = 0; id->holds_lua && i < FUNC_MAX; i++) {

@@ -23,7 +23,7 @@ void find_puc(struct finder *f);
 struct alloc_calls;
 
 /* lua_newstate asks for a block of a constant size that close_state gives back. Both families. */
-void find_birth_and_death(struct finder *f, const struct alloc_calls *calls);
+void find_birth_and_death(struct finder *f, const struct alloc_calls *calls, bool luajit);
 /* lua_getallocf, by its shape. Both families. */
 void find_getallocf(struct finder *f);
 
@@ -42,6 +42,12 @@ bool find_refers(const struct insn *in, uint64_t vaddr);
 
 /* The address an instruction puts into a register: lea, or (no PIE) mov of a number; else 0. */
 uint64_t find_address(const struct insn *in);
+
+/*
+ * Whose entry value the register still has before instruction `at`, followed through moves in a
+ * straight line; REG_NONE when it was computed.
+ */
+unsigned int find_origin(const struct code_function *fn, size_t at, unsigned int reg);
 
 /* True when the function's own rsi, rdx, rcx reach its first computed call unchanged. */
 bool find_passes_arguments(const struct code_function *fn);

@@ -26,9 +26,11 @@ static bool is_realloc(const struct alloc_call *c)
 	return !c->rsi_const && !c->rdx_const && !c->rcx_const && find_passes_arguments(c->fn);
 }
 
+/* Its second argument is the size, handed on as the fourth. */
 static bool is_newgco(const struct alloc_call *c)
 {
-	return c->rsi_const && c->rsi == 0 && c->rdx_const && c->rdx == 0 && !c->rcx_const;
+	return c->rsi_const && c->rsi == 0 && c->rdx_const && c->rdx == 0 && !c->rcx_const &&
+	       find_origin(c->fn, c->at, REG_CX) == REG_SI;
 }
 
 /* The one with most callers among the small functions whose call passes; NULL when two tie. */
@@ -67,7 +69,7 @@ void find_luajit_memory(struct finder *f)
 		re = most_called(f->code, &calls, is_realloc);
 		gco = most_called(f->code, &calls, is_newgco);
 		if (re && gco)
-			find_birth_and_death(f, &calls);
+			find_birth_and_death(f, &calls, true);
 		alloc_calls_deinit(&calls);
 		if (!re || !gco)
 			continue;

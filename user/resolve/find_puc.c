@@ -487,7 +487,7 @@ void find_puc(struct finder *f)
 	if (alloc_calls_find(f->code, f->version == 501 ? FREALLOC_51 : 0, &s.calls))
 		return;
 	family(&s);
-	find_birth_and_death(f, &s.calls);
+	find_birth_and_death(f, &s.calls, false);
 	throw_target(&s);
 	gc_step(&s);
 	full_gc(&s);

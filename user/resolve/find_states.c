@@ -9,9 +9,10 @@
 #include "base/vec.h"
 
 #define WINDOW 16
-#define EARLY 60           /* lua_newstate asks for the block within so many instructions */
+#define EARLY 240          /* lua_newstate asks within so many instructions, a random seed inlined */
 #define MIN_STATE_SIZE 200 /* bytes; every state's block is larger */
 #define MAX_STATE_SIZE 65536
+#define MIN_GG_STATE 2000  /* LuaJIT: 2944 is the smallest there was */
 #define GETTER_MAX 0x48u
 
 /* Frees a block of constant size: close_state, or what it was inlined into. */
@@ -21,26 +22,54 @@ static bool is_close_call(const struct alloc_call *c)
 	       c->rdx < MAX_STATE_SIZE;
 }
 
-/* The functions that call a computed address with ptr NULL and nsize of that size, early on. */
-static const struct code_function *newstate_of_size(const struct code *c, int64_t size, size_t *n)
+/* Calls a function it was given as an argument: no register loaded from a struct. */
+static bool calls_argument(const struct code_function *fn, size_t at)
+{
+	unsigned int reg = fn->insn[at].o[0].reg;
+
+	if (fn->insn[at].o[0].type != OPND_REG)
+		return false;
+	for (size_t i = 0; i < at; i++) {
+		const struct insn *in = &fn->insn[i];
+
+		if (in->op == INSN_MOV && opnd_is_reg(&in->o[0], reg) && in->o[1].type == OPND_MEM &&
+		    in->o[1].reg != REG_SP && in->o[1].reg != REG_BP)
+			return false;
+	}
+	return true;
+}
+
+/* Calls a computed address with ptr NULL and a constant nsize early on; that size, else 0. */
+static int64_t asks_for_block(const struct code_function *fn)
+{
+	for (size_t k = 0; k < fn->n && k < EARLY; k++) {
+		int64_t rcx, rsi;
+
+		if (fn->insn[k].op == INSN_CALL && !fn->insn[k].target &&
+		    code_const_arg(fn, k, REG_CX, WINDOW, &rcx) && rcx > MIN_STATE_SIZE &&
+		    rcx < MAX_STATE_SIZE && code_const_arg(fn, k, REG_SI, WINDOW, &rsi) && rsi == 0 &&
+		    calls_argument(fn, k))
+			return rcx;
+	}
+	return 0;
+}
+
+/* The only function that asks for a block of that size (0: any of at least min bytes). */
+static const struct code_function *newstate_of_size(const struct code *c, int64_t size, int64_t min,
+						    int64_t *size_ret)
 {
 	const struct code_function *found = NULL;
 
-	*n = 0;
 	for (size_t i = 0; i < code_count(c); i++) {
 		const struct code_function *fn = code_get(c, i);
+		int64_t got = asks_for_block(fn);
 
-		for (size_t k = 0; k < fn->n && k < EARLY; k++) {
-			int64_t rcx, rsi;
-
-			if (fn->insn[k].op != INSN_CALL || fn->insn[k].target ||
-			    !code_const_arg(fn, k, REG_CX, WINDOW, &rcx) || rcx != size ||
-			    !code_const_arg(fn, k, REG_SI, WINDOW, &rsi) || rsi != 0)
-				continue;
-			found = fn;
-			++*n;
-			break;
-		}
+		if (got < min || (size && got != size))
+			continue;
+		if (found)
+			return NULL;
+		found = fn;
+		*size_ret = got;
 	}
 	return found;
 }
@@ -84,27 +113,29 @@ static void birth_answer(struct finder *f, const struct code_function *birth)
 		find_answer(f, FUNC_LUA_NEWSTATE, birth->start, "asks for the state's block");
 }
 
-void find_birth_and_death(struct finder *f, const struct alloc_calls *calls)
+void find_birth_and_death(struct finder *f, const struct alloc_calls *calls, bool luajit)
 {
-	const struct code_function *close = NULL, *birth = NULL;
+	const struct code_function *close = NULL, *birth = NULL, *fn;
+	int64_t size = 0, got;
 	size_t n_close = 0;
 
+	/* No other block of LuaJIT's is as large as the one that holds its dispatch table. */
+	if (luajit)
+		birth = newstate_of_size(f->code, 0, MIN_GG_STATE, &size);
 	vec_each(call, &calls->v) {
-		const struct code_function *fn;
-		size_t n;
-
-		if (!is_close_call(call) || call->fn == close)
+		if (!is_close_call(call) || call->fn == close || (luajit && call->rdx != size))
 			continue;
-		fn = newstate_of_size(f->code, call->rdx, &n);
-		if (n != 1 || (birth && fn != birth))
+		fn = luajit ? birth : newstate_of_size(f->code, call->rdx, MIN_STATE_SIZE, &got);
+		if (!fn || (birth && fn != birth))
 			continue;
 		birth = fn;
-		f->state_block = (uint64_t)call->rdx;
+		size = call->rdx;
 		if (call->fn == birth)
 			continue; /* inlined into its failure path */
 		close = call->fn;
 		n_close++;
 	}
+	f->state_block = (uint64_t)size;
 	if (!birth)
 		return;
 	birth_answer(f, birth);
