@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define MAX_ROWS 64
+#define TAG_TABLE 5
 
 /* True when the comma-separated list holds the word. */
 static bool lists(const char *list, const char *word)
@@ -95,13 +96,11 @@ static bool passes(const struct code_function *fn, size_t at, unsigned int reg_t
 }
 
 /*
- * Does the code ask for prototypes of the row's size? luaC_newobj(L, tag, size), or, where that is
- * inlined, luaM_realloc_(L, NULL, tag, size) and its like.
+ * Does the code ask for objects of this type and size? luaC_newobj(L, tag, size), or, where that
+ * is inlined, luaM_realloc_(L, NULL, tag, size) and its like.
  */
-static bool makes_protos(const struct layout *row, const struct code *code)
+static bool makes(const struct code *code, int64_t tag, int64_t size)
 {
-	int64_t tag = row->l.K_proto.off, size = row->l.size_proto.off;
-
 	for (size_t i = 0; i < code_count(code); i++) {
 		const struct code_function *fn = code_get(code, i);
 
@@ -114,6 +113,12 @@ static bool makes_protos(const struct layout *row, const struct code *code)
 	return false;
 }
 
+static bool makes_objects(const struct layout *row, const struct code *code)
+{
+	return makes(code, row->l.K_proto.off, row->l.size_proto.off) &&
+	       makes(code, TAG_TABLE, row->l.size_tab.off);
+}
+
 /* A state that has run no Lua code yet shows no prototype; the code that will make one does. */
 static size_t keep_by_code(const struct layout **rows, size_t n, const struct code *code)
 {
@@ -121,7 +126,7 @@ static size_t keep_by_code(const struct layout **rows, size_t n, const struct co
 	size_t k = 0;
 
 	for (size_t i = 0; i < n; i++)
-		if (rows[i]->l.family == LMT_FAMILY_PUC && makes_protos(rows[i], code))
+		if (rows[i]->l.family == LMT_FAMILY_PUC && makes_objects(rows[i], code))
 			kept[k++] = rows[i];
 	if (!k)
 		return n;
