@@ -69,6 +69,8 @@ struct lmt_cell {
 	X(G_strsize, "G.strt.size", "", "")                                                     \
 	X(G_version, "G.version", "", "5.2, 5.3: points at a double")                           \
 	X(G_allgc, "G.allgc", "", "")                                                           \
+	X(G_tmname, "G.tmname", "", "names of the metamethods, __index first")                  \
+	X(P_sp, "P.sp", "", "skynet: code and lines are in a shared prototype")                 \
 	X(size_ci, "sizeof.CallInfo", "", "")                                                   \
 	X(ci_func, "ci.func", "", "stack slot of the function")                                 \
 	X(ci_prev, "ci.previous", "", "5.1: none, CallInfos are an array")                      \
@@ -126,7 +128,9 @@ struct lmt_cell {
 	X(snap_mapofs, "", "snap.mapofs", "")                                                   \
 	X(snap_mcofs, "", "snap.mcofs", "machine-code offset; from March 2021 on")              \
 	X(snap_nent, "", "snap.nent", "")                                                       \
-	X(K_BC_FUNCF, "", "K.BC_FUNCF", "first function header: tells the numbering of bytecodes")
+	X(K_BC_FUNCF, "", "K.BC_FUNCF", "first function header: tells the numbering of bytecodes") \
+	X(K_BC_FUNCC, "", "K.BC_FUNCC", "header of C functions; two before those of built-in ones") \
+	X(GG_bcff, "", "GG.bcff", "headers of the built-in functions")
 
 /*
  * What every event needs of a row, in one cache line; made from the cells (user/resolve/layouts.c).

@@ -15,6 +15,7 @@
 
 #define CI_WORDS 10 /* the largest CallInfo, 5.2.0, is 80 bytes */
 #define TAG_FUNCTION 6
+#define STACK_BYTES_MAX (32u << 20) /* LUAI_MAXSTACK values and some; no address lies so low */
 
 /* The innermost Lua frame. */
 struct top {
@@ -88,6 +89,17 @@ SUBPROG __u64 find_pc_51(const struct lmt_layout *lay, __u64 closure, __u64 save
 	return saved;
 }
 
+/* While the stack itself moves (5.4.6+), its addresses are kept as offsets from its base. */
+static __always_inline bool add_stack(__u64 L_stack, __u64 *func)
+{
+	__u64 stack;
+
+	if (!read_user(&stack, 8, L_stack))
+		return false;
+	*func += stack;
+	return true;
+}
+
 /* caller: of the allocator, to look for 5.1's pc; NULL: be content with what is stored. */
 static __always_inline bool puc_top(const struct lmt_layout *lay, const struct thread *t, __u32 slot,
 				    const struct caller *caller, struct top *top)
@@ -103,6 +115,8 @@ static __always_inline bool puc_top(const struct lmt_layout *lay, const struct t
 		if (!read_user(ciw, size, ci))
 			return false;
 		top->func = word_at(ciw, CI_WORDS, hot->ci_func);
+		if (top->func < STACK_BYTES_MAX && !add_stack(t->L + hot->L_stack, &top->func))
+			return false;
 		if (hot->is_51 ? (closure = lua_closure_51(lay, top->func)) != 0
 			       : (u32_at(ciw, CI_WORDS, hot->ci_status) & hot->lua_mask) ==
 					 hot->lua_want) {

@@ -65,6 +65,12 @@ static const struct want {
 	[FUNC_GC_ONESTEP] = { 1, 1, false, 0, "no detector needs it in this mode" },
 	[FUNC_GC_SWEEP] = { 3, 1, false, 0, "no detector needs it in this mode" },
 	[FUNC_LJ_ERR_MEM] = { 1, 1, false, 0, "no detector needs it in this mode" },
+	[FUNC_LJ_VM_FFI_CALL] = { 1, 1, false, 0, "no detector needs it in this mode" },
+	[FUNC_LJ_GC_STEP_JIT] = { 2, 1, false, 0, "no detector needs it in this mode" },
+	[FUNC_LJ_GC_FULLGC] = { 1, 1, false, 0, "no detector needs it in this mode" },
+	[FUNC_LJ_MEM_REALLOC] = { 4, 0xf, false, 0, "the allocator behind it is probed" },
+	[FUNC_LJ_MEM_NEWGCO] = { 2, 3, false, 0, "the allocator behind it is probed" },
+	[FUNC_LJ_CDATA_FREE] = { 2, 3, false, 0, "no detector needs it in this mode" },
 	[FUNC_L_ALLOC] = { 4, 0xe, true, LMT_PROBE_ANY, NULL },
 	[FUNC_LUAM_REALLOC] = { 4, 0xf, false, 0, "the allocator behind it is probed" },
 	[FUNC_LUAM_MALLOC] = { 3, 7, false, 0, "the allocator behind it is probed" },
@@ -72,6 +78,11 @@ static const struct want {
 	[FUNC_LUAC_STEP] = { 1, 1, false, 0, "no detector needs it in this mode" },
 	[FUNC_LUAC_FULLGC] = { 2, 3, false, 0, "no detector needs it in this mode" },
 	[FUNC_LUAD_THROW] = { 2, 3, false, 0, "no detector needs it in this mode" },
+	[FUNC_LUAM_GROWAUX] = { 6, 1, false, 0, "the allocator behind it is probed" },
+	[FUNC_LUAM_SHRINKVECTOR] = { 5, 1, false, 0, "the allocator behind it is probed" },
+	[FUNC_SINGLESTEP] = { 1, 1, false, 0, "no detector needs it in this mode" },
+	[FUNC_SWEEPLIST] = { 3, 1, false, 0, "no detector needs it in this mode" },
+	[FUNC_DUMMYNODE] = { 0, 0, false, 0, "data" },
 	[FUNC_CLOSE_STATE] = { 1, 1, false, LMT_PROBE_CLOSE, NULL },
 };
 
@@ -238,7 +249,7 @@ static struct plan_function place_function(const struct runtime *rt, enum func_i
 	if (fn)
 		f.placed = place_probe(fn, rt->file->elf, &want, &f.place);
 	else if (a->vaddr)
-		f.why_not = "its code could not be decoded";
+		f.why_not = id == FUNC_DUMMYNODE ? wants[id].why_not : "its code could not be decoded";
 	return f;
 }
 

@@ -7,6 +7,7 @@
 #ifndef LMT_RESOLVE_CHOOSE_H
 #define LMT_RESOLVE_CHOOSE_H
 
+#include "code.h"
 #include "layouts.h"
 
 /*
@@ -15,12 +16,14 @@
  * why not.
  */
 const struct layout *choose_layout(const struct layout *const *rows, size_t n, const char *version,
-				   const char **why);
+				   const struct code *code, const char **why);
 
 /*
- * The one row that names the release, for a copy of Lua that has no state yet; NULL when none or
- * several do. Provisional: the first state that is born there must still fit it.
+ * The row for a copy of Lua that has no state yet, by the size of the block its lua_newstate asks
+ * for (0: not found), else by the release it names; NULL when several remain. Provisional: the
+ * first state that is born there must still fit it.
  */
-const struct layout *choose_by_release(unsigned int family, const char *version);
+const struct layout *choose_by_file(unsigned int family, const char *version, uint64_t block,
+				    const struct code *code);
 
 #endif

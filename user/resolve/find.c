@@ -96,3 +96,64 @@ bool find_alloc_branch(const struct code_function *fn, bool nsize, bool ptr,
 	}
 	return false;
 }
+
+bool find_refers(const struct insn *in, uint64_t vaddr)
+{
+	if (in->ref == vaddr)
+		return true;
+	for (size_t k = 0; k < in->n_ops; k++)
+		if (opnd_is_imm(&in->o[k], (int64_t)vaddr))
+			return true;
+	return false;
+}
+
+uint64_t find_address(const struct insn *in)
+{
+	if (in->op == INSN_LEA && in->ref)
+		return in->ref;
+	if (in->op == INSN_MOV && in->n_ops > 1 && in->o[0].type == OPND_REG &&
+	    in->o[1].type == OPND_IMM && in->o[1].value > 0x1000)
+		return (uint64_t)in->o[1].value;
+	return 0;
+}
+
+#define CALLER_SAVED (1u << REG_AX | 1u << REG_CX | 1u << REG_DX | 1u << REG_SI | 1u << REG_DI | \
+		      0xfu << 8)
+
+unsigned int find_origin(const struct code_function *fn, size_t at, unsigned int reg)
+{
+	uint8_t from[16];
+
+	for (unsigned int r = 0; r < 16; r++)
+		from[r] = (uint8_t)r;
+	for (size_t i = 0; i < at && i < fn->n; i++) {
+		const struct insn *in = &fn->insn[i];
+		uint32_t lost = in->writes | (in->op == INSN_CALL ? CALLER_SAVED : 0);
+		uint8_t moved = REG_NONE;
+
+		/* 32 bits too: LuaJIT with 32-bit references makes its arguments wide that way. */
+		if (in->op == INSN_MOV && in->n_ops > 1 && in->o[0].type == OPND_REG &&
+		    in->o[1].type == OPND_REG && in->o[0].size >= 4 && in->o[1].reg < 16)
+			moved = from[in->o[1].reg];
+		for (unsigned int r = 0; r < 16; r++)
+			if (lost >> r & 1)
+				from[r] = REG_NONE;
+		if (moved != REG_NONE && in->o[0].reg < 16)
+			from[in->o[0].reg] = moved;
+	}
+	return from[reg];
+}
+
+bool find_passes_arguments(const struct code_function *fn)
+{
+	size_t at = 0;
+
+	while (at < fn->n && !insn_is_indirect(&fn->insn[at])) {
+		if (fn->insn[at].op == INSN_CALL || fn->insn[at].op == INSN_JMP ||
+		    fn->insn[at].op == INSN_RET)
+			return false;
+		at++;
+	}
+	return at < fn->n && find_origin(fn, at, REG_SI) == REG_SI &&
+	       find_origin(fn, at, REG_DX) == REG_DX && find_origin(fn, at, REG_CX) == REG_CX;
+}

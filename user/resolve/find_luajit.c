@@ -13,6 +13,7 @@
 #define VMST_GC 0xfffffffdu    /* ~LJ_VMST_GC as a 32-bit store */
 #define SWEEP_LIMIT 40         /* GCSWEEPMAX, lj_gc.c */
 #define LUA_ERRMEM 4
+#define GCS_SWEEPSTRING 3
 #define MAX_SET 96
 
 struct lj {
@@ -125,6 +126,7 @@ static void ccall(struct lj *s)
 
 	if (!p || memcmp(p, prologue, sizeof(prologue)) || code_caller_count(s->c, ffi->start) != 1)
 		return;
+	find_answer(s->f, FUNC_LJ_VM_FFI_CALL, ffi->start, "range behind the VM's");
 	e = code_callers(s->c, ffi->start, &n);
 	fn = code_get(s->c, e[0].function);
 	if (!code_caller_count(s->c, fn->start))
@@ -270,6 +272,51 @@ static void gc_step(struct lj *s)
 		find_answer(s->f, FUNC_LJ_GC_STEP, best->start, "called by the VM to enter the GC");
 }
 
+static bool stores_byte(const struct code_function *fn, int64_t value)
+{
+	for (size_t i = 0; i < fn->n; i++) {
+		const struct insn *in = &fn->insn[i];
+
+		if (in->op == INSN_MOV && in->o[0].type == OPND_MEM && in->o[0].size == 1 &&
+		    opnd_is_imm(&in->o[1], value))
+			return true;
+	}
+	return false;
+}
+
+static bool compares_arg1(const struct code_function *fn)
+{
+	for (size_t i = 0; i < fn->n && !(fn->insn[i].writes >> REG_SI & 1); i++)
+		if (fn->insn[i].op == INSN_CMP && opnd_is_reg(&fn->insn[i].o[0], REG_SI))
+			return true;
+	return false;
+}
+
+/*
+ * lj_gc_fullgc is the member that sets the GC's state itself, to "sweep strings" (lj_gc.c). Where
+ * lua_gc has swallowed it, that is the member that switches over its second argument.
+ */
+static void full_gc(struct lj *s)
+{
+	const struct code_function *found = NULL;
+
+	for (size_t i = 0; i < s->n_set; i++) {
+		const struct code_function *fn = s->set[i];
+
+		if (fn->start == s->f->fn[FUNC_LJ_GC_STEP].vaddr || !stores_byte(fn, GCS_SWEEPSTRING))
+			continue;
+		if (found)
+			return;
+		found = fn;
+	}
+	if (!found)
+		return;
+	if (has_indirect_jump(found) || compares_arg1(found))
+		s->f->fn[FUNC_LJ_GC_FULLGC].why_not = "inlined into lua_gc";
+	else
+		find_answer(s->f, FUNC_LJ_GC_FULLGC, found->start, "sets the GC's state itself");
+}
+
 /* A5: gc_sweep flips both whites and frees through a table of functions by type (lj_gc.c). */
 static bool looks_like_sweep(const struct code_function *fn)
 {
@@ -386,5 +433,8 @@ void find_luajit(struct finder *f)
 	onestep(&s);
 	gc_step(&s);
 	gc_sweep(&s);
+	full_gc(&s);
 	err_mem(&s);
+	find_luajit_memory(f);
+	find_luajit_tables(f);
 }

@@ -15,14 +15,12 @@
 #define WINDOW 16        /* instructions looked back for a constant argument */
 #define SMALL 0x60u
 #define MEDIUM 0x200u
-#define MIN_STATE_SIZE 200 /* bytes; every state block is larger */
 #define ERRMEM 4
 
 struct puc {
 	struct finder *f;
 	const struct code *c;
 	struct alloc_calls calls;        /* the family */
-	int64_t state_size;              /* from close_state; 0 unknown */
 };
 
 static size_t size_of(const struct code_function *fn)
@@ -43,29 +41,6 @@ static bool is_malloc_call(const struct alloc_call *c)
 static bool is_free_call(const struct alloc_call *c)
 {
 	return c->rcx_const && c->rcx == 0 && !c->rdx_const && size_of(c->fn) < SMALL;
-}
-
-/* close_state: frees a block of constant size, that of the main state. */
-static bool is_close_call(const struct alloc_call *c)
-{
-	return c->rcx_const && c->rcx == 0 && c->rdx_const && c->rdx > MIN_STATE_SIZE;
-}
-
-/* True when the function's own rsi, rdx, rcx reach its first indirect call unchanged. */
-static bool passes_arguments(const struct code_function *fn)
-{
-	const uint16_t args = 1u << REG_SI | 1u << REG_DX | 1u << REG_CX;
-
-	for (size_t i = 0; i < fn->n; i++) {
-		const struct insn *in = &fn->insn[i];
-
-		if (insn_is_indirect(in))
-			return true;
-		if (in->op == INSN_CALL || in->op == INSN_JMP || in->op == INSN_RET ||
-		    (in->writes & args))
-			return false;
-	}
-	return false;
 }
 
 /* The target of a call with the constant in esi, or 0. */
@@ -114,7 +89,7 @@ static const struct code_function *most_called(const struct puc *s,
 
 static bool passes_and_does_not_throw(const struct code_function *fn)
 {
-	return passes_arguments(fn) && !throws(fn);
+	return find_passes_arguments(fn) && !throws(fn);
 }
 
 static void find_answer_fn(struct puc *s, enum func_id id, const struct code_function *fn,
@@ -132,7 +107,7 @@ static void family(struct puc *s)
 	if (s->f->version >= 504) /* luaM_saferealloc_ has the same shape, but throws */
 		re = most_called(s, is_realloc_call, passes_and_does_not_throw);
 	if (!re)
-		re = most_called(s, is_realloc_call, passes_arguments);
+		re = most_called(s, is_realloc_call, find_passes_arguments);
 	if (!re)
 		re = most_called(s, is_realloc_call, NULL);
 	find_answer_fn(s, FUNC_LUAM_REALLOC, re, "allocator call");
@@ -143,54 +118,6 @@ static void family(struct puc *s)
 	}
 	find_answer_fn(s, FUNC_LUAM_MALLOC, most_called(s, is_malloc_call, NULL), "allocator call");
 	find_answer_fn(s, FUNC_LUAM_FREE, most_called(s, is_free_call, NULL), "allocator call");
-}
-
-/* P5: lua_newstate asks for a block of the size close_state frees, early on. */
-static const struct code_function *newstate_of_size(struct puc *s, int64_t size, size_t *n)
-{
-	const struct code_function *found = NULL;
-
-	*n = 0;
-	for (size_t i = 0; i < code_count(s->c); i++) {
-		const struct code_function *fn = code_get(s->c, i);
-
-		for (size_t k = 0; k < fn->n && k < 40; k++) {
-			int64_t rcx, rsi;
-
-			if (fn->insn[k].op != INSN_CALL || fn->insn[k].target ||
-			    !code_const_arg(fn, k, REG_CX, WINDOW, &rcx) || rcx != size ||
-			    !code_const_arg(fn, k, REG_SI, WINDOW, &rsi) || rsi != 0)
-				continue;
-			found = fn;
-			++*n;
-			break;
-		}
-	}
-	return found;
-}
-
-static void birth_and_death(struct puc *s)
-{
-	const struct code_function *close = NULL, *newstate = NULL;
-	size_t n = 0, n_new;
-
-	vec_each(call, &s->calls.v) {
-		const struct code_function *birth;
-
-		if (!is_close_call(call) || call->fn == close)
-			continue;
-		birth = newstate_of_size(s, call->rdx, &n_new);
-		if (n_new != 1)
-			continue;
-		close = call->fn;
-		newstate = birth;
-		s->state_size = call->rdx;
-		n++;
-	}
-	if (n != 1)
-		return;
-	find_answer_fn(s, FUNC_CLOSE_STATE, close, "frees the state's block");
-	find_answer_fn(s, FUNC_LUA_NEWSTATE, newstate, "asks for the state's block");
 }
 
 /* Gathers the targets of calls with a constant esi, one vote for each calling function. */
@@ -225,13 +152,43 @@ static uint64_t winner(const struct hashmap *votes)
 	return tie ? 0 : best;
 }
 
+/* The vote of luaM_realloc_ and luaM_malloc_ alone: in a large program others look like family. */
+static uint64_t core_vote(struct puc *s, int64_t esi, bool callees)
+{
+	static const enum func_id core[] = { FUNC_LUAM_REALLOC, FUNC_LUAM_MALLOC };
+	struct hashmap votes = { 0 };
+	uint64_t result;
+
+	for (size_t i = 0; i < 2; i++) {
+		const struct code_function *fn = s->f->fn[core[i]].vaddr
+			? code_at(s->c, s->f->fn[core[i]].vaddr) : NULL;
+
+		if (fn && !callees)
+			vote_esi(fn, esi, &votes);
+		for (size_t k = 0; fn && callees && k < fn->n; k++) {
+			const struct code_function *to = fn->insn[k].target && insn_is_branch(&fn->insn[k])
+				? code_at(s->c, fn->insn[k].target) : NULL;
+
+			if (to && to != fn && size_of(to) <= MEDIUM)
+				vote_esi(to, esi, &votes);
+		}
+	}
+	result = winner(&votes);
+	hashmap_deinit(&votes);
+	return result;
+}
+
 /* Votes over the functions of the family, or over their direct callers. */
 static uint64_t family_vote(struct puc *s, int64_t esi, bool callers)
 {
 	struct hashmap votes = { 0 };
 	const struct code_function *last = NULL;
-	uint64_t result;
+	uint64_t result = callers ? 0 : core_vote(s, esi, false);
 
+	if (!result && !callers && s->f->version >= 504) /* tryagain, where it is not inlined */
+		result = core_vote(s, esi, true);
+	if (result)
+		return result;
 	vec_each(call, &s->calls.v) {
 		size_t n;
 		const struct code_edge *e;
@@ -423,6 +380,14 @@ static void verify_step(struct puc *s)
 	*step = (struct func_answer){ .why_not = "inlined into its callers" };
 }
 
+static bool has_switch(const struct code_function *fn)
+{
+	for (size_t i = 0; fn && i < fn->n; i++)
+		if (fn->insn[i].op == INSN_JMP && !fn->insn[i].target)
+			return true;
+	return false;
+}
+
 /* P4: luaC_fullgc(L, 1), the emergency collection when the allocator refuses. */
 static void full_gc(struct puc *s)
 {
@@ -435,9 +400,49 @@ static void full_gc(struct puc *s)
 		if (!t)
 			t = family_vote(s, 1, true);
 	}
-	if (t && code_at(s->c, t))
+	if (t && s->f->version == 501 && has_switch(code_at(s->c, t)))
+		s->f->fn[FUNC_LUAC_FULLGC].why_not = "inlined into lua_gc";
+	else if (t && code_at(s->c, t))
 		find_answer(s->f, FUNC_LUAC_FULLGC, t, "emergency collection");
 	verify_step(s);
+}
+
+/* Shaped like l_alloc where libc is in the same file: small, tests nsize, leaves for two functions. */
+static bool looks_like_l_alloc(const struct code_function *fn)
+{
+	struct find_branch free_b, realloc_b;
+
+	return fn && size_of(fn) <= SMALL && find_alloc_branch(fn, false, true, &free_b) &&
+	       find_alloc_branch(fn, true, true, &realloc_b) && free_b.target != realloc_b.target;
+}
+
+/* In a static program: the function that calls of lua_newstate pass. */
+static void l_alloc_static(struct puc *s)
+{
+	uint64_t newstate = s->f->fn[FUNC_LUA_NEWSTATE].vaddr;
+	const struct code_function *found = NULL;
+	size_t n;
+	const struct code_edge *e = code_callers(s->c, newstate, &n);
+
+	for (size_t i = 0; newstate && i < n; i++) {
+		const struct code_function *by = code_get(s->c, e[i].function);
+
+		for (size_t k = e[i].insn; k > 0 && e[i].insn - k < WINDOW; k--) {
+			const struct insn *in = &by->insn[k - 1];
+			const struct code_function *fn = code_at(s->c, find_address(in));
+
+			if (!(in->writes >> REG_DI & 1))
+				continue;
+			if (looks_like_l_alloc(fn) && fn != found) {
+				if (found)
+					return;
+				found = fn;
+			}
+			break;
+		}
+	}
+	if (found)
+		find_answer(s->f, FUNC_L_ALLOC, found->start, "passed to lua_newstate");
 }
 
 static bool calls_import(const struct puc *s, const struct code_function *fn, const char *name)
@@ -471,6 +476,8 @@ static void l_alloc(struct puc *s)
 	}
 	if (n == 1)
 		find_answer(s->f, FUNC_L_ALLOC, found->start, "shape");
+	else if (n == 0)
+		l_alloc_static(s);
 }
 
 void find_puc(struct finder *f)
@@ -480,10 +487,14 @@ void find_puc(struct finder *f)
 	if (alloc_calls_find(f->code, f->version == 501 ? FREALLOC_51 : 0, &s.calls))
 		return;
 	family(&s);
-	birth_and_death(&s);
+	find_birth_and_death(f, &s.calls, false);
 	throw_target(&s);
 	gc_step(&s);
 	full_gc(&s);
 	l_alloc(&s);
 	alloc_calls_deinit(&s.calls);
+	find_getallocf(f);
+	find_puc_vectors(f);
+	find_puc_collector(f);
+	find_puc_dummynode(f);
 }

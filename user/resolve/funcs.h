@@ -25,6 +25,12 @@
 	X(GC_ONESTEP, "gc_onestep", LMT_FAMILY_LUAJIT)       \
 	X(GC_SWEEP, "gc_sweep", LMT_FAMILY_LUAJIT)           \
 	X(LJ_ERR_MEM, "lj_err_mem", LMT_FAMILY_LUAJIT)       \
+	X(LJ_VM_FFI_CALL, "lj_vm_ffi_call", LMT_FAMILY_LUAJIT)     \
+	X(LJ_GC_STEP_JIT, "lj_gc_step_jit", LMT_FAMILY_LUAJIT)     \
+	X(LJ_GC_FULLGC, "lj_gc_fullgc", LMT_FAMILY_LUAJIT)   \
+	X(LJ_MEM_REALLOC, "lj_mem_realloc", LMT_FAMILY_LUAJIT)     \
+	X(LJ_MEM_NEWGCO, "lj_mem_newgco", LMT_FAMILY_LUAJIT) \
+	X(LJ_CDATA_FREE, "lj_cdata_free", LMT_FAMILY_LUAJIT) \
 	X(L_ALLOC, "l_alloc", LMT_FAMILY_PUC)                \
 	X(LUAM_REALLOC, "luaM_realloc_", LMT_FAMILY_PUC)     \
 	X(LUAM_MALLOC, "luaM_malloc_", LMT_FAMILY_PUC)       \
@@ -32,7 +38,12 @@
 	X(LUAC_STEP, "luaC_step", LMT_FAMILY_PUC)            \
 	X(LUAC_FULLGC, "luaC_fullgc", LMT_FAMILY_PUC)        \
 	X(LUAD_THROW, "luaD_throw", LMT_FAMILY_PUC)          \
-	X(CLOSE_STATE, "close_state", LMT_FAMILY_PUC)
+	X(LUAM_GROWAUX, "luaM_growaux_", LMT_FAMILY_PUC)     \
+	X(LUAM_SHRINKVECTOR, "luaM_shrinkvector_", LMT_FAMILY_PUC) \
+	X(SINGLESTEP, "singlestep", LMT_FAMILY_PUC)          \
+	X(SWEEPLIST, "sweeplist", LMT_FAMILY_PUC)            \
+	X(DUMMYNODE, "dummynode_", LMT_FAMILY_PUC)           \
+	X(CLOSE_STATE, "close_state", 0)
 
 enum func_id {
 #define FUNC_ENUM(id, name, family) FUNC_##id,

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "choose.h"
-#include "find.h"
+#include "functions.h"
 #include "home.h"
 
 void resolved_free(struct resolved *r)
@@ -38,36 +38,6 @@ void runtime_title(const struct runtime *rt, char *buf, size_t size)
 		mode = rt->layout->l.gc64.off ? " GC64" : " GC32";
 	snprintf(buf, size, "%s%s%s%s", lj ? "LuaJIT" : "Lua", *rt->version ? " " : "", rt->version,
 		 mode);
-}
-
-/* Symbols first; what they name, the structural methods may only confirm. */
-static void find_functions(struct runtime *rt, unsigned int number)
-{
-	const struct code *code;
-	struct finder f = { .fn = rt->fn, .version = number };
-
-	for (int id = 0; id < FUNC_MAX; id++) {
-		const char *source = NULL;
-		uint64_t vaddr = elf_find_sym(rt->file->elf, func_name((enum func_id)id), &source);
-
-		if (vaddr)
-			rt->fn[id] = (struct func_answer){ .vaddr = vaddr, .how = source };
-	}
-	code = file_code(rt->file);
-	if (code) {
-		f.code = code;
-		if (rt->family == LMT_FAMILY_LUAJIT)
-			find_luajit(&f);
-		else
-			find_puc(&f);
-	}
-	for (int id = 0; id < FUNC_MAX; id++) {
-		unsigned int family = func_family((enum func_id)id);
-
-		if (!rt->fn[id].vaddr && !rt->fn[id].why_not)
-			rt->fn[id].why_not = family && family != rt->family ? "other family"
-				: code ? "no unique match" : rt->file->err.text;
-	}
 }
 
 static struct runtime *runtime_of(struct resolved *r, const struct module *m)
@@ -131,7 +101,7 @@ static struct runtime *identify(struct resolved *r, const struct module *m, unsi
 	rt = add_runtime(r, m, &id);
 	if (rt) {
 		add_evidence(rt, id.evidence);
-		find_functions(rt, id.number);
+		rt->state_block = functions_find(rt->file, rt->family, id.number, rt->fn);
 	}
 	return rt;
 }
@@ -214,7 +184,8 @@ int resolve_add_state(struct resolved *r, const struct target *t, const struct m
 	if (!states_check(t, mem, L, G, &st) || !states_read_gc(mem, &st.layout->l, G, &out.gc))
 		return -ENOENT;
 	rt = place_state(r, t, mem, &st, out.gc.alloc);
-	out.layout = choose_layout(st.rows, st.n_rows, rt ? rt->version : "", &why);
+	out.layout = choose_layout(st.rows, st.n_rows, rt ? rt->version : "",
+				   rt ? file_code(rt->file) : NULL, &why);
 	if (rt) {
 		out.runtime = rt->id;
 		add_evidence(rt, why);
@@ -240,7 +211,7 @@ static int prepare_stateless(struct resolved *r, const struct target *t, struct 
 	vec_each(s, &r->states)
 		if (s->runtime == rt->id)
 			return 0;
-	rt->layout = choose_by_release(rt->family, rt->version);
+	rt->layout = choose_by_file(rt->family, rt->version, rt->state_block, file_code(rt->file));
 	if (!vaddr)
 		return 0;
 	rc = resolve_add_allocator(r, t, vaddr + rt->bias, rt->id, rt->layout);

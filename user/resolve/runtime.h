@@ -27,6 +27,7 @@ struct runtime {
 	struct file *file;     /* borrowed from resolved.files */
 	char *module;          /* path as the target names it */
 	uint64_t start;        /* where the module is mapped */
+	uint64_t state_block;  /* bytes that lua_newstate asks for; 0: not found */
 	uint64_t bias;         /* target address minus vaddr */
 	const struct layout *layout; /* NULL: none of its states is known, or none fits */
 	char evidence[256];

@@ -26,6 +26,8 @@
 	X(STACK, "impossible stack")                          \
 	X(STRINGS, "impossible string table: closed or half built") \
 	X(REGISTRY, "registry is no table of this row")       \
+	X(NAMES, "metamethods' names are not strings of this row") \
+	X(PROTO, "prototypes are not of this row")            \
 	X(VM, "interpreter state does not fit this row")
 
 enum shape_step {

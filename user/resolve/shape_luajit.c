@@ -88,6 +88,22 @@ static bool dispatch_ok(const struct lj *p)
 	       shape_is_code(p->env, word[2]);
 }
 
+/*
+ * Behind it stand the headers of the built-in functions, whose opcodes follow one another right
+ * behind the last real one: pins the number of opcodes and built-in functions.
+ */
+static bool opcodes_ok(const struct lj *p)
+{
+	uint32_t op[3];
+	int64_t first = p->l->K_BC_FUNCC.off + 2;
+
+	if (!layout_has(p->l->GG_bcff) || !layout_has(p->l->K_BC_FUNCC))
+		return true;
+	if (!memread_exact(p->env->mem, p->L + (uint64_t)p->l->GG_bcff.off, op, sizeof(op)))
+		return false;
+	return (op[0] & 0xff) == first && (op[1] & 0xff) == first + 1 && (op[2] & 0xff) == first + 2;
+}
+
 static bool read_both(struct lj *p)
 {
 	p->lsize = (size_t)p->l->size_L.off;
@@ -123,7 +139,8 @@ enum shape_step shape_luajit(struct shape_env *env, const struct layout *row, ui
 		return SHAPE_STRINGS;
 	if (!registry_ok(&p))
 		return SHAPE_REGISTRY;
-	if (!shape_is_rw(env, of_G(&p, p.l->G_root)) || !running_ok(&p) || !dispatch_ok(&p))
+	if (!shape_is_rw(env, of_G(&p, p.l->G_root)) || !running_ok(&p) || !dispatch_ok(&p) ||
+	    !opcodes_ok(&p))
 		return SHAPE_VM;
 	return SHAPE_OK;
 }

@@ -5,7 +5,10 @@
 #include <string.h>
 
 #define TAG_THREAD 8
+#define TAG_STRING 4
 #define TAG_TABLE 5
+#define MAX_OBJECTS 3000
+#define MAX_CODE (1u << 24)
 #define COLLECTABLE 0x40
 #define MAX_STACK (32u << 20)
 #define MAX_ARRAY (1u << 26)
@@ -91,6 +94,56 @@ static bool registry_ok(const struct puc *p)
 	       shape_get(t, size, p->l->T_lsizenode) <= 30;
 }
 
+/* The first metamethod's name must read __index where the row has the text of a string. */
+static bool names_ok(const struct puc *p)
+{
+	static const char name[] = "__index";
+	int64_t text = layout_has(p->l->S_contents) ? p->l->S_contents.off : p->l->size_str.off;
+	uint8_t buf[64 + sizeof(name)];
+	uint64_t at;
+
+	if (!layout_has(p->l->G_tmname))
+		return true;
+	return text <= 64 && memread_uint(p->env->mem, p->G + (uint64_t)p->l->G_tmname.off, 8, &at) &&
+	       memread_exact(p->env->mem, at, buf, (size_t)text + sizeof(name)) &&
+	       buf[8] == TAG_STRING && !memcmp(buf + text, name, sizeof(name));
+}
+
+static bool proto_fits(const struct puc *p, uint64_t proto)
+{
+	uint64_t code, n, source, tag;
+
+	if (!layout_has(p->l->P_code)) /* skynet: a shared prototype instead */
+		return memread_uint(p->env->mem, proto + (uint64_t)p->l->P_sp.off, 8, &code) &&
+		       shape_is_rw(p->env, code);
+	return memread_uint(p->env->mem, proto + (uint64_t)p->l->P_code.off, 8, &code) &&
+	       memread_uint(p->env->mem, proto + (uint64_t)p->l->P_sizecode.off, 4, &n) &&
+	       memread_uint(p->env->mem, proto + (uint64_t)p->l->P_source.off, 8, &source) &&
+	       shape_is_rw(p->env, code) && n && n < MAX_CODE &&
+	       (!source || (memread_uint(p->env->mem, source + 8, 1, &tag) &&
+			    (tag & 0xf) == TAG_STRING));
+}
+
+/*
+ * The first prototype among the newest objects must be one of this row; a state without any
+ * proves nothing. The process runs on meanwhile, so a broken walk proves nothing either.
+ */
+static bool protos_ok(const struct puc *p)
+{
+	uint64_t obj = of_G(p, p->l->G_allgc);
+
+	for (int i = 0; i < MAX_OBJECTS && obj; i++) {
+		uint64_t head[2];
+
+		if (!memread_exact(p->env->mem, obj, head, sizeof(head)))
+			return true;
+		if ((head[1] & 0xff) == (uint64_t)p->l->K_proto.off)
+			return proto_fits(p, obj);
+		obj = head[0];
+	}
+	return true;
+}
+
 static bool read_both(struct puc *p)
 {
 	p->lsize = (size_t)p->l->size_L.off;
@@ -125,5 +178,9 @@ enum shape_step shape_puc(struct shape_env *env, const struct layout *row, uint6
 		return SHAPE_STACK;
 	if (!strings_ok(&p))
 		return SHAPE_STRINGS;
-	return registry_ok(&p) ? SHAPE_OK : SHAPE_REGISTRY;
+	if (!registry_ok(&p))
+		return SHAPE_REGISTRY;
+	if (!names_ok(&p))
+		return SHAPE_NAMES;
+	return protos_ok(&p) ? SHAPE_OK : SHAPE_PROTO;
 }

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The ends of a state's life and its allocator's getter, in programs that export nothing. The
+ * same in both families: one block of constant size is asked for and given back.
+ */
+#include "find.h"
+
+#include "alloc_calls.h"
+#include "base/vec.h"
+
+#define WINDOW 16
+#define EARLY 240          /* lua_newstate asks within so many instructions, a random seed inlined */
+#define MIN_STATE_SIZE 200 /* bytes; every state's block is larger */
+#define MAX_STATE_SIZE 65536
+#define MIN_GG_STATE 2000  /* LuaJIT: 2944 is the smallest there was */
+#define GETTER_MAX 0x48u
+
+/* Frees a block of constant size: close_state, or what it was inlined into. */
+static bool is_close_call(const struct alloc_call *c)
+{
+	return c->rcx_const && c->rcx == 0 && c->rdx_const && c->rdx > MIN_STATE_SIZE &&
+	       c->rdx < MAX_STATE_SIZE;
+}
+
+/* Calls a function it was given as an argument: no register loaded from a struct. */
+static bool calls_argument(const struct code_function *fn, size_t at)
+{
+	unsigned int reg = fn->insn[at].o[0].reg;
+
+	if (fn->insn[at].o[0].type != OPND_REG)
+		return false;
+	for (size_t i = 0; i < at; i++) {
+		const struct insn *in = &fn->insn[i];
+
+		if (in->op == INSN_MOV && opnd_is_reg(&in->o[0], reg) && in->o[1].type == OPND_MEM &&
+		    in->o[1].reg != REG_SP && in->o[1].reg != REG_BP)
+			return false;
+	}
+	return true;
+}
+
+/* Calls a computed address with ptr NULL and a constant nsize early on; that size, else 0. */
+static int64_t asks_for_block(const struct code_function *fn)
+{
+	for (size_t k = 0; k < fn->n && k < EARLY; k++) {
+		int64_t rcx, rsi;
+
+		if (fn->insn[k].op == INSN_CALL && !fn->insn[k].target &&
+		    code_const_arg(fn, k, REG_CX, WINDOW, &rcx) && rcx > MIN_STATE_SIZE &&
+		    rcx < MAX_STATE_SIZE && code_const_arg(fn, k, REG_SI, WINDOW, &rsi) && rsi == 0 &&
+		    calls_argument(fn, k))
+			return rcx;
+	}
+	return 0;
+}
+
+/* The only function that asks for a block of that size (0: any of at least min bytes). */
+static const struct code_function *newstate_of_size(const struct code *c, int64_t size, int64_t min,
+						    int64_t *size_ret)
+{
+	const struct code_function *found = NULL;
+
+	for (size_t i = 0; i < code_count(c); i++) {
+		const struct code_function *fn = code_get(c, i);
+		int64_t got = asks_for_block(fn);
+
+		if (got < min || (size && got != size))
+			continue;
+		if (found)
+			return NULL;
+		found = fn;
+		*size_ret = got;
+	}
+	return found;
+}
+
+/* lua_close is the other caller of close_state; lua_newstate calls it when it fails. */
+static void close_by_caller(struct finder *f, const struct code_function *close, uint64_t newstate)
+{
+	const struct code_function *found = NULL;
+	size_t n;
+	const struct code_edge *e = code_callers(f->code, close->start, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct code_function *fn = code_get(f->code, e[i].function);
+
+		if (fn->start == newstate || fn == close || fn == found)
+			continue;
+		if (found)
+			return;
+		found = fn;
+	}
+	if (found)
+		find_answer(f, FUNC_LUA_CLOSE, found->start, "calls close_state");
+}
+
+/*
+ * With 32-bit references LuaJIT's exported lua_newstate only prints that it must not be used;
+ * luaL_newstate calls lj_state_newstate (lj_state.c), which takes the same arguments.
+ */
+static void birth_answer(struct finder *f, const struct code_function *birth)
+{
+	struct func_answer *a = &f->fn[FUNC_LUA_NEWSTATE];
+	const struct code_function *named = a->vaddr ? code_at(f->code, a->vaddr) : NULL;
+	bool stub = named && named != birth;
+
+	for (size_t i = 0; stub && i < named->n; i++)
+		stub = !(insn_is_branch(&named->insn[i]) && !named->insn[i].target);
+	if (stub)
+		*a = (struct func_answer){ .vaddr = birth->start,
+					   .how = "asks for the state's block; the export is a stub" };
+	else
+		find_answer(f, FUNC_LUA_NEWSTATE, birth->start, "asks for the state's block");
+}
+
+void find_birth_and_death(struct finder *f, const struct alloc_calls *calls, bool luajit)
+{
+	const struct code_function *close = NULL, *birth = NULL, *fn;
+	int64_t size = 0, got;
+	size_t n_close = 0;
+
+	/* No other block of LuaJIT's is as large as the one that holds its dispatch table. */
+	if (luajit)
+		birth = newstate_of_size(f->code, 0, MIN_GG_STATE, &size);
+	vec_each(call, &calls->v) {
+		if (!is_close_call(call) || call->fn == close || (luajit && call->rdx != size))
+			continue;
+		fn = luajit ? birth : newstate_of_size(f->code, call->rdx, MIN_STATE_SIZE, &got);
+		if (!fn || (birth && fn != birth))
+			continue;
+		birth = fn;
+		size = call->rdx;
+		if (call->fn == birth)
+			continue; /* inlined into its failure path */
+		close = call->fn;
+		n_close++;
+	}
+	f->state_block = (uint64_t)size;
+	if (!birth)
+		return;
+	birth_answer(f, birth);
+	if (n_close != 1)
+		return;
+	if (code_calls(f->code, birth, close->start)) {
+		find_answer(f, FUNC_CLOSE_STATE, close->start, "frees the state's block");
+		close_by_caller(f, close, birth->start);
+	} else {
+		find_answer(f, FUNC_LUA_CLOSE, close->start, "frees the state's block");
+		f->fn[FUNC_CLOSE_STATE].why_not = "inlined into lua_close";
+	}
+}
+
+static bool tests_arg1(const struct code_function *fn)
+{
+	for (size_t i = 0; i < fn->n; i++)
+		if (fn->insn[i].op == INSN_TEST && opnd_is_reg(&fn->insn[i].o[0], REG_SI) &&
+		    opnd_is_reg(&fn->insn[i].o[1], REG_SI))
+			return true;
+	return false;
+}
+
+/* Loads a wide word at this offset of something that is not the first argument. */
+static bool loads_from_g(const struct code_function *fn, int64_t off, unsigned int reg)
+{
+	for (size_t i = 0; i < fn->n; i++) {
+		const struct insn *in = &fn->insn[i];
+
+		if (in->op == INSN_MOV && in->n_ops > 1 && in->o[0].type == OPND_REG &&
+		    in->o[0].size == 8 && (reg == REG_NONE || in->o[0].reg == reg) &&
+		    in->o[1].type == OPND_MEM && in->o[1].reg < 16 && in->o[1].reg != REG_DI &&
+		    in->o[1].reg != REG_SP && in->o[1].index == REG_NONE && in->o[1].value == off)
+			return true;
+	}
+	return false;
+}
+
+static bool stores_through_arg1(const struct code_function *fn)
+{
+	for (size_t i = 0; i < fn->n; i++) {
+		const struct insn *in = &fn->insn[i];
+
+		if (in->op == INSN_MOV && in->n_ops > 1 && in->o[0].type == OPND_MEM &&
+		    in->o[0].size == 8 && in->o[0].reg == REG_SI && in->o[0].value == 0 &&
+		    in->o[0].index == REG_NONE && in->o[1].type == OPND_REG)
+			return true;
+	}
+	return false;
+}
+
+static bool is_leaf(const struct code_function *fn)
+{
+	for (size_t i = 0; i < fn->n; i++)
+		if (fn->insn[i].op == INSN_CALL || (fn->insn[i].op == INSN_JMP && !fn->insn[i].target))
+			return false;
+	return true;
+}
+
+/* if (ud) *ud = G(L)->ud; return G(L)->frealloc; the two are neighbours. */
+static bool is_getallocf(const struct code_function *fn)
+{
+	static const int64_t offsets[] = { 0, 0x10 };
+
+	if (fn->end - fn->start > GETTER_MAX || fn->n < 5 || !is_leaf(fn) || !tests_arg1(fn) ||
+	    !stores_through_arg1(fn))
+		return false;
+	for (size_t i = 0; i < 2; i++)
+		if (loads_from_g(fn, offsets[i] + 8, REG_NONE) && loads_from_g(fn, offsets[i], REG_AX))
+			return true;
+	return false;
+}
+
+void find_getallocf(struct finder *f)
+{
+	const struct code_function *found = NULL;
+
+	for (size_t i = 0; i < code_count(f->code); i++) {
+		const struct code_function *fn = code_get(f->code, i);
+
+		if (!is_getallocf(fn))
+			continue;
+		if (found)
+			return;
+		found = fn;
+	}
+	if (found)
+		find_answer(f, FUNC_LUA_GETALLOCF, found->start, "shape");
+}
