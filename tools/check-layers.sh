@@ -101,7 +101,7 @@ only() { # pattern allowed-files-regex what
 	done < <(grep -rHnE "$1" --include='*.[ch]' user)
 }
 
-only '#include <bpf/|skel\.h"' 'user/attach/[a-z_]+\.c|user/collect/live\.c' \
+only '#include <bpf/|skel\.h"' 'user/attach/[a-z_]+\.c|user/attach/attach_impl\.h|user/collect/live\.c' \
 	"libbpf and the skeleton are for attach/ and collect/live.c"
 only '#include <(libelf|gelf)\.h>' 'user/resolve/elf[a-z_]*\.[ch]' \
 	"libelf is for resolve/elf*.c"
