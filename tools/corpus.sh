@@ -52,7 +52,8 @@ sysmalloc|gcc|-DLUAJIT_USE_SYSMALLOC|all
 '
 
 build_puc() { # tree flavour-name compiler flags link-flags
-	local src=$1 out=$DIR/bin/$(basename "$1")-$2 tmp
+	local src=$1 out tmp
+	out=$DIR/bin/$(basename "$1")-$2
 	[ -d "$src/src" ] && src=$src/src
 	tmp=$(mktemp -d)
 	(
@@ -77,13 +78,14 @@ build_puc() { # tree flavour-name compiler flags link-flags
 }
 
 build_luajit() { # tree flavour-name compiler xcflags target
-	local tmp out=$DIR/bin/$(basename "$1")-$2 opt=-O2 x=$4
+	local tmp out opt=-O2 x=$4
+	out=$DIR/bin/$(basename "$1")-$2
 	case $x in -O3 | -Os) opt=$x x= ;; esac
 	tmp=$(mktemp -d)
 	cp -r "$1/." "$tmp"
 	if make -C "$tmp/src" "$5" BUILDMODE=static CC="$3" HOST_CC=gcc CCOPT="$opt -fomit-frame-pointer" \
 		XCFLAGS="$x" TARGET_STRIP=@: >"$tmp/log" 2>&1 &&
-		$3 $opt -w -I"$tmp/src" -pthread -o "$tmp/out" "$HOST" "$tmp/src/libluajit.a" \
+		"$3" "$opt" -w -I"$tmp/src" -pthread -o "$tmp/out" "$HOST" "$tmp/src/libluajit.a" \
 			-ldl -lm >>"$tmp/log" 2>&1; then
 		mv "$tmp/out" "$out"
 	else

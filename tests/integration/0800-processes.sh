@@ -7,7 +7,6 @@ need_root
 make=$ROOT/tests/lua/make.lua
 places=$ROOT/tests/lua/places.lua
 leak=$ROOT/tests/lua/leak.lua
-kept=700
 
 tables_of() { # trace pid line-of-file: live tables of a process at a line
 	jq -r "select(.type == \"site\" and .pid == $2 and .kind == \"table\" and .stack[0].lua == \"@$3\")
