@@ -12,6 +12,8 @@ static const struct {
 	{ "trace", cmd_trace },
 	{ "list", cmd_list },
 	{ "doctor", cmd_doctor },
+	{ "record", cmd_record },
+	{ "report", cmd_report },
 };
 
 int main(int argc, char **argv)

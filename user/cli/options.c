@@ -15,12 +15,14 @@
 static const char *const mode_names[] = { "auto", "watch", "exact", NULL };
 static const char *const sort_names[] = { "verdict", "size", "count", "age", "rate", NULL };
 
-#define TRACE COMMAND_TRACE
-#define ALL (COMMAND_TRACE | COMMAND_LIST | COMMAND_DOCTOR)
+#define TRACE (COMMAND_TRACE | COMMAND_RECORD)
+#define STORED (COMMAND_REPORT | COMMAND_DIFF)
+#define LIVE (TRACE | COMMAND_LIST | COMMAND_DOCTOR)
+#define ALL (LIVE | STORED)
 #define AT(member) offsetof(struct options, member)
 
 static const struct opt table[] = {
-	{ 'p', "pid", OPT_STR, AT(pid_text), ALL, "Target", "PID[,PID…]", "process to look into", 0, 0, NULL },
+	{ 'p', "pid", OPT_STR, AT(pid_text), LIVE, "Target", "PID[,PID…]", "process to look into", 0, 0, NULL },
 	{ 'a', "all", OPT_FLAG, AT(all), TRACE, "Target", NULL, "every process that runs Lua, also those that start later", 0, 0, NULL },
 	{ 'n', "name", OPT_STR, AT(name), TRACE, "Target", "COMM", "as -a, only processes of this name", 0, 0, NULL },
 	{ 0, "cgroup", OPT_STR, AT(cgroup), TRACE, "Target", "PATH", "as -a, only processes in this cgroup or below it", 0, 0, NULL },
@@ -29,14 +31,20 @@ static const struct opt table[] = {
 	{ 'm', "mode", OPT_CHOICE, AT(mode), TRACE, "What to do", "MODE", "auto or exact (default auto, which is exact so far)", 0, 0, mode_names },
 	{ 0, "max-blocks", OPT_U64, AT(max_blocks), TRACE, "What to do", "N", "live blocks to make room for, 64 bytes each (default: by the heap found)", 1, 64u << 20, NULL },
 	{ 0, "max-states", OPT_U64, AT(max_states), TRACE, "What to do", "N", "lua_States to tell apart (default 100000)", 16, 1u << 20, NULL },
-	{ 0, "layout", OPT_STR, AT(layout_file), ALL, "What to do", "FILE", "more layout rows, in the form of layouts/*.tsv", 0, 0, NULL },
+	{ 0, "layout", OPT_STR, AT(layout_file), LIVE, "What to do", "FILE", "more layout rows, in the form of layouts/*.tsv", 0, 0, NULL },
 
-	{ 'T', "top", OPT_U64, AT(top), TRACE, "Output", "N", "show the N first places (default 10; --json: all)", 1, 1u << 20, NULL },
-	{ 0, "sort", OPT_CHOICE, AT(sort), TRACE, "Output", "KEY", "verdict, size, count, age or rate (default verdict, then size)", 0, 0, sort_names },
+	{ 'w', "write", OPT_STR, AT(write_file), TRACE, "Incident file", "FILE.db", "keep everything in this file, for report, diff and SQL", 0, 0, NULL },
+	{ 0, "force", OPT_FLAG, AT(force), TRACE, "Incident file", NULL, "overwrite FILE.db if it exists", 0, 0, NULL },
+	{ 0, "max-size", OPT_U64, AT(max_file), COMMAND_RECORD, "Incident file", "BYTES", "of the file: old details go first, the summary stays (default: no limit)", 1 << 20, 0, NULL },
+	{ 0, "max-file-size", OPT_U64, AT(max_file), COMMAND_TRACE, "Incident file", "BYTES", "of the file: old details go first, the summary stays (default: no limit)", 1 << 20, 0, NULL },
+
+	{ 'T', "top", OPT_U64, AT(top), TRACE | STORED, "Output", "N", "show the N first places (default 10; --json: all)", 1, 1u << 20, NULL },
+	{ 0, "sort", OPT_CHOICE, AT(sort), TRACE | STORED, "Output", "KEY", "verdict, size, count, age or rate (default verdict, then size)", 0, 0, sort_names },
 	{ 'o', "older", OPT_U64, AT(older_ms), TRACE, "Output", "MS", "only blocks older than this (default 0)", 0, 0, NULL },
 	{ 'z', "min-size", OPT_U64, AT(min_size), TRACE, "Output", "BYTES", "only blocks at least this big (default 0)", 0, 0, NULL },
-	{ 'Z', "max-size", OPT_U64, AT(max_size), TRACE, "Output", "BYTES", "only blocks at most this big (default: no limit)", 1, 0, NULL },
-	{ 'S', "state", OPT_U64, AT(only_state), TRACE, "Output", "N", "only this state, by its number in the report", 1, 0, NULL },
+	{ 'Z', "max-size", OPT_U64, AT(max_size), COMMAND_TRACE, "Output", "BYTES", "only blocks at most this big (default: no limit)", 1, 0, NULL },
+	{ 'Z', "max-block-size", OPT_U64, AT(max_size), COMMAND_RECORD, "Output", "BYTES", "only blocks at most this big (default: no limit)", 1, 0, NULL },
+	{ 'S', "state", OPT_U64, AT(only_state), TRACE | STORED, "Output", "N", "only this state, by its number in the report", 1, 0, NULL },
 	{ 'j', "json", OPT_FLAG, AT(json), ALL, "Output", NULL, "one JSON object a line instead of text", 0, 0, NULL },
 	{ 0, "no-color", OPT_FLAG, AT(no_color), ALL, "Output", NULL, "no colours (also: NO_COLOR in the environment)", 0, 0, NULL },
 	{ 'v', "verbose", OPT_FLAG, AT(verbose), ALL, "Output", NULL, "say what is done; twice: also what libbpf says", 0, 0, NULL },
@@ -108,10 +116,30 @@ static int before_command(int argc, char **argv)
 	return argc;
 }
 
+static int take_words(struct options *o, int argc, char **argv, int at, struct errmsg *err)
+{
+	for (; at < argc; at++) {
+		if (o->n_words == sizeof(o->words) / sizeof(o->words[0]))
+			return errmsg_set(err, -EINVAL, "unexpected word '%s'; see --help", argv[at]);
+		o->words[o->n_words++] = argv[at];
+	}
+	return 0;
+}
+
+static int check_recording(struct options *o, enum command command, struct errmsg *err)
+{
+	o->no_report = command == COMMAND_RECORD;
+	if (command == COMMAND_RECORD && !o->write_file)
+		return errmsg_set(err, -EINVAL, "record into which file? use -w FILE.db; see --help");
+	if (!o->write_file && (o->force || o->max_file))
+		return errmsg_set(err, -EINVAL, "--force and the size limit need a file: -w FILE.db");
+	return 0;
+}
+
 int options_parse(struct options *o, enum command command, int argc, char **argv,
 		  struct errmsg *err)
 {
-	int words = command == COMMAND_TRACE ? before_command(argc, argv) : argc, rest, rc;
+	int words = command & TRACE ? before_command(argc, argv) : argc, rest, rc;
 
 	*o = (struct options){ .max_states = 100000 };
 	rc = opt_parse(table, N_OPTS, command, o, words, argv, &rest, err);
@@ -128,14 +156,18 @@ int options_parse(struct options *o, enum command command, int argc, char **argv
 	o->top_given = o->top != 0;
 	if (o->pid_text)
 		rc = parse_pids(o, err);
-	if (!rc && command == COMMAND_TRACE)
+	if (!rc && (command & TRACE))
 		rc = parse_words(o, argc, argv, rest, err);
+	else if (!rc && (command & STORED))
+		rc = take_words(o, argc, argv, rest, err);
 	else if (!rc && rest < argc)
 		rc = errmsg_set(err, -EINVAL, "unexpected word '%s'; see --help", argv[rest]);
 	if (!rc && (o->pids.n != 0) + (o->all || o->name || o->cgroup) + (o->command != NULL) > 1)
 		rc = errmsg_set(err, -EINVAL, "-p, -a (-n, --cgroup) and a command exclude each other");
 	if (!rc && o->max_size && o->max_size < o->min_size)
 		rc = errmsg_set(err, -EINVAL, "--max-size is below --min-size: no block can pass");
+	if (!rc)
+		rc = check_recording(o, command, err);
 	if (!rc && o->mode == MODE_WATCH)
 		rc = errmsg_set(err, -EINVAL,
 				"mode 'watch' is not in this version yet; use -m exact");
@@ -157,7 +189,27 @@ static const struct {
 	  "usage: luamemtrace [trace] -p PID[,PID…] | -a | -n COMM [options] [INTERVAL [COUNT]]\n"
 	  "       luamemtrace [trace] [options] -- COMMAND [ARGS…]\n"
 	  "       luamemtrace list [-p PID]    processes that run Lua, their lua_States\n"
-	  "       luamemtrace doctor [-p PID]  can it work here, and what would be probed\n" },
+	  "       luamemtrace doctor [-p PID]  can it work here, and what would be probed\n"
+	  "       luamemtrace record -w FILE.db -p PID   keep everything in a file; report FILE.db,\n"
+	  "       diff A.db B.db               read it, on any machine\n" },
+	{ COMMAND_RECORD,
+	  "Traces and keeps everything in one incident file: processes, heaps over time, lines, losses.\n"
+	  "The file survives the tracer's death and is read without root: report, diff, or SQL.\n"
+	  "\n"
+	  "  sudo luamemtrace record -p 1234 -w incident.db           until Ctrl-C\n"
+	  "  sudo luamemtrace record -p 1234 -w incident.db -d 60     for a minute\n"
+	  "  sudo luamemtrace record -p 1234 -w incident.db --max-size 64M 10   every 10 s, for weeks\n"
+	  "\n"
+	  "usage: luamemtrace record -w FILE.db -p PID[,PID…] | -a | -n COMM [options] [INTERVAL [COUNT]]\n"
+	  "       luamemtrace record -w FILE.db [options] -- COMMAND [ARGS…]\n" },
+	{ COMMAND_REPORT,
+	  "Shows what an incident file holds: what a live trace would have shown then. Needs no root.\n"
+	  "\n"
+	  "  luamemtrace report incident.db\n"
+	  "  luamemtrace report incident.db@90                    90 seconds after the start\n"
+	  "  luamemtrace report incident.db --json | jq 'select(.type == \"site\")'\n"
+	  "\n"
+	  "usage: luamemtrace report FILE.db[@TIME] [options]\n" },
 	{ COMMAND_LIST,
 	  "Lists processes that run Lua, each copy of Lua in them, and their lua_States.\n"
 	  "Reads memory only: no probes, no stop.\n"
@@ -184,7 +236,7 @@ void options_help(enum command command, FILE *out)
 		if (intros[i].command == command)
 			fputs(intros[i].text, out);
 	opt_help(table, N_OPTS, command, out);
-	if (command == COMMAND_TRACE)
+	if (command & TRACE)
 		fputs("\nExit status: 0 done, 2 usage, 66 no such process or no Lua in it,\n"
 		      "69 the kernel lacks something, 70 internal, 74 cannot write, 77 no permission\n",
 		      out);
@@ -205,6 +257,7 @@ enum exit_status exit_status_of(int rc)
 	case EACCES:
 		return EXIT_PERMISSION;
 	case EIO:
+	case EEXIST:
 	case ENOSPC:
 	case EDQUOT:
 		return EXIT_WRITE;

@@ -24,7 +24,14 @@ enum exit_status {
 	EXIT_PERMISSION = 77,
 };
 
-enum command { COMMAND_TRACE = 1, COMMAND_LIST = 2, COMMAND_DOCTOR = 4 };
+enum command {
+	COMMAND_TRACE = 1,
+	COMMAND_LIST = 2,
+	COMMAND_DOCTOR = 4,
+	COMMAND_RECORD = 0x40,
+	COMMAND_REPORT = 0x80,
+	COMMAND_DIFF = 0x100,
+};
 
 enum mode { MODE_AUTO, MODE_WATCH, MODE_EXACT };
 
@@ -47,6 +54,12 @@ struct options {
 	int sort;        /* enum sort_key of build_report.h */
 	uint64_t max_blocks, max_states;
 	const char *layout_file;
+	const char *write_file; /* incident file to make */
+	int force;              /* …over one that is there */
+	uint64_t max_file;      /* bytes of it; 0: no limit */
+	bool no_report;         /* the file is all the output there is */
+	const char *words[2];   /* report, diff: files */
+	unsigned int n_words;
 
 	int json, no_color, verbose, quiet, help, version;
 };

@@ -44,6 +44,7 @@ void session_free(struct session *s)
 {
 	if (!s)
 		return;
+	recorder_free(s->recorder);
 	live_free(s->live);
 	attach_free(s->attach);
 	vec_each(t, &s->targets)
@@ -203,7 +204,7 @@ static void loop_close(struct session *s, struct loop *l)
 			close(fds[i]);
 }
 
-static const char *end_reason(const struct session *s)
+const char *session_end_reason(const struct session *s)
 {
 	switch (s->end) {
 	case SESSION_TARGETS:
@@ -225,9 +226,14 @@ static int write_report(struct session *s, const struct snapshot *snap, bool las
 		.color = !s->opt->no_color && !getenv("NO_COLOR") && isatty(STDOUT_FILENO),
 		.first = s->reports == 0,
 	};
-	struct built_report b = { .r.last = last, .r.end_reason = last ? end_reason(s) : NULL };
-	int rc = build_report_static(s, true, s->opt->json, &b);
+	struct built_report b = { .r.last = last, .r.end_reason = last ? session_end_reason(s) : NULL };
+	int rc;
 
+	if (s->opt->no_report) {
+		s->reports++;
+		return 0;
+	}
+	rc = build_report_static(s, true, s->opt->json, &b);
 	if (!rc)
 		rc = build_report_live(s, snap, &b);
 	if (!rc) {
@@ -255,6 +261,8 @@ static int look(struct session *s, bool report, bool last)
 	rc = session_read_kinds(s, &snap);
 	if (!rc)
 		rc = heap_apply(&s->heap, &snap);
+	if (!rc)
+		rc = recorder_take(s->recorder, s, &snap, report, last);
 	if (!rc && report)
 		rc = write_report(s, &snap, last);
 	if (!rc && !last)
@@ -358,6 +366,10 @@ static int run_loop(struct session *s, struct loop *l)
 	int rc = 0;
 
 	while (!rc && s->end == SESSION_RUNNING && !s->write_failed) {
+		/* With the file gone there is nothing left to do, unless reports go to stdout too. */
+		if (recorder_error(s->recorder) && s->opt->no_report)
+			break;
+
 		struct epoll_event ev[16];
 		int n = epoll_wait(s->epoll_fd, ev, 16, -1);
 
@@ -398,7 +410,7 @@ static int finish(struct session *s, int rc, struct errmsg *err)
 	/* A reader that has seen enough closes the pipe; that is no failure. */
 	if (s->write_failed && errno != EPIPE)
 		return errmsg_set(err, -EIO, "cannot write the report: %s", strerror(errno));
-	return 0;
+	return recorder_close(s->recorder, err);
 }
 
 /* The environment can hide what newer kernels have, so that the older ways are tested too. */
@@ -420,7 +432,9 @@ int session_trace(struct session *s, struct errmsg *err)
 	rc = feature_check(&s->features, err);
 	if (rc)
 		return rc;
-	rc = attach_all(s, err);
+	rc = recorder_open(s, &s->recorder, err);
+	if (!rc)
+		rc = attach_all(s, err);
 	if (rc)
 		return rc;
 	rc = loop_open(s, &l);

@@ -16,6 +16,7 @@
 #include "collect/live.h"
 #include "heap/heap.h"
 #include "options.h"
+#include "recorder.h"
 #include "resolve/runtime.h"
 
 /* One traced process. */
@@ -73,6 +74,7 @@ struct session {
 	uint64_t reports;
 	enum session_end end;
 	bool write_failed;
+	struct recorder *recorder; /* NULL: no file is written */
 };
 
 /*
@@ -127,6 +129,9 @@ int session_enter_states(struct session *s, struct session_target *t);
 int session_on_event(const struct lmt_event *e, void *ctx);
 void session_poll_gc(struct session *s);
 int session_read_kinds(struct session *s, const struct snapshot *snap);
+
+/* Why the trace ended, or NULL when that goes without saying. */
+const char *session_end_reason(const struct session *s);
 
 /* CLOCK_REALTIME of a CLOCK_MONOTONIC time of this session. */
 uint64_t session_realtime(const struct session *s, uint64_t monotonic_ns);

@@ -83,6 +83,10 @@ struct report {
 	const char *mode, *kernel, *command;
 	uint64_t start_realtime_ns, end_realtime_ns;
 	bool last; /* no report follows */
+	const char *recorded_by;  /* version that made the file, when it comes from one */
+	uint64_t detail_since_ns; /* older details were given up for --max-size; 0: none */
+	bool detail_dropped;      /* …and those of this moment are among them */
+	uint64_t left_out;        /* states and sites that had no room in the file */
 
 	vec_of(struct report_process) processes;
 	vec_of(struct report_runtime) runtimes;

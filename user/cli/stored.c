@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+#include "stored.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+
+/* "2026-11-21T12:34:56.789Z" → nanoseconds; 0 when it is none. Fewer parts name their end. */
+static uint64_t parse_rfc3339(const char *text)
+{
+	struct tm tm = { 0 };
+	const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+	uint64_t ns = 0, unit = 100000000;
+	time_t t;
+
+	if (!rest)
+		return 0;
+	if (*rest == '.')
+		for (rest++; *rest >= '0' && *rest <= '9'; rest++, unit /= 10)
+			ns += unit * (uint64_t)(*rest - '0');
+	else
+		ns = 999999999; /* the whole second */
+	t = timegm(&tm);
+	return (*rest && strcmp(rest, "Z")) || t < 0 ? 0 : (uint64_t)t * 1000000000u + ns;
+}
+
+/* A file may have '@' in its name. */
+static const char *time_in(const char *word)
+{
+	const char *at = strrchr(word, '@');
+	struct stat st;
+
+	return at && stat(word, &st) ? at : NULL;
+}
+
+static int at_of(struct replay *from, const char *text, uint64_t *ret, struct errmsg *err)
+{
+	struct loaded_report first = { 0 };
+	char *end;
+	double seconds = strtod(text, &end);
+	int rc;
+
+	*ret = parse_rfc3339(text);
+	if (*ret)
+		return 0;
+	if (end == text || *end || !isfinite(seconds) || seconds < 0 || seconds > 1e9)
+		return errmsg_set(err, -EINVAL, "'%s' is no time: give seconds after the start, or a "
+				  "time like 2026-01-31T12:34:56Z", text);
+	rc = archive_load_head(from, &first, err);
+	*ret = first.r.start_realtime_ns + (uint64_t)(seconds * 1e9);
+	loaded_report_free(&first);
+	return rc;
+}
+
+int stored_load(const char *word, bool series, struct loaded_report *ret, struct errmsg *err)
+{
+	const char *at = time_in(word);
+	auto_free char *path = at ? strndup(word, (size_t)(at - word)) : strdup(word);
+	struct replay *from = NULL;
+	uint64_t at_ns = ARCHIVE_LAST;
+	int rc;
+
+	if (!path)
+		return errmsg_set(err, -ENOMEM, "out of memory");
+	rc = replay_open(path, &from, err);
+	if (!rc && at)
+		rc = at_of(from, at + 1, &at_ns, err);
+	if (!rc)
+		rc = archive_load(from, at_ns, series, ret, err);
+	replay_free(from);
+	return rc;
+}
+
+void stored_keep_state(struct report *r, uint32_t state)
+{
+	size_t n = 0;
+
+	if (!state)
+		return;
+	vec_each(s, &r->states)
+		if (s->state == state)
+			r->states.v[n++] = *s;
+	r->states.n = n;
+	n = 0;
+	vec_each(s, &r->sites)
+		if (s->state == state)
+			r->sites.v[n++] = *s;
+	r->sites.n = n;
+}

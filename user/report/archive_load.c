@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: MIT */
+#include "archive.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "archive_fields.h"
+#include "base/cleanup.h"
+#include "base/fmt.h"
+
+#define MAX_ROWS (4u << 20) /* of one table: a file that holds more is not one of ours */
+
+struct loader {
+	struct replay *from;
+	struct loaded_report *to;
+	struct errmsg *err;
+	int64_t moment;
+	int64_t newest_of_file;
+};
+
+void loaded_report_free(struct loaded_report *l)
+{
+	report_deinit(&l->r);
+	strpool_free(l->strings);
+	memset(l, 0, sizeof(*l));
+}
+
+static int bad_value(const struct loader *l, const char *table)
+{
+	return errmsg_set(l->err, -EBADMSG, "cannot read '%s': it is damaged (a value of table '%s')",
+			  replay_path(l->from), table);
+}
+
+static int out_of_memory(const struct loader *l)
+{
+	return errmsg_set(l->err, -ENOMEM, "out of memory");
+}
+
+/* The columns of a part for a SELECT; what an older file does not have is NULL. */
+static void put_columns(FILE *f, const struct loader *l, const struct part *p, const char *alias,
+			bool keys)
+{
+	for (size_t i = keys ? 0 : p->n_keys; i < p->n_keys + p->n; i++) {
+		bool has = replay_has(l->from, p->table, p->columns[i]);
+
+		fprintf(f, "%s%s%s%s", i > (keys ? 0 : p->n_keys) ? "," : "", has ? alias : "",
+			has ? "." : "", has ? p->columns[i] : "NULL");
+	}
+}
+
+/* SELECT keys and fields of one table, with what follows. */
+static char *select_of(const struct loader *l, const struct part *p, const char *tail)
+{
+	char *sql = NULL;
+	size_t size;
+	FILE *f = open_memstream(&sql, &size);
+
+	if (!f)
+		return NULL;
+	fputs("SELECT ", f);
+	put_columns(f, l, p, "t", true);
+	fprintf(f, " FROM %s t %s", p->table, tail);
+	fclose(f);
+	return sql;
+}
+
+/* Identity and newest figures of things up to the moment. */
+static char *select_tracked(const struct loader *l, const struct part *identity,
+			    const struct part *at)
+{
+	char *sql = NULL;
+	size_t size;
+	FILE *f = open_memstream(&sql, &size);
+
+	if (!f)
+		return NULL;
+	fputs("SELECT t.id,", f);
+	put_columns(f, l, identity, "t", false);
+	fputc(',', f);
+	put_columns(f, l, at, "a", false);
+	fprintf(f, " FROM %s t CROSS JOIN %s a ON a.%s = t.id AND a.snapshot = (SELECT max(snapshot)"
+		" FROM %s WHERE %s = t.id AND snapshot <= ?1) WHERE a.present ORDER BY t.id",
+		identity->table, at->table, at->columns[0], at->table, at->columns[0]);
+	fclose(f);
+	return sql;
+}
+
+static int query(struct loader *l, char *sql, int (*fn)(const struct cell *, size_t, void *))
+{
+	auto_free char *owned = sql;
+
+	return owned ? replay_query(l->from, owned, &l->moment, strstr(owned, "?1") != NULL, fn, l,
+				    l->err) : out_of_memory(l);
+}
+
+/* meta: key, value */
+static int take_meta(const struct cell *c, size_t n, void *ctx)
+{
+	struct loader *l = ctx;
+	struct report *r = &l->to->r;
+	struct {
+		const char *key;
+		const char **value;
+	} texts[] = {
+		{ "kernel", &r->kernel },
+		{ "command", &r->command },
+		{ "version", &r->recorded_by },
+	};
+
+	(void)n;
+	if (c[0].type != CELL_TEXT || c[1].type != CELL_TEXT)
+		return bad_value(l, "meta");
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (!strcmp(c[0].text, texts[i].key))
+			*texts[i].value = strpool_get(l->to->strings,
+						      strpool_add(l->to->strings, c[1].text));
+	if (!strcmp(c[0].text, "start_ns"))
+		r->start_realtime_ns = strtoull(c[1].text, NULL, 10);
+	if (!strcmp(c[0].text, "detail_since_ns"))
+		r->detail_since_ns = strtoull(c[1].text, NULL, 10);
+	return 0;
+}
+
+static int take_process(const struct cell *c, size_t n, void *ctx)
+{
+	struct loader *l = ctx;
+	struct report_process p = { .pid = (pid_t)c[0].i };
+
+	(void)n;
+	if (!part_set(&part_process, &p, c + 1, l->to->strings))
+		return bad_value(l, "process");
+	return vec_push(&l->to->r.processes, p) ? out_of_memory(l) : 0;
+}
+
+static int take_runtime(const struct cell *c, size_t n, void *ctx)
+{
+	struct loader *l = ctx;
+	struct report_runtime rt = { .pid = (pid_t)c[0].i, .runtime = (uint32_t)c[1].i };
+
+	(void)n;
+	if (!part_set(&part_runtime, &rt, c + 2, l->to->strings))
+		return bad_value(l, "runtime");
+	return vec_push(&l->to->r.runtimes, rt) ? out_of_memory(l) : 0;
+}
+
+static int take_function(const struct cell *c, size_t n, void *ctx)
+{
+	struct loader *l = ctx;
+	struct report_function f = { 0 };
+
+	(void)n;
+	if (!part_set(&part_function, &f, c + 3, l->to->strings))
+		return bad_value(l, "function");
+	vec_each(rt, &l->to->r.runtimes)
+		if (rt->pid == c[0].i && rt->runtime == c[1].i)
+			return vec_push(&rt->functions, f) ? out_of_memory(l) : 0;
+	return 0;
+}
+
+static int take_state(const struct cell *c, size_t n, void *ctx)
+{
+	struct loader *l = ctx;
+	struct report *r = &l->to->r;
+	struct report_state s = { 0 };
+
+	(void)n;
+	if (!part_set(&part_state, &s, c + 1, l->to->strings) ||
+	    !part_set(&part_state_at, &s, c + 1 + part_state.n, l->to->strings))
+		return bad_value(l, "state");
+	if (s.closed_realtime_ns > r->end_realtime_ns)
+		s.closed_realtime_ns = 0; /* not yet, at the moment asked for */
+	return r->states.n >= MAX_ROWS || vec_push(&r->states, s) ? out_of_memory(l) : 0;
+}
+
+static int take_site(const struct cell *c, size_t n, void *ctx)
+{
+	struct loader *l = ctx;
+	struct report *r = &l->to->r;
+	struct report_site s = { 0 };
+
+	(void)n;
+	if (!part_set(&part_site, &s, c + 1, l->to->strings) ||
+	    !part_set(&part_site_at, &s, c + 1 + part_site.n, l->to->strings))
+		return bad_value(l, "site");
+	return r->sites.n >= MAX_ROWS || vec_push(&r->sites, s) ? out_of_memory(l) : 0;
+}
+
+static int add_blind_spot(struct loader *l, const char *text)
+{
+	const char *kept = strpool_get(l->to->strings, strpool_add(l->to->strings, text));
+
+	return vec_push(&l->to->r.blind_spots, kept) ? out_of_memory(l) : 0;
+}
+
+/* lost: cause, n. A cause that a later version counts is no less lost. */
+static int take_lost(const struct cell *c, size_t n, void *ctx)
+{
+	struct loader *l = ctx;
+	char text[200];
+
+	(void)n;
+	if (c[0].type != CELL_TEXT || c[1].type != CELL_INT || c[1].i < 0)
+		return bad_value(l, "lost");
+	for (unsigned int i = 0; i < LMT_STAT_MAX; i++) {
+		if (strcmp(report_lost_key(i), c[0].text))
+			continue;
+		l->to->r.lost[i] = (uint64_t)c[1].i;
+		return 0;
+	}
+	if (!c[1].i)
+		return 0;
+	snprintf(text, sizeof(text), "%lld lost for a cause this version does not know: %.60s",
+		 (long long)c[1].i, c[0].text);
+	return add_blind_spot(l, text);
+}
+
+static int take_blind_spot(const struct cell *c, size_t n, void *ctx)
+{
+	struct loader *l = ctx;
+
+	(void)n;
+	return c[0].type == CELL_TEXT ? add_blind_spot(l, c[0].text) : bad_value(l, "blind_spot");
+}
+
+static int take_snapshot(const struct cell *c, size_t n, void *ctx)
+{
+	struct loader *l = ctx;
+	struct report *r = &l->to->r;
+
+	(void)n;
+	l->moment = c[0].i;
+	r->detail_dropped = c[1].type == CELL_INT && !c[1].i;
+	r->left_out = c[2].type == CELL_INT && c[2].i > 0 ? (uint64_t)c[2].i : 0;
+	return part_set(&part_snapshot, r, c + 3, l->to->strings) ? 0 : bad_value(l, "snapshot");
+}
+
+static int find_moment(struct loader *l, uint64_t at_ns)
+{
+	int64_t at = at_ns > INT64_MAX ? INT64_MAX : (int64_t)at_ns;
+	struct fmtbuf b;
+	int rc;
+
+	l->moment = at;
+	rc = query(l, select_of(l, &part_snapshot, at_ns == ARCHIVE_LAST ? "ORDER BY id DESC LIMIT 1" :
+				"WHERE time_ns <= ?1 ORDER BY id DESC LIMIT 1"), take_snapshot);
+	if (rc || l->to->r.end_realtime_ns)
+		return rc;
+	if (at_ns == ARCHIVE_LAST)
+		return errmsg_set(l->err, -EBADMSG, "cannot read '%s': nothing was recorded; the "
+				  "recording ended before its first moment", replay_path(l->from));
+	return errmsg_set(l->err, -EINVAL, "'%s' holds nothing before %s", replay_path(l->from),
+			  fmt_rfc3339(&b, at_ns));
+}
+
+static int take_newest(const struct cell *c, size_t n, void *ctx)
+{
+	(void)n;
+	((struct loader *)ctx)->newest_of_file = c[0].type == CELL_INT ? c[0].i : 0;
+	return 0;
+}
+
+/* A recording without its end is whole up to its last commit; say that it broke off. */
+static int note_end(struct loader *l)
+{
+	struct report *r = &l->to->r;
+	int rc = query(l, strdup("SELECT max(id) FROM snapshot"), take_newest);
+
+	if (rc)
+		return rc;
+	if (l->moment != l->newest_of_file)
+		r->end_reason = "a moment before the end of the recording";
+	else if (!r->last)
+		r->end_reason = "the recording broke off here: its writer was killed, or is still at it";
+	r->last = true;
+	r->active = true;
+	return 0;
+}
+
+static int load_all(struct loader *l, uint64_t at_ns)
+{
+	int rc = query(l, strdup("SELECT key, value FROM meta"), take_meta);
+
+	rc = rc ? rc : find_moment(l, at_ns);
+	rc = rc ? rc : note_end(l);
+	rc = rc ? rc : query(l, select_of(l, &part_process, "ORDER BY rowid"), take_process);
+	rc = rc ? rc : query(l, select_of(l, &part_runtime, "ORDER BY 1, 2"), take_runtime);
+	rc = rc ? rc : query(l, select_of(l, &part_function, "ORDER BY 1, 2, 3"), take_function);
+	rc = rc ? rc : query(l, strdup("SELECT text FROM blind_spot WHERE snapshot <= ?1"
+				    " ORDER BY id"),
+			     take_blind_spot);
+	rc = rc ? rc : query(l, strdup("SELECT cause, n FROM lost l WHERE snapshot = (SELECT"
+				       " max(snapshot) FROM lost WHERE cause = l.cause AND"
+				       " snapshot <= ?1)"), take_lost);
+	rc = rc ? rc : query(l, select_tracked(l, &part_state, &part_state_at), take_state);
+	rc = rc ? rc : query(l, select_tracked(l, &part_site, &part_site_at), take_site);
+	return rc;
+}
+
+int archive_load_head(struct replay *from, struct loaded_report *ret, struct errmsg *err)
+{
+	struct loader l = { .from = from, .to = ret, .err = err };
+
+	ret->strings = strpool_new();
+	return ret->strings ? query(&l, strdup("SELECT key, value FROM meta"), take_meta) :
+			      out_of_memory(&l);
+}
+
+int archive_load(struct replay *from, uint64_t at_ns, bool series, struct loaded_report *ret,
+		 struct errmsg *err)
+{
+	struct loaded_report to = { .strings = strpool_new() };
+	struct loader l = { .from = from, .to = &to, .err = err };
+	int rc = to.strings ? load_all(&l, at_ns) : out_of_memory(&l);
+
+	(void)series;
+	if (rc) {
+		loaded_report_free(&to);
+		return rc;
+	}
+	*ret = to;
+	return 0;
+}
