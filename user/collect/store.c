@@ -163,7 +163,7 @@ static int open_db(struct store *s)
 /* The log's share of a small limit is small too. */
 static int set_modes(struct store *s)
 {
-	uint64_t pages = s->cfg.max_bytes ? s->cfg.max_bytes / 8 / PAGE_BYTES : WAL_PAGES;
+	uint64_t pages = s->cfg.max_bytes ? s->cfg.max_bytes / 16 / PAGE_BYTES : WAL_PAGES;
 	char sql[256];
 
 	if (pages > WAL_PAGES)
@@ -171,7 +171,7 @@ static int set_modes(struct store *s)
 	snprintf(sql, sizeof(sql), "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = %llu;"
 		 "PRAGMA journal_size_limit = %llu; PRAGMA max_page_count = %llu",
 		 (unsigned long long)pages, (unsigned long long)pages * PAGE_BYTES,
-		 s->cfg.max_bytes ? (unsigned long long)s->cfg.max_bytes * 7 / 8 / PAGE_BYTES :
+		 s->cfg.max_bytes ? (unsigned long long)s->cfg.max_bytes * 5 / 8 / PAGE_BYTES :
 		 4294967294ull);
 	if (s->path)
 		store_run(s, "PRAGMA journal_mode = WAL");

@@ -85,9 +85,10 @@ static int keep_window(struct store *s)
 	return store_run(s, "COMMIT");
 }
 
+/* Pruning rewrites most pages, and they stand in the log until it is over. */
 static bool has_room(struct store *s)
 {
-	return store_used(s) < s->cfg.max_bytes / 8 * 5;
+	return store_used(s) < s->cfg.max_bytes / 16 * 7;
 }
 
 int store_prune(struct store *s)
@@ -112,5 +113,5 @@ int store_prune(struct store *s)
 		}
 	}
 	store_run(s, "COMMIT");
-	return store_run(s, "PRAGMA incremental_vacuum");
+	return store_run(s, "PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)");
 }
