@@ -14,6 +14,7 @@ static const struct {
 	{ "doctor", cmd_doctor },
 	{ "record", cmd_record },
 	{ "report", cmd_report },
+	{ "diff", cmd_diff },
 };
 
 int main(int argc, char **argv)

@@ -45,6 +45,8 @@ static const struct opt table[] = {
 	{ 'Z', "max-size", OPT_U64, AT(max_size), COMMAND_TRACE, "Output", "BYTES", "only blocks at most this big (default: no limit)", 1, 0, NULL },
 	{ 'Z', "max-block-size", OPT_U64, AT(max_size), COMMAND_RECORD, "Output", "BYTES", "only blocks at most this big (default: no limit)", 1, 0, NULL },
 	{ 'S', "state", OPT_U64, AT(only_state), TRACE | STORED, "Output", "N", "only this state, by its number in the report", 1, 0, NULL },
+	{ 0, "min-growth", OPT_U64, AT(min_growth), COMMAND_DIFF, "Output", "BYTES", "growth of a line that counts (default 4k)", 0, 0, NULL },
+	{ 0, "exit-code", OPT_FLAG, AT(exit_code), COMMAND_DIFF, "Output", NULL, "exit with status 1 when a line grew", 0, 0, NULL },
 	{ 'j', "json", OPT_FLAG, AT(json), ALL, "Output", NULL, "one JSON object a line instead of text", 0, 0, NULL },
 	{ 0, "no-color", OPT_FLAG, AT(no_color), ALL, "Output", NULL, "no colours (also: NO_COLOR in the environment)", 0, 0, NULL },
 	{ 'v', "verbose", OPT_FLAG, AT(verbose), ALL, "Output", NULL, "say what is done; twice: also what libbpf says", 0, 0, NULL },
@@ -141,7 +143,7 @@ int options_parse(struct options *o, enum command command, int argc, char **argv
 {
 	int words = command & TRACE ? before_command(argc, argv) : argc, rest, rc;
 
-	*o = (struct options){ .max_states = 100000 };
+	*o = (struct options){ .max_states = 100000, .min_growth = 4096 };
 	rc = opt_parse(table, N_OPTS, command, o, words, argv, &rest, err);
 	if (rc)
 		return rc;
@@ -210,6 +212,14 @@ static const struct {
 	  "  luamemtrace report incident.db --json | jq 'select(.type == \"site\")'\n"
 	  "\n"
 	  "usage: luamemtrace report FILE.db[@TIME] [options]\n" },
+	{ COMMAND_DIFF,
+	  "Shows what grew between two incident files, or between two moments of one. Needs no root.\n"
+	  "\n"
+	  "  luamemtrace diff before.db after.db\n"
+	  "  luamemtrace diff incident.db@10 incident.db@60       seconds after the start\n"
+	  "  luamemtrace diff good.db new.db --exit-code          for CI: status 1 when a line grew\n"
+	  "\n"
+	  "usage: luamemtrace diff FILE.db[@TIME] FILE.db[@TIME] [options]\n" },
 	{ COMMAND_LIST,
 	  "Lists processes that run Lua, each copy of Lua in them, and their lua_States.\n"
 	  "Reads memory only: no probes, no stop.\n"

@@ -60,6 +60,8 @@ struct options {
 	bool no_report;         /* the file is all the output there is */
 	const char *words[2];   /* report, diff: files */
 	unsigned int n_words;
+	uint64_t min_growth;    /* diff: bytes */
+	int exit_code;
 
 	int json, no_color, verbose, quiet, help, version;
 };

@@ -107,7 +107,9 @@ int recorder_take(struct recorder *r, struct session *s, const struct snapshot *
 	struct built_report b = { .r.last = last, .whole = true };
 	int rc;
 
-	if (!r || store_error(r->store) || (!report && !last && r->opt->no_report && r->opt->interval > 0))
+	/* The first moment is what the others are compared with. */
+	if (!r || store_error(r->store) ||
+	    (r->moments && !report && !last && r->opt->no_report && r->opt->interval > 0))
 		return 0;
 	rc = build_report_static(s, true, false, &b);
 	if (!rc)

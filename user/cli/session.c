@@ -444,6 +444,11 @@ int session_trace(struct session *s, struct errmsg *err)
 	}
 	attach_set_active(s->attach, true);
 	say_started(s);
+	rc = s->recorder ? look(s, false, false) : 0;
+	if (rc) {
+		loop_close(s, &l);
+		return finish(s, rc, err);
+	}
 	if (s->opt->command)
 		rc = launch_start(s, err);
 	if (rc) {

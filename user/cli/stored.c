@@ -41,7 +41,7 @@ static const char *time_in(const char *word)
 
 static int at_of(struct replay *from, const char *text, uint64_t *ret, struct errmsg *err)
 {
-	struct loaded_report first = { 0 };
+	struct loaded_report whole = { 0 };
 	char *end;
 	double seconds = strtod(text, &end);
 	int rc;
@@ -49,12 +49,15 @@ static int at_of(struct replay *from, const char *text, uint64_t *ret, struct er
 	*ret = parse_rfc3339(text);
 	if (*ret)
 		return 0;
-	if (end == text || *end || !isfinite(seconds) || seconds < 0 || seconds > 1e9)
-		return errmsg_set(err, -EINVAL, "'%s' is no time: give seconds after the start, or a "
-				  "time like 2026-01-31T12:34:56Z", text);
-	rc = archive_load_head(from, &first, err);
-	*ret = first.r.start_realtime_ns + (uint64_t)(seconds * 1e9);
-	loaded_report_free(&first);
+	if (end == text || *end || !isfinite(seconds) || fabs(seconds) > 1e9)
+		return errmsg_set(err, -EINVAL, "'%s' is no time: give seconds after the start, or "
+				  "-seconds before the end, or a time like 2026-01-31T12:34:56Z", text);
+	rc = seconds < 0 ? archive_load(from, ARCHIVE_LAST, false, &whole, err) :
+			   archive_load_head(from, &whole, err);
+	if (!rc)
+		*ret = (seconds < 0 ? whole.r.end_realtime_ns : whole.r.start_realtime_ns) +
+		       (uint64_t)(int64_t)(seconds * 1e9);
+	loaded_report_free(&whole);
 	return rc;
 }
 

@@ -10,7 +10,8 @@
 #include "report/archive.h"
 
 /*
- * TIME: RFC 3339 as in the report, or seconds after the start ("90", "1.5"). *ret is the caller's,
+ * TIME: RFC 3339 as in the report, or seconds after the start ("90", "1.5") or,
+ * negative, before the end. A time before the first moment is that moment. *ret is the caller's,
  * to be given to loaded_report_free().
  */
 int stored_load(const char *word, bool series, struct loaded_report *ret, struct errmsg *err);

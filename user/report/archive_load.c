@@ -245,9 +245,11 @@ static int find_moment(struct loader *l, uint64_t at_ns)
 	l->moment = at;
 	rc = query(l, select_of(l, &part_snapshot, at_ns == ARCHIVE_LAST ? "ORDER BY id DESC LIMIT 1" :
 				"WHERE time_ns <= ?1 ORDER BY id DESC LIMIT 1"), take_snapshot);
+	if (!rc && !l->to->r.end_realtime_ns && at_ns >= l->to->r.start_realtime_ns)
+		rc = query(l, select_of(l, &part_snapshot, "ORDER BY id LIMIT 1"), take_snapshot);
 	if (rc || l->to->r.end_realtime_ns)
 		return rc;
-	if (at_ns == ARCHIVE_LAST)
+	if (at_ns >= l->to->r.start_realtime_ns)
 		return errmsg_set(l->err, -EBADMSG, "cannot read '%s': nothing was recorded; the "
 				  "recording ended before its first moment", replay_path(l->from));
 	return errmsg_set(l->err, -EINVAL, "'%s' holds nothing before %s", replay_path(l->from),
