@@ -37,6 +37,8 @@ static const struct opt table[] = {
 	{ 0, "force", OPT_FLAG, AT(force), TRACE, "Incident file", NULL, "overwrite FILE.db if it exists", 0, 0, NULL },
 	{ 0, "max-size", OPT_U64, AT(max_file), COMMAND_RECORD, "Incident file", "BYTES", "of the file: old details go first, the summary stays (default: no limit)", 1 << 20, 0, NULL },
 	{ 0, "max-file-size", OPT_U64, AT(max_file), COMMAND_TRACE, "Incident file", "BYTES", "of the file: old details go first, the summary stays (default: no limit)", 1 << 20, 0, NULL },
+	{ 0, "trigger", OPT_STR, AT(trigger_text), TRACE, "Incident file", "LIST", "write only from then on: heap>512M, growth>1M/min, oom, leak, signal; or SIGUSR1", 0, 0, NULL },
+	{ 0, "before", OPT_DOUBLE, AT(before), TRACE, "Incident file", "SECS", "what the file holds from before the trigger (default 60)", 1, 86400, NULL },
 
 	{ 'T', "top", OPT_U64, AT(top), TRACE | STORED, "Output", "N", "show the N first places (default 10; --json: all)", 1, 1u << 20, NULL },
 	{ 0, "sort", OPT_CHOICE, AT(sort), TRACE | STORED, "Output", "KEY", "verdict, size, count, age or rate (default verdict, then size)", 0, 0, sort_names },
@@ -133,8 +135,9 @@ static int check_recording(struct options *o, enum command command, struct errms
 	o->no_report = command == COMMAND_RECORD;
 	if (command == COMMAND_RECORD && !o->write_file)
 		return errmsg_set(err, -EINVAL, "record into which file? use -w FILE.db; see --help");
-	if (!o->write_file && (o->force || o->max_file))
-		return errmsg_set(err, -EINVAL, "--force and the size limit need a file: -w FILE.db");
+	if (!o->write_file && (o->force || o->max_file || o->trigger_text))
+		return errmsg_set(err, -EINVAL,
+				  "--force, --trigger and the size limit need a file: -w FILE.db");
 	return 0;
 }
 
@@ -143,7 +146,7 @@ int options_parse(struct options *o, enum command command, int argc, char **argv
 {
 	int words = command & TRACE ? before_command(argc, argv) : argc, rest, rc;
 
-	*o = (struct options){ .max_states = 100000, .min_growth = 4096 };
+	*o = (struct options){ .max_states = 100000, .min_growth = 4096, .before = 60 };
 	rc = opt_parse(table, N_OPTS, command, o, words, argv, &rest, err);
 	if (rc)
 		return rc;
@@ -201,6 +204,8 @@ static const struct {
 	  "  sudo luamemtrace record -p 1234 -w incident.db           until Ctrl-C\n"
 	  "  sudo luamemtrace record -p 1234 -w incident.db -d 60     for a minute\n"
 	  "  sudo luamemtrace record -p 1234 -w incident.db --max-size 64M 10   every 10 s, for weeks\n"
+	  "  sudo luamemtrace record -a -w incident.db --trigger 'heap>512M,oom,signal'  the minute\n"
+	  "                                                           before it happens, and what follows\n"
 	  "\n"
 	  "usage: luamemtrace record -w FILE.db -p PID[,PID…] | -a | -n COMM [options] [INTERVAL [COUNT]]\n"
 	  "       luamemtrace record -w FILE.db [options] -- COMMAND [ARGS…]\n" },

@@ -57,6 +57,8 @@ struct options {
 	const char *write_file; /* incident file to make */
 	int force;              /* …over one that is there */
 	uint64_t max_file;      /* bytes of it; 0: no limit */
+	const char *trigger_text; /* when to write it; NULL: from the start */
+	double before;          /* seconds kept in memory until then */
 	bool no_report;         /* the file is all the output there is */
 	const char *words[2];   /* report, diff: files */
 	unsigned int n_words;

@@ -5,6 +5,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/fmt.h"
 #include "base/hashmap.h"
@@ -13,12 +15,17 @@
 #include "collect/store.h"
 #include "report/archive.h"
 #include "session.h"
+#include "trigger.h"
+
+#define RING_BYTES (64u << 20)
 
 struct recorder {
 	const struct options *opt;
 	struct store *store;
 	struct archive *archive;
 	struct hashmap mapped; /* processes whose mappings are kept */
+	struct triggers *triggers; /* NULL: written from the start */
+	bool waiting;              /* in memory, for a trigger */
 	uint64_t moments;
 	bool told;             /* that writing failed */
 };
@@ -28,6 +35,7 @@ void recorder_free(struct recorder *r)
 	if (!r)
 		return;
 	archive_free(r->archive);
+	triggers_free(r->triggers);
 	store_free(r->store);
 	hashmap_deinit(&r->mapped);
 	free(r);
@@ -47,9 +55,51 @@ static void put_meta(struct recorder *r, const struct session *s)
 	build_report_free(&b);
 }
 
+static struct store_config file_config(const struct options *o)
+{
+	return (struct store_config){ o->write_file, o->force, o->max_file, 0 };
+}
+
+/* Tells now, not at three in the morning, that the file cannot be made. */
+static int try_file(const struct options *o, struct errmsg *err)
+{
+	struct store_config cfg = file_config(o);
+	struct store *s = NULL;
+	int rc;
+
+	cfg.force = false;
+	if (o->force && !access(o->write_file, W_OK))
+		return 0; /* is overwritten only when there is something to write */
+	rc = store_create(&cfg, &s, err);
+	if (rc)
+		return rc;
+	store_free(s);
+	unlink(o->write_file);
+	return 0;
+}
+
+static int open_store(struct recorder *r, struct errmsg *err)
+{
+	struct store_config cfg = file_config(r->opt);
+	int rc = 0;
+
+	if (r->opt->trigger_text)
+		rc = triggers_parse(r->opt->trigger_text, &r->triggers, err);
+	if (!rc && r->triggers) {
+		rc = try_file(r->opt, err);
+		r->waiting = true;
+		cfg = (struct store_config){ NULL, false, RING_BYTES,
+					     (uint64_t)(r->opt->before * 1e9) };
+	}
+	if (!rc)
+		rc = store_create(&cfg, &r->store, err);
+	if (!rc && archive_new(r->store, &r->archive))
+		rc = errmsg_set(err, -ENOMEM, "out of memory");
+	return rc;
+}
+
 int recorder_open(const struct session *s, struct recorder **ret, struct errmsg *err)
 {
-	struct store_config cfg = { s->opt->write_file, s->opt->force, s->opt->max_file, 0 };
 	struct recorder *r;
 	int rc;
 
@@ -59,9 +109,7 @@ int recorder_open(const struct session *s, struct recorder **ret, struct errmsg 
 	if (!r)
 		return errmsg_set(err, -ENOMEM, "out of memory");
 	r->opt = s->opt;
-	rc = store_create(&cfg, &r->store, err);
-	if (!rc && archive_new(r->store, &r->archive))
-		rc = errmsg_set(err, -ENOMEM, "out of memory");
+	rc = open_store(r, err);
 	if (!rc) {
 		put_meta(r, s);
 		store_commit(r->store);
@@ -74,6 +122,44 @@ int recorder_open(const struct session *s, struct recorder **ret, struct errmsg 
 	}
 	*ret = r;
 	return 0;
+}
+
+static uint64_t realtime_now(const struct session *s)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return session_realtime(s, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
+}
+
+/* From memory into the file, and on in the file. */
+static void write_out(struct recorder *r, const struct session *s, const char *kind, const char *why)
+{
+	struct store_config cfg = file_config(r->opt);
+
+	archive_put_event(r->archive, realtime_now(s), kind, 0, 0, why);
+	log_info("%s: %s%s%s", kind, why, r->waiting ? "; writing " : "",
+		 r->waiting ? r->opt->write_file : "");
+	if (r->waiting && !store_to_file(r->store, &cfg, NULL))
+		r->waiting = false;
+}
+
+void recorder_target_ended(struct recorder *r, const struct session *s, pid_t pid, int status)
+{
+	char text[96], why[256];
+
+	if (!r || store_error(r->store))
+		return;
+	exit_text(status, text, sizeof(text));
+	archive_put_event(r->archive, realtime_now(s), "end", pid, 0, *text ? text : "ended");
+	if (triggers_check_end(r->triggers, pid, status, why, sizeof(why)))
+		write_out(r, s, "trigger", why);
+}
+
+void recorder_mark(struct recorder *r, const struct session *s)
+{
+	if (r && !store_error(r->store))
+		write_out(r, s, "mark", "SIGUSR1");
 }
 
 static int put_maps(struct recorder *r, const struct session *s)
@@ -105,6 +191,7 @@ int recorder_take(struct recorder *r, struct session *s, const struct snapshot *
 		  bool last)
 {
 	struct built_report b = { .r.last = last, .whole = true };
+	char why[256];
 	int rc;
 
 	/* The first moment is what the others are compared with. */
@@ -120,6 +207,8 @@ int recorder_take(struct recorder *r, struct session *s, const struct snapshot *
 	if (!rc) {
 		rc = archive_save(r->archive, &b.r);
 		r->moments++;
+		if (triggers_check(r->triggers, &b.r, why, sizeof(why)))
+			write_out(r, s, "trigger", why);
 	}
 	build_report_free(&b);
 	tell_once(r);
@@ -137,6 +226,10 @@ int recorder_close(struct recorder *r, struct errmsg *err)
 
 	if (!r)
 		return 0;
+	if (r->waiting && !store_error(r->store)) {
+		log_info("no trigger fired: '%s' was not written", r->opt->write_file);
+		return 0;
+	}
 	store_finish(r->store);
 	if (store_error(r->store))
 		return errmsg_set(err, -EIO, "%s", store_error(r->store)->text);

@@ -6,6 +6,7 @@
 #define LMT_CLI_RECORDER_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 
@@ -23,6 +24,12 @@ void recorder_free(struct recorder *r);
  */
 int recorder_take(struct recorder *r, struct session *s, const struct snapshot *snap, bool report,
 		  bool last);
+
+/* A process ended. status: as wait() says, -1 unknown. */
+void recorder_target_ended(struct recorder *r, const struct session *s, pid_t pid, int status);
+
+/* SIGUSR1: write what is in memory now; a mark in the file in any case. */
+void recorder_mark(struct recorder *r, const struct session *s);
 
 /* What could not be written, or NULL. */
 const struct errmsg *recorder_error(const struct recorder *r);

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "build_report.h"
 #include "report/format.h"
+#include "trigger.h"
 
 #define GC_POLL_MS 20
 #define SNAPSHOT_MS 1000   /* between looks at the trends; stretched when a look takes long */
@@ -172,6 +173,8 @@ static int loop_open(struct session *s, struct loop *l)
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
+	if (s->recorder)
+		sigaddset(&set, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -204,11 +207,24 @@ static void loop_close(struct session *s, struct loop *l)
 			close(fds[i]);
 }
 
+/* How the one process ended matters: a crash is what many look for. */
+static const char *targets_end(const struct session *s)
+{
+	static char text[128];
+	char how[96];
+
+	if (s->targets.n != 1)
+		return "all processes have ended";
+	exit_text(s->targets.v[0].exit_status, how, sizeof(how));
+	snprintf(text, sizeof(text), "the process %s", *how ? how : "has ended");
+	return text;
+}
+
 const char *session_end_reason(const struct session *s)
 {
 	switch (s->end) {
 	case SESSION_TARGETS:
-		return s->targets.n == 1 ? "the process has ended" : "all processes have ended";
+		return targets_end(s);
 	case SESSION_SIGNAL:
 		return "interrupted";
 	case SESSION_RUNNING:
@@ -322,13 +338,25 @@ static void swallow(int fd)
 		return; /* nothing there after all */
 }
 
+static void on_signal(struct session *s, int fd)
+{
+	struct signalfd_siginfo info;
+
+	if (read(fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (info.ssi_signo == SIGUSR1)
+		recorder_mark(s->recorder, s);
+	else
+		s->end = SESSION_SIGNAL;
+}
+
 static int on_source(struct session *s, struct loop *l, uint64_t id)
 {
 	int rc = 0;
 
 	switch (id) {
 	case SRC_SIGNAL:
-		s->end = SESSION_SIGNAL;
+		on_signal(s, l->signal_fd);
 		break;
 	case SRC_RING:
 		rc = live_drain(s->live, session_on_event, s);

@@ -27,6 +27,7 @@ struct session_target {
 	struct plan *plan;
 	int slot;   /* of the BPF side; 0: none yet */
 	int pid_fd; /* readable when the process has ended */
+	int exit_status; /* once ended, as wait() says; -1 unknown */
 	bool ended;   /* or runs another program now */
 	bool execed;
 	bool retired; /* its last figures are in the heap, its slot was given back */
