@@ -71,6 +71,7 @@ $(B)/%.o: %.c | deps-check
 
 $(filter $(B)/user/attach/% $(B)/user/collect/live.o,$(OBJS)): $(SKEL)
 $(B)/user/resolve/layouts.o: $(LAYOUTS)
+$(B)/user/report/page.o: $(wildcard user/report/assets/page.*)
 
 $(B)/bpf/%.bpf.o: bpf/%.bpf.c | deps-check
 	@mkdir -p $(@D)

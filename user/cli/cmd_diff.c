@@ -18,7 +18,7 @@ static int load_both(const struct options *o, struct loaded_report l[2], struct 
 	for (int i = 0; !rc && i < 2; i++) {
 		rc = stored_load(o->words[i], false, &l[i], err);
 		if (!rc)
-			stored_keep_state(&l[i].r, (uint32_t)o->only_state);
+			rc = stored_keep_state(&l[i].r, (uint32_t)o->only_state, err);
 	}
 	return rc;
 }

@@ -47,6 +47,7 @@ static const struct opt table[] = {
 	{ 'Z', "max-size", OPT_U64, AT(max_size), COMMAND_TRACE, "Output", "BYTES", "only blocks at most this big (default: no limit)", 1, 0, NULL },
 	{ 'Z', "max-block-size", OPT_U64, AT(max_size), COMMAND_RECORD, "Output", "BYTES", "only blocks at most this big (default: no limit)", 1, 0, NULL },
 	{ 'S', "state", OPT_U64, AT(only_state), TRACE | STORED, "Output", "N", "only this state, by its number in the report", 1, 0, NULL },
+	{ 0, "html", OPT_STR, AT(html), COMMAND_REPORT, "Output", "OUT.html", "one page with everything, to send to a colleague (- is stdout)", 0, 0, NULL },
 	{ 0, "min-growth", OPT_U64, AT(min_growth), COMMAND_DIFF, "Output", "BYTES", "growth of a line that counts (default 4k)", 0, 0, NULL },
 	{ 0, "exit-code", OPT_FLAG, AT(exit_code), COMMAND_DIFF, "Output", NULL, "exit with status 1 when a line grew", 0, 0, NULL },
 	{ 'j', "json", OPT_FLAG, AT(json), ALL, "Output", NULL, "one JSON object a line instead of text", 0, 0, NULL },
@@ -214,6 +215,7 @@ static const struct {
 	  "\n"
 	  "  luamemtrace report incident.db\n"
 	  "  luamemtrace report incident.db@90                    90 seconds after the start\n"
+	  "  luamemtrace report incident.db --html incident.html  one page to attach to a ticket\n"
 	  "  luamemtrace report incident.db --json | jq 'select(.type == \"site\")'\n"
 	  "\n"
 	  "usage: luamemtrace report FILE.db[@TIME] [options]\n" },

@@ -63,6 +63,7 @@ struct options {
 	const char *words[2];   /* report, diff: files */
 	unsigned int n_words;
 	uint64_t min_growth;    /* diff: bytes */
+	const char *html;       /* the page of an incident */
 	int exit_code;
 
 	int json, no_color, verbose, quiet, help, version;

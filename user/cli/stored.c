@@ -61,10 +61,17 @@ static int at_of(struct replay *from, const char *text, uint64_t *ret, struct er
 	return rc;
 }
 
+char *stored_path(const char *word)
+{
+	const char *at = time_in(word);
+
+	return at ? strndup(word, (size_t)(at - word)) : strdup(word);
+}
+
 int stored_load(const char *word, bool series, struct loaded_report *ret, struct errmsg *err)
 {
 	const char *at = time_in(word);
-	auto_free char *path = at ? strndup(word, (size_t)(at - word)) : strdup(word);
+	auto_free char *path = stored_path(word);
 	struct replay *from = NULL;
 	uint64_t at_ns = ARCHIVE_LAST;
 	int rc;
@@ -80,19 +87,43 @@ int stored_load(const char *word, bool series, struct loaded_report *ret, struct
 	return rc;
 }
 
-void stored_keep_state(struct report *r, uint32_t state)
+/* Points name their state by its position, which changes. */
+static void keep_points(struct report *r, const uint32_t *moved)
 {
 	size_t n = 0;
 
+	vec_each(p, &r->series) {
+		uint32_t to = moved[p->state];
+
+		if (!to)
+			continue;
+		r->series.v[n] = *p;
+		r->series.v[n++].state = to - 1;
+	}
+	r->series.n = n;
+}
+
+int stored_keep_state(struct report *r, uint32_t state, struct errmsg *err)
+{
+	auto_free uint32_t *moved = calloc(r->states.n + 1, sizeof(*moved));
+	uint32_t n = 0;
+	size_t sites = 0;
+
+	if (!moved)
+		return errmsg_set(err, -ENOMEM, "out of memory");
 	if (!state)
-		return;
-	vec_each(s, &r->states)
-		if (s->state == state)
-			r->states.v[n++] = *s;
+		return 0;
+	for (size_t i = 0; i < r->states.n; i++) {
+		if (r->states.v[i].state != state)
+			continue;
+		r->states.v[n++] = r->states.v[i];
+		moved[i] = n;
+	}
 	r->states.n = n;
-	n = 0;
+	keep_points(r, moved);
 	vec_each(s, &r->sites)
 		if (s->state == state)
-			r->sites.v[n++] = *s;
-	r->sites.n = n;
+			r->sites.v[sites++] = *s;
+	r->sites.n = sites;
+	return 0;
 }

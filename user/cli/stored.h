@@ -16,7 +16,10 @@
  */
 int stored_load(const char *word, bool series, struct loaded_report *ret, struct errmsg *err);
 
-/* Leaves only what belongs to that state; 0: everything. */
-void stored_keep_state(struct report *r, uint32_t state);
+/* Leaves only what belongs to that state; 0: everything. -ENOMEM. */
+int stored_keep_state(struct report *r, uint32_t state, struct errmsg *err);
+
+/* FILE.db of FILE.db@TIME; the caller's to free. */
+char *stored_path(const char *word);
 
 #endif

@@ -9,6 +9,7 @@
 #include "archive_fields.h"
 #include "base/cleanup.h"
 #include "base/fmt.h"
+#include "base/hashmap.h"
 
 #define MAX_ROWS (4u << 20) /* of one table: a file that holds more is not one of ours */
 
@@ -18,6 +19,7 @@ struct loader {
 	struct errmsg *err;
 	int64_t moment;
 	int64_t newest_of_file;
+	struct hashmap state_by_id; /* id in the file → position + 1 in report.states */
 };
 
 void loaded_report_free(struct loaded_report *l)
@@ -164,14 +166,73 @@ static int take_state(const struct cell *c, size_t n, void *ctx)
 	struct loader *l = ctx;
 	struct report *r = &l->to->r;
 	struct report_state s = { 0 };
+	uint64_t *at;
 
 	(void)n;
-	if (!part_set(&part_state, &s, c + 1, l->to->strings) ||
+	if (c[0].type != CELL_INT || c[0].i <= 0 || !part_set(&part_state, &s, c + 1, l->to->strings) ||
 	    !part_set(&part_state_at, &s, c + 1 + part_state.n, l->to->strings))
 		return bad_value(l, "state");
 	if (s.closed_realtime_ns > r->end_realtime_ns)
 		s.closed_realtime_ns = 0; /* not yet, at the moment asked for */
-	return r->states.n >= MAX_ROWS || vec_push(&r->states, s) ? out_of_memory(l) : 0;
+	if (r->states.n >= MAX_ROWS || vec_push(&r->states, s))
+		return out_of_memory(l);
+	at = hashmap_get_or_add(&l->state_by_id, (uint64_t)c[0].i);
+	if (at)
+		*at = r->states.n;
+	return at ? 0 : out_of_memory(l);
+}
+
+/* state, first moment, lowest and highest heap, live bytes, GC cycles of one stretch */
+static int take_point(const struct cell *c, size_t n, void *ctx)
+{
+	struct loader *l = ctx;
+	const uint64_t *state = c[0].i ? hashmap_find(&l->state_by_id, (uint64_t)c[0].i) : NULL;
+	struct report_point p = { 0 };
+
+	for (size_t i = 0; i < n; i++)
+		if (c[i].type != CELL_INT || c[i].i < 0)
+			return c[i].type == CELL_NULL ? 0 : bad_value(l, "state_at");
+	if (!state)
+		return 0;
+	p = (struct report_point){ (uint32_t)*state - 1, (uint64_t)c[1].i, (uint64_t)c[2].i,
+				   (uint64_t)c[3].i, (uint64_t)c[4].i, (uint32_t)c[5].i };
+	return vec_push(&l->to->r.series, p) ? out_of_memory(l) : 0;
+}
+
+static int take_event(const struct cell *c, size_t n, void *ctx)
+{
+	struct loader *l = ctx;
+	struct report_event e = { .time_ns = (uint64_t)c[0].i, .pid = (pid_t)c[3].i,
+				  .state = (uint32_t)c[4].i };
+
+	(void)n;
+	if (c[0].type != CELL_INT || c[0].i < 0 || c[1].type != CELL_TEXT)
+		return bad_value(l, "event");
+	e.kind = strpool_get(l->to->strings, strpool_add(l->to->strings, c[1].text));
+	if (c[2].type == CELL_TEXT)
+		e.text = strpool_get(l->to->strings, strpool_add(l->to->strings, c[2].text));
+	return vec_push(&l->to->r.events_log, e) ? out_of_memory(l) : 0;
+}
+
+#define STRETCHES 300 /* of a recording: a page is a thousand pixels wide */
+
+/* Weeks of moments become a few hundred stretches, with what was lowest and highest in each. */
+static int load_series(struct loader *l)
+{
+	const struct report *r = &l->to->r;
+	uint64_t span = r->end_realtime_ns - r->start_realtime_ns;
+	int64_t args[] = { l->moment, (int64_t)r->start_realtime_ns,
+			   span && span < INT64_MAX / STRETCHES ? (int64_t)span + 1 : INT64_MAX };
+	int rc = replay_query(l->from,
+			      "SELECT a.state, min(m.time_ns), min(a.heap_bytes), max(a.heap_bytes),"
+			      " max(a.live_bytes), max(a.gc_cycles) FROM state_at a JOIN snapshot m"
+			      " ON m.id = a.snapshot WHERE a.snapshot <= ?1 AND a.heap_known GROUP BY"
+			      " a.state, (m.time_ns - ?2) * 300 / ?3 ORDER BY a.state, min(m.time_ns)",
+			      args, 3, take_point, l, l->err);
+
+	return rc ? rc : replay_query(l->from, "SELECT time_ns, kind, text, pid, state FROM event"
+				      " WHERE kind <> 'start' ORDER BY time_ns, id LIMIT 1000", NULL, 0,
+				      take_event, l, l->err);
 }
 
 static int take_site(const struct cell *c, size_t n, void *ctx)
@@ -316,7 +377,9 @@ int archive_load(struct replay *from, uint64_t at_ns, bool series, struct loaded
 	struct loader l = { .from = from, .to = &to, .err = err };
 	int rc = to.strings ? load_all(&l, at_ns) : out_of_memory(&l);
 
-	(void)series;
+	if (!rc && series)
+		rc = load_series(&l);
+	hashmap_deinit(&l.state_by_id);
 	if (rc) {
 		loaded_report_free(&to);
 		return rc;

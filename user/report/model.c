@@ -10,6 +10,8 @@ void report_deinit(struct report *r)
 	vec_deinit(&r->states);
 	vec_deinit(&r->sites);
 	vec_deinit(&r->blind_spots);
+	vec_deinit(&r->series);
+	vec_deinit(&r->events_log);
 }
 
 bool report_complete(const struct report *r)

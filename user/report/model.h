@@ -78,6 +78,22 @@ struct report_site {
 	enum verdict verdict;
 };
 
+/* A stretch of time of one state; several recorded moments may fall into it. */
+struct report_point {
+	uint32_t state; /* position in report.states */
+	uint64_t time_ns; /* CLOCK_REALTIME, of its first moment */
+	uint64_t heap_low, heap_high, live_bytes;
+	uint32_t gc_cycles;
+};
+
+/* Something that happened while it was recorded. */
+struct report_event {
+	uint64_t time_ns;
+	const char *kind, *text;
+	pid_t pid;      /* 0: of none */
+	uint32_t state; /* 0: of none */
+};
+
 struct report {
 	/* header */
 	const char *mode, *kernel, *command;
@@ -93,6 +109,10 @@ struct report {
 	vec_of(struct report_state) states;
 	vec_of(struct report_site) sites; /* sorted */
 	size_t top;                       /* sites shown; 0: all */
+
+	/* over time, only when loaded from a file */
+	vec_of(struct report_point) series; /* by state, then time */
+	vec_of(struct report_event) events_log;
 
 	/* completeness */
 	bool active;                      /* something was traced: coverage and overhead apply */
