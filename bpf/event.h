@@ -18,6 +18,9 @@ enum {
 	LMT_EV_SITE = 5,          /* state, arg0: index of a new site, arg1: its first block */
 	LMT_EV_NEWSTATE = 6,      /* lua_newstate() entered; arg0 allocator, arg1 its ud */
 	LMT_EV_EXEC = 7,          /* the process runs another program now */
+	LMT_EV_FINDING = 16,      /* struct lmt_finding of find.h */
+	LMT_EV_FFI = 17,          /* the process calls C through LuaJIT's FFI; once */
+	LMT_EV_MODULES = 18,      /* it loaded or unloaded a module */
 };
 
 struct lmt_event {

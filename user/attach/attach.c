@@ -63,6 +63,7 @@ static void choose_programs(struct attach *a)
 	set_type(a->skel->progs.alloc_enter, entry);
 	set_type(a->skel->progs.alloc_leave, entry);
 	set_type(a->skel->progs.lua_entry, entry);
+	set_type(a->skel->progs.luajit_entry, entry);
 }
 
 static void set_sizes(struct attach *a, const struct attach_config *cfg)
@@ -93,6 +94,7 @@ static void set_map_fds(struct attach *a)
 	a->maps.stats = bpf_map__fd(a->skel->maps.stats);
 	a->maps.ring = bpf_map__fd(a->skel->maps.ring);
 	a->maps.owners = bpf_map__fd(a->skel->maps.owners);
+	a->maps.find_counts = bpf_map__fd(a->skel->maps.find_counts);
 	a->maps.next_state = &a->skel->bss->next_state;
 	a->maps.now_ms = &a->skel->bss->now_ms;
 }
@@ -270,6 +272,7 @@ int attach_add_state(struct attach *a, int slot, const struct resolved_state *rs
 		.main = rs->L,
 		.ud = rs->gc.ud,
 		.slot = (uint32_t)slot,
+		.runtime = rs->runtime,
 		.flags = LMT_STATE_USED | (arena ? LMT_STATE_ARENA : 0u),
 	};
 	uint32_t i;
@@ -356,6 +359,8 @@ static int link_batch(struct attach *a, enum plan_program program, pid_t pid, co
 	switch (program) {
 	case PLAN_ENTRY:
 		return link_program(a, a->skel->progs.lua_entry, pid, b, false);
+	case PLAN_LUAJIT:
+		return link_program(a, a->skel->progs.luajit_entry, pid, b, false);
 	case PLAN_ALLOC:
 		if (a->k.session)
 			return link_multi(a, a->skel->progs.alloc_session, SYS_UPROBE_SESSION, pid, b,
@@ -384,7 +389,7 @@ static void enter_callsite(struct attach *a, int slot, const struct plan_callsit
 		.key = LMT_KEY(slot, c->uaddr),
 		.g_place = c->g_place,
 		.L_place = c->L_place,
-		.known = 1,
+		.known = (uint8_t)(c->runtime < 255 ? c->runtime : 255),
 	}, there;
 	uint32_t i = LMT_CALLSITE_HASH(cs.key);
 	int fd = bpf_map__fd(a->skel->maps.callsites);
@@ -401,7 +406,7 @@ static void enter_callsite(struct attach *a, int slot, const struct plan_callsit
 
 int attach_plan(struct attach *a, int slot, pid_t pid, const struct plan *p, struct errmsg *err)
 {
-	static const enum plan_program order[] = { PLAN_ENTRY, PLAN_ALLOC };
+	static const enum plan_program order[] = { PLAN_ENTRY, PLAN_LUAJIT, PLAN_ALLOC };
 	auto_free bool *done = calloc(p->sites.n + 1, sizeof(*done));
 
 	if (!done)
@@ -414,7 +419,7 @@ int attach_plan(struct attach *a, int slot, pid_t pid, const struct plan *p, str
 		/* Without room a line of Lua 5.1 may be that of an earlier instruction. */
 		bpf_map_update_elem(bpf_map__fd(a->skel->maps.unwind), &key, &u->row, BPF_ANY);
 	}
-	for (size_t o = 0; o < 2; o++) {
+	for (size_t o = 0; o < sizeof(order) / sizeof(order[0]); o++) {
 		for (size_t i = 0; i < p->sites.n; i++) {
 			struct batch b = { .file = p->sites.v[i].file };
 			int rc = 0;
@@ -450,5 +455,32 @@ int attach_site(struct attach *a, pid_t pid, const struct plan_site *site, struc
 		b.cookies[0] = (uint64_t)rc;
 		rc = link_batch(a, site->program, pid, &b);
 	}
-	return rc < 0 ? explain_link(rc, pid, &b, err) : 0;
+	return rc < 0 ? explain_link(rc, pid, &b, err) : (int)a->n_probes;
+}
+
+void attach_add_callsites(struct attach *a, int slot, const struct plan_callsite *c, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		enter_callsite(a, slot, &c[i]);
+}
+
+int attach_set_ranges(struct attach *a, int slot, const struct lmt_ranges *ranges)
+{
+	uint32_t key = (uint32_t)slot;
+
+	return bpf_map_update_elem(bpf_map__fd(a->skel->maps.ranges), &key, ranges, BPF_ANY) ? -errno : 0;
+}
+
+void attach_check_chunks(struct attach *a)
+{
+	int fd = bpf_map__fd(a->skel->maps.probes);
+
+	for (uint32_t i = 1; i <= a->n_probes; i++) {
+		struct lmt_probe probe;
+
+		if (bpf_map_lookup_elem(fd, &i, &probe) || !(probe.flags & LMT_PROBE_ARENA))
+			continue;
+		probe.flags |= LMT_PROBE_CHECK_CHUNK;
+		bpf_map_update_elem(fd, &i, &probe, BPF_ANY);
+	}
 }

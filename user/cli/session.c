@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "build_report.h"
 #include "report/format.h"
+#include "session_find.h"
 
 #define GC_POLL_MS 20
 #define SNAPSHOT_MS 1000   /* between looks at the trends; stretched when a look takes long */
@@ -42,6 +43,7 @@ uint64_t session_realtime(const struct session *s, uint64_t monotonic_ns)
 
 static void target_deinit(struct session_target *t)
 {
+	vec_deinit(&t->watched);
 	plan_free(t->plan);
 	resolved_free(t->resolved);
 	memread_close_process(&t->mem);
@@ -60,6 +62,7 @@ void session_free(struct session *s)
 		target_deinit(t);
 	vec_deinit(&s->targets);
 	gcpoll_deinit(&s->gc);
+	findings_deinit(&s->findings);
 	heap_deinit(&s->heap);
 	strpool_free(s->strings);
 	files_deinit(&s->files);
@@ -97,7 +100,7 @@ int session_open(const struct options *opt, const char *command, struct session 
 	struct session *s = calloc(1, sizeof(*s));
 	int rc = 0;
 
-	if (!s || !(s->strings = strpool_new())) {
+	if (!s || !(s->strings = strpool_new()) || !(s->findings.strings = s->strings)) {
 		session_free(s);
 		return errmsg_set(err, -ENOMEM, "out of memory");
 	}
@@ -157,7 +160,9 @@ static int attach_all(struct session *s, struct errmsg *err)
 		if (session_enter_states(s, t))
 			return errmsg_set(err, -ENOMEM, "cannot enter the states of process %d; raise "
 					  "--max-states", t->target->pid);
-		rc = attach_plan(s->attach, t->slot, t->target->pid, t->plan, err);
+		rc = session_find_start(s, t, err);
+		if (!rc)
+			rc = attach_plan(s->attach, t->slot, t->target->pid, t->plan, err);
 	}
 	return rc;
 }
@@ -286,6 +291,8 @@ static int look(struct session *s, bool report, bool last)
 	if (rc)
 		return rc;
 	rc = heap_apply(&s->heap, &snap);
+	if (!rc)
+		session_find_look(s, &snap, last);
 	if (!rc && report)
 		rc = write_report(s, &snap, last);
 	snapshot_deinit(&snap);

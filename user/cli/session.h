@@ -14,9 +14,16 @@
 #include "base/strpool.h"
 #include "collect/gcpoll.h"
 #include "collect/live.h"
+#include "heap/detect.h"
 #include "heap/heap.h"
 #include "options.h"
 #include "resolve/runtime.h"
+
+/* A C function whose arguments are looked at. */
+struct session_watch {
+	uint32_t probe; /* index of its probe */
+	uint32_t name;  /* in the string pool */
+};
 
 /* One traced process. */
 struct session_target {
@@ -28,6 +35,9 @@ struct session_target {
 	int pid_fd; /* readable when the process has ended */
 	bool ended;
 	bool execed;
+	bool ffi_seen;
+	bool missed_calls; /* an allocator was called before it got its probe, or has none */
+	vec_of(struct session_watch) watched;
 };
 
 enum session_end { SESSION_RUNNING, SESSION_SIGNAL, SESSION_DURATION, SESSION_COUNT, SESSION_TARGETS };
@@ -42,6 +52,8 @@ struct session {
 	struct live *live;
 	struct gcpoll gc;
 	struct heap heap;
+	struct findings findings;
+	uint64_t findings_told; /* of the last report */
 	struct strpool *strings;
 	uint64_t start_realtime_ns;
 	uint64_t start_ns; /* CLOCK_MONOTONIC */
@@ -65,6 +77,10 @@ int session_trace(struct session *s, struct errmsg *err);
 int session_enter_states(struct session *s, struct session_target *t);
 int session_on_event(const struct lmt_event *e, void *ctx);
 void session_poll_gc(struct session *s);
+
+/* session_watch.c: MODULE:FUNCTION gets its probe. */
+int session_watch_call(struct session *s, struct session_target *t, const char *spec,
+		       struct errmsg *err);
 
 /* CLOCK_REALTIME of a CLOCK_MONOTONIC time of this session. */
 uint64_t session_realtime(const struct session *s, uint64_t monotonic_ns);

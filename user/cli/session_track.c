@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "collect/frames.h"
+#include "session_find.h"
 
 static struct session_target *target_of_slot(struct session *s, uint32_t slot)
 {
@@ -92,7 +93,7 @@ static int on_born(struct session *s, struct session_target *t, const struct lmt
 	if (!layout)
 		return 0;
 	vec_each(rt, &t->resolved->runtimes)
-		if (rt->layout == layout)
+		if (st->runtime ? rt->id == st->runtime : rt->layout == layout)
 			return follow_state(s, t, e->state, st->g, layout, rt->id, false);
 	return follow_state(s, t, e->state, st->g, layout, 0, false);
 }
@@ -109,10 +110,11 @@ static int probe_allocator(struct session *s, struct session_target *t, uint64_t
 
 	if (i < 0 || t->resolved->allocators.n == known)
 		return i < 0 ? i : 0;
+	t->missed_calls = true;
 	rc = plan_allocator(t->resolved, (uint32_t)i, &s->features, &site, &why);
 	if (!rc)
 		rc = attach_site(s->attach, t->target->pid, &site, &why);
-	if (rc)
+	if (rc < 0)
 		return plan_add_blind_spot(t->plan, "allocations through one allocator: %s", why.text);
 	log_debug("probing allocator %s, first used now", site.name);
 	return plan_add_blind_spot(t->plan,
@@ -207,6 +209,12 @@ int session_on_event(const struct lmt_event *e, void *ctx)
 	case LMT_EV_EXEC:
 		t->execed = true;
 		return 0;
+	case LMT_EV_FINDING:
+		return session_on_finding(s, t, e);
+	case LMT_EV_FFI:
+		return session_on_ffi(s, t);
+	case LMT_EV_MODULES:
+		return session_on_modules(s, t);
 	default:
 		return 0;
 	}

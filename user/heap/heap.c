@@ -98,7 +98,7 @@ bool heap_has_frame(const struct heap *h, uint32_t site)
 	return hashmap_find(&h->frame_by_site, site) != NULL;
 }
 
-static struct frame frame_of(const struct heap *h, uint32_t site)
+struct frame heap_get_frame(const struct heap *h, uint32_t site)
 {
 	uint64_t *at = site ? hashmap_find(&h->frame_by_site, site) : NULL;
 
@@ -118,7 +118,7 @@ static uint64_t *site_slot(struct heap *h, uint64_t state, enum site_kind kind, 
 static int apply_site(struct heap *h, const struct snapshot_site *from)
 {
 	uint64_t *state = hashmap_find(&h->state_by_index, from->state), *at;
-	struct frame f = frame_of(h, from->index);
+	struct frame f = heap_get_frame(h, from->index);
 	bool below = from->site.flags & LMT_SITE_BELOW;
 	struct heap_site *s;
 	enum site_kind kind;

@@ -42,6 +42,7 @@ struct heap_state {
 	uint64_t live_bytes, live_blocks;
 	bool closed;
 	bool reported_closed;     /* shown once already */
+	uint32_t label;           /* in the string pool: what its program calls it; 0 unknown */
 };
 
 /* One place in the Lua code, one kind of block, one state. */
@@ -86,6 +87,9 @@ void heap_set_gc(struct heap *h, uint32_t index, uint64_t heap_bytes, uint32_t g
 /* The line of a BPF site, resolved while the target lived. 0 or -ENOMEM. */
 int heap_set_frame(struct heap *h, uint32_t site, const struct frame *frame);
 bool heap_has_frame(const struct heap *h, uint32_t site);
+
+/* The line of a BPF site; where 0: not known. */
+struct frame heap_get_frame(const struct heap *h, uint32_t site);
 
 /* Takes a snapshot in: sites of the same line and kind become one, trends move on. */
 int heap_apply(struct heap *h, const struct snapshot *snap);

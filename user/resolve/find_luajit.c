@@ -123,7 +123,10 @@ static void ccall(struct lj *s)
 	const struct code_function *fn;
 	size_t n;
 
-	if (!p || memcmp(p, prologue, sizeof(prologue)) || code_caller_count(s->c, ffi->start) != 1)
+	if (!p || memcmp(p, prologue, sizeof(prologue)))
+		return;
+	find_answer(s->f, FUNC_LJ_VM_FFI_CALL, ffi->start, "behind the VM");
+	if (code_caller_count(s->c, ffi->start) != 1)
 		return;
 	e = code_callers(s->c, ffi->start, &n);
 	fn = code_get(s->c, e[0].function);

@@ -21,6 +21,7 @@
 	X(LJ_ALLOC_FREE, "lj_alloc_free", LMT_FAMILY_LUAJIT) \
 	X(LJ_TRACE_EXIT, "lj_trace_exit", LMT_FAMILY_LUAJIT) \
 	X(LJ_CCALL_FUNC, "lj_ccall_func", LMT_FAMILY_LUAJIT) \
+	X(LJ_VM_FFI_CALL, "lj_vm_ffi_call", LMT_FAMILY_LUAJIT) \
 	X(LJ_GC_STEP, "lj_gc_step", LMT_FAMILY_LUAJIT)       \
 	X(GC_ONESTEP, "gc_onestep", LMT_FAMILY_LUAJIT)       \
 	X(GC_SWEEP, "gc_sweep", LMT_FAMILY_LUAJIT)           \
