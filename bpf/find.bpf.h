@@ -51,7 +51,8 @@ static __always_inline __u64 find_count(__u64 key)
 
 /*
  * A record to be filled and given to find_send(), or NULL. by: what tells it from others of its
- * kind in the same state.
+ * kind in the same state. Its place in the ring is taken here: get its site first, so that user
+ * space learns of the site before it.
  */
 static __always_inline struct lmt_finding *find_open(__u32 what, __u32 slot, __u32 state, __u64 by)
 {
@@ -117,17 +118,19 @@ SUBPROG int tell_foreign(const struct thread *t, __u32 slot, __u64 ip, const str
 	struct lmt_site *site = 0;
 	struct lmt_finding *f;
 	struct lmt_state *st;
+	__u32 at;
 
 	if (!t || !top)
 		return 0;
 	st = state_at(t->state);
+	at = site_get(t->state, TAG_FINDING, top, 0, &site);
 	f = st ? find_open(LMT_FIND_CROSS_RUNTIME, slot, t->state, t->foreign) : 0;
 	if (!f)
 		return 0;
 	f->ip = ip;
 	f->arg[0] = t->foreign;
 	f->arg[1] = st->runtime;
-	f->site = site_get(t->state, TAG_FINDING, top, 0, &site);
+	f->site = at;
 	find_send(f);
 	return 0;
 }

@@ -32,7 +32,7 @@ struct refused {
 	__u32 state;
 	__u32 times;
 	__u32 site;
-	__u32 pad;
+	__u32 shrink; /* the block was to become smaller: told on its own already */
 };
 
 struct {
@@ -57,7 +57,7 @@ SUBPROG int tell_oom(__u32 slot, __u32 tid, struct refused *r, __u32 raised)
 
 	if (!r)
 		return 0;
-	f = find_open(LMT_FIND_OOM, slot, r->state, raised);
+	f = r->shrink && !raised ? 0 : find_open(LMT_FIND_OOM, slot, r->state, raised);
 	if (f) {
 		f->ptr = r->ptr;
 		f->osize = r->ptr ? r->osize : 0;
@@ -82,17 +82,19 @@ SUBPROG int note_refused(__u32 slot, __u32 state, __u64 ip, const struct top *to
 	struct lmt_state *st = state_at(state);
 	struct lmt_site *site = 0;
 	struct lmt_finding *f;
+	__u32 at;
 
 	if (!st || !c || !top)
 		return 0;
+	at = site_get(state, TAG_FINDING, top, 0, &site);
 	if (c->ptr && c->nsize <= c->osize) {
-		f = find_open(LMT_FIND_SHRINK, slot, state, ip);
-		if (!f)
-			return 0;
-		fill_call(f, c, ip);
-		f->site = site_get(state, TAG_FINDING, top, 0, &site);
-		find_send(f);
-		return 0;
+		f = find_open(LMT_FIND_SHRINK, slot, state, 0);
+		if (f) {
+			fill_call(f, c, ip);
+			f->site = at;
+			find_send(f);
+		}
+		r.shrink = 1;
 	}
 	if (old && is_same(old, c)) {
 		old->times++;
@@ -108,7 +110,7 @@ SUBPROG int note_refused(__u32 slot, __u32 state, __u64 ip, const struct top *to
 	r.live = state_live(st);
 	r.state = state;
 	r.times = 1;
-	r.site = site_get(state, TAG_FINDING, top, 0, &site);
+	r.site = at;
 	refused_any = 1;
 	bpf_map_update_elem(&refusals, &tid, &r, BPF_ANY);
 	return 0;
@@ -126,7 +128,7 @@ SUBPROG int find_granted(__u32 slot, __u32 state, const struct call *c)
 		return 0;
 	if (!is_same(r, c))
 		return tell_oom(slot, tid, r, 0);
-	f = find_open(LMT_FIND_NEAR_OOM, slot, state, 0);
+	f = r->shrink ? 0 : find_open(LMT_FIND_NEAR_OOM, slot, state, 0);
 	if (f) {
 		fill_call(f, c, r->ip);
 		f->osize = c->ptr ? c->osize : 0;

@@ -301,7 +301,7 @@ int session_on_finding(struct session *s, struct session_target *t, const struct
 	n.home_version = n.state && n.state->layout ? n.state->layout->version : 0;
 	n.saw_all = saw_all(s, t);
 	vec_each(other, &s->heap.states)
-		n.old_states |= other->number && other->pid == n.pid && other->before_attach;
+		n.old_states |= other->number && other->pid == n.pid && other->before_attach && !other->closed;
 	if (e->ptr)
 		n.ptr = name_address(s, t, e->ptr);
 	if (ev->arg0 == LMT_FIND_STATIC_FREE) {

@@ -164,6 +164,9 @@ static int on_site(struct session *s, struct session_target *t, const struct lmt
 	if (layout)
 		frames_resolve(&t->mem, &layout->l, states[e->state].g, e->arg1, &sites[i],
 			       s->strings, &frame);
+	/* What was read of a state that is gone by now may be another's. */
+	if (states[e->state].flags & (LMT_STATE_CLOSING | LMT_STATE_DEAD))
+		frame = (struct frame){ 0 };
 	return heap_set_frame(&s->heap, i, &frame);
 }
 
