@@ -274,6 +274,19 @@ static bool is_stale(struct session *s, const struct lmt_finding *e)
 	return !live_covered(s->live, e->e.slot, e->ptr, ms);
 }
 
+/* States that predate us may have handed out what comes back now. */
+static bool has_old_states(const struct session *s, pid_t pid)
+{
+	uint32_t n;
+	const struct lmt_state *table = live_states(s->live, &n);
+
+	vec_each(h, &s->heap.states)
+		if (h->number && h->pid == pid && h->before_attach && h->index < n &&
+		    !(table[h->index].flags & LMT_STATE_DEAD))
+			return true;
+	return false;
+}
+
 static void hold_doubtful(struct session *s, const struct noticed *n)
 {
 	if (n->e->e.arg0 != LMT_FIND_STATIC_FREE || !n->ptr.writable || !s->findings.v.n)
@@ -300,8 +313,7 @@ int session_on_finding(struct session *s, struct session_target *t, const struct
 	n.allocator = allocator_of(s, t, n.state);
 	n.home_version = n.state && n.state->layout ? n.state->layout->version : 0;
 	n.saw_all = saw_all(s, t);
-	vec_each(other, &s->heap.states)
-		n.old_states |= other->number && other->pid == n.pid && other->before_attach && !other->closed;
+	n.old_states = has_old_states(s, n.pid);
 	if (e->ptr)
 		n.ptr = name_address(s, t, e->ptr);
 	if (ev->arg0 == LMT_FIND_STATIC_FREE) {

@@ -87,6 +87,10 @@ static void in_trace(struct findings *fs, const struct noticed *n, enum where wh
 		return;
 	f->severity = where == ON_TRACE ? SEVERITY_ERROR : SEVERITY_FATAL;
 	f->confidence = CONFIDENCE_CERTAIN;
+	if (!f->frame.where && n->other_frame.where) { /* the trace's own line is near enough */
+		f->frame = n->other_frame;
+		f->frame.approx = true;
+	}
 	evidence_text(fs, f, "where", names[where]);
 	if (e->arg[LMT_ERR_TRACE])
 		evidence_number(f, "trace", e->arg[LMT_ERR_TRACE]);
