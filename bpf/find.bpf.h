@@ -9,8 +9,6 @@
 #include "find.h"
 #include "site.bpf.h"
 
-#define TAG_FINDING 0xff /* sites that are no allocation's */
-
 /* How often the same was noticed. Written by BPF; the least used is forgotten when it is full. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -123,7 +121,7 @@ SUBPROG int tell_foreign(const struct thread *t, __u32 slot, __u64 ip, const str
 	if (!t || !top)
 		return 0;
 	st = state_at(t->state);
-	at = site_get(t->state, TAG_FINDING, top, 0, &site);
+	at = site_get(t->state, LMT_TAG_FINDING, top, 0, &site);
 	f = st ? find_open(LMT_FIND_CROSS_RUNTIME, slot, t->state, t->foreign) : 0;
 	if (!f)
 		return 0;
@@ -168,7 +166,7 @@ SUBPROG __u64 find_place(const struct caller *caller, __u32 layout, __u32 slot, 
 	top_frame(lay, &t, slot, caller, &top);
 	if (t.foreign)
 		tell_foreign(&t, slot, caller->ip, &top);
-	return (__u64)t.state << 32 | site_get(t.state, TAG_FINDING, &top, 0, &site);
+	return (__u64)t.state << 32 | site_get(t.state, LMT_TAG_FINDING, &top, 0, &site);
 }
 
 #endif

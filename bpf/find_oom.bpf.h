@@ -86,7 +86,7 @@ SUBPROG int note_refused(__u32 slot, __u32 state, __u64 ip, const struct top *to
 
 	if (!st || !c || !top)
 		return 0;
-	at = site_get(state, TAG_FINDING, top, 0, &site);
+	at = site_get(state, LMT_TAG_FINDING, top, 0, &site);
 	if (c->ptr && c->nsize <= c->osize) {
 		f = find_open(LMT_FIND_SHRINK, slot, state, 0);
 		if (f) {

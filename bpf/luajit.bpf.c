@@ -65,7 +65,7 @@ SUBPROG __u32 trace_start(const struct lmt_layout *lay, __u32 state, __u64 J, __
 	top.pc += 4; /* as saved: behind the instruction */
 	top.proto = proto;
 	top.func = proto;
-	return site_get(state, TAG_FINDING, &top, 0, &site);
+	return site_get(state, LMT_TAG_FINDING, &top, 0, &site);
 }
 
 struct jit_error {

@@ -19,6 +19,9 @@
 #include "options.h"
 #include "resolve/runtime.h"
 
+/* Copies for the lines of sites whose target may be gone; the latest few. */
+#define SESSION_COPIES 16
+
 /* A C function whose arguments are looked at. */
 struct session_watch {
 	uint32_t probe; /* index of its probe */
@@ -54,6 +57,8 @@ struct session {
 	struct heap heap;
 	struct findings findings;
 	uint64_t findings_told; /* of the last report */
+	struct lmt_memory copies[SESSION_COPIES];
+	unsigned int n_copies;
 	struct strpool *strings;
 	uint64_t start_realtime_ns;
 	uint64_t start_ns; /* CLOCK_MONOTONIC */

@@ -149,6 +149,26 @@ static int on_newstate(struct session *s, struct session_target *t, const struct
 	return probe_allocator(s, t, e->arg0, 0, NULL);
 }
 
+/* The target's memory as it was when the site was met, as far as it was copied. */
+static void open_copies(struct session *s, const struct session_target *t, uint32_t site,
+			struct memread_copies *c, struct memread *ret)
+{
+	*c = (struct memread_copies){ .below = &t->mem };
+	for (size_t i = 0; i < SESSION_COPIES; i++) {
+		const struct lmt_memory *m = &s->copies[i];
+		const void *data[] = { m->data0, m->data1, m->data2, m->data3 };
+
+		if (m->e.arg0 != site || m->e.slot != (uint32_t)t->slot)
+			continue;
+		for (size_t k = 0; k < 4; k++) {
+			c->part[k].uaddr = m->part[k].uaddr;
+			c->part[k].len = m->part[k].len;
+			c->part[k].data = data[k];
+		}
+	}
+	memread_open_copies(c, ret);
+}
+
 /* Looks a new site's line up while the target lives. */
 static int on_site(struct session *s, struct session_target *t, const struct lmt_event *e)
 {
@@ -156,16 +176,20 @@ static int on_site(struct session *s, struct session_target *t, const struct lmt
 	const struct lmt_site *sites = live_sites(s->live, &n_sites);
 	const struct lmt_state *states = live_states(s->live, &n_states);
 	const struct layout *layout;
+	struct memread_copies copies;
 	struct frame frame = { 0 };
+	struct memread mem;
 
 	if (i >= n_sites || e->state >= n_states || heap_has_frame(&s->heap, i))
 		return 0;
 	layout = attach_layout(s->attach, states[e->state].layout);
+	open_copies(s, t, i, &copies, &mem);
 	if (layout)
-		frames_resolve(&t->mem, &layout->l, states[e->state].g, e->arg1, &sites[i],
+		frames_resolve(&mem, &layout->l, states[e->state].g, e->arg1, &sites[i],
 			       s->strings, &frame);
 	/* What was read of a state that is gone by now may be another's. */
-	if (states[e->state].flags & (LMT_STATE_CLOSING | LMT_STATE_DEAD))
+	if (sites[i].tag != LMT_TAG_FINDING &&
+	    states[e->state].flags & (LMT_STATE_CLOSING | LMT_STATE_DEAD))
 		frame = (struct frame){ 0 };
 	return heap_set_frame(&s->heap, i, &frame);
 }
@@ -211,6 +235,9 @@ int session_on_event(const struct lmt_event *e, void *ctx)
 		return on_newstate(s, t, e);
 	case LMT_EV_EXEC:
 		t->execed = true;
+		return 0;
+	case LMT_EV_MEMORY:
+		s->copies[s->n_copies++ % SESSION_COPIES] = *(const struct lmt_memory *)e;
 		return 0;
 	case LMT_EV_FINDING:
 		return session_on_finding(s, t, e);
