@@ -89,7 +89,7 @@ static __always_inline void on_free(struct pt_regs *ctx, const struct lmt_probe 
 	if (LMT_BLOCK_SIZE(&old) != c->osize)
 		find_size_mismatch(ctx, p, slot, c, &old);
 	else if (p->flags & LMT_PROBE_CHECK_CHUNK)
-		find_bad_chunk(ctx, p, slot, c, old.state);
+		find_bad_chunk(ctx, p, slot, c, &old);
 	st = state_at(old.state);
 	if (!st)
 		return;

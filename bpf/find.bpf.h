@@ -110,6 +110,20 @@ SUBPROG int find_range(__u32 slot, __u64 uaddr)
 	return all->r[pos].start <= uaddr && uaddr < all->r[pos].end ? (int)pos + 1 : 0;
 }
 
+/* The place a block comes from, once more: the target may die before the first time is read. */
+SUBPROG int tell_site(__u32 at)
+{
+	struct lmt_site *site = at ? bpf_map_lookup_elem(&sites, &at) : 0;
+	struct lmt_state *st = site ? state_at(site->state) : 0;
+	const struct lmt_layout *lay = st ? layout_at(st->layout) : 0;
+
+	if (!lay)
+		return 0;
+	copy_place(lay, st->slot, at, site->proto, site->pc);
+	emit(LMT_EV_SITE, st->slot, site->state, at, 0);
+	return 0;
+}
+
 /* The thread runs code of one copy of Lua on a state of another. */
 SUBPROG int tell_foreign(const struct thread *t, __u32 slot, __u64 ip, const struct top *top)
 {

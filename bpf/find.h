@@ -20,7 +20,7 @@ enum {
 	LMT_FIND_SIZE = 6,          /* osize is not the size in block */
 	LMT_FIND_DOUBLE_FREE = 7,   /* arg0 ms since the first free */
 	LMT_FIND_FOREIGN_FREE = 8,
-	LMT_FIND_CORRUPT_CHUNK = 9, /* arg0 head, arg1 word before it */
+	LMT_FIND_CORRUPT_CHUNK = 9, /* arg0 head, arg1: 1 of the chunk behind the block */
 	LMT_FIND_CHUNK_FREE = 10,   /* the allocator's own mark says it is free; arg0 head */
 	LMT_FIND_ERR_MEM = 11,      /* LuaJIT's memory error; enum lmt_err_mem_arg */
 	LMT_FIND_STALE_ARG = 12,    /* C code gets a pointer into freed memory; enum lmt_stale_arg */

@@ -21,6 +21,7 @@ static __noinline int find_size_mismatch(struct pt_regs *ctx, const struct lmt_p
 		return 0;
 	caller_at_entry(ctx, &caller);
 	place = find_place(&caller, p->layout, slot, old->state);
+	tell_site(old->site);
 	f = find_open(LMT_FIND_SIZE, slot, old->state, caller.ip ^ place << 48);
 	if (!f)
 		return 0;
@@ -36,32 +37,44 @@ static __noinline int find_size_mismatch(struct pt_regs *ctx, const struct lmt_p
  * it are in use (lj_alloc.c: PINUSE_BIT 1, CINUSE_BIT 2; a direct mapping has neither neighbour
  * nor bit 1, and bit 0 set in the word before).
  */
+#define CHUNK_PREV_IN_USE 1
 #define CHUNK_IN_USE 2
+#define CHUNK_MAX (1ull << 44)
 #define CHUNK_ROUND 48 /* header, alignment, a rest too small to be a chunk of its own */
 
 static __noinline int find_bad_chunk(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
-				     const struct call *c, __u32 state)
+				     const struct call *c, const struct lmt_block *old)
 {
+	__u64 w[2], size, place, behind = 0, bad;
 	struct caller caller;
 	struct lmt_finding *f;
-	__u64 w[2], size, place;
-	bool in_use, fits;
+	__u32 what;
 
-	if (!p || !c || !read_user(w, 16, c->ptr - 16))
+	if (!p || !c || !old || !read_user(w, 16, c->ptr - 16))
 		return 0;
+	if (!(w[1] & 1) && w[0] & 1)
+		return 0; /* mapped on its own */
 	size = w[1] & ~7ull;
-	in_use = w[1] & CHUNK_IN_USE;
-	fits = size >= c->osize + 8 && size <= c->osize + CHUNK_ROUND;
-	if ((in_use && fits) || (!(w[1] & 1) && w[0] & 1))
-		return 0;
+	bad = w[1];
+	what = size < c->osize + 8 || size > c->osize + CHUNK_ROUND ? LMT_FIND_CORRUPT_CHUNK
+	       : !(w[1] & CHUNK_IN_USE) ? LMT_FIND_CHUNK_FREE : 0;
+	if (!what) { /* the next one must know that this is in use, and have a possible size */
+		if (!read_user(&behind, 8, c->ptr + size - 8) ||
+		    (behind & CHUNK_PREV_IN_USE && behind < CHUNK_MAX))
+			return 0;
+		what = LMT_FIND_CORRUPT_CHUNK;
+		bad = behind;
+	}
 	caller_at_entry(ctx, &caller);
-	place = find_place(&caller, p->layout, slot, state);
-	f = find_open(fits ? LMT_FIND_CHUNK_FREE : LMT_FIND_CORRUPT_CHUNK, slot, state, 0);
+	place = find_place(&caller, p->layout, slot, old->state);
+	tell_site(old->site);
+	f = find_open(what, slot, old->state, bad == behind);
 	if (!f)
 		return 0;
 	fill_call(f, c, caller.ip);
-	f->arg[0] = w[1];
-	f->arg[1] = w[0];
+	f->arg[0] = bad;
+	f->arg[1] = bad == behind;
+	f->block = *old;
 	f->site = (__u32)place;
 	find_send(f);
 	return 0;
@@ -94,6 +107,7 @@ static __noinline int find_in_unknown(struct pt_regs *ctx, const struct lmt_prob
 	caller_at_entry(ctx, &caller);
 	place = find_place(&caller, p->layout, slot, state);
 	state = (__u32)(place >> 32);
+	tell_site(freed.site);
 	f = find_open(what, slot, state, what == LMT_FIND_STATIC_FREE ? c->ptr : caller.ip);
 	if (!f)
 		return 0;

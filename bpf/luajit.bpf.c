@@ -189,6 +189,7 @@ SUBPROG int check_argument(const struct stale *s)
 		return 0;
 	state = LMT_FREED_STATE(&freed);
 	place = find_place(&caller, 0, s->slot, state);
+	tell_site(freed.site);
 	f = find_open(LMT_FIND_STALE_ARG, s->slot, state, s->function << 8 ^ s->argument ^
 		      (__u64)freed.site << 40);
 	if (!f)

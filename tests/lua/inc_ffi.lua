@@ -1,5 +1,6 @@
 -- FFI code uses memory the collector has freed. usage: luajit inc_ffi.lua MODE
 --   bad   a pointer in a cdata's field does not keep its buffer alive (the incident)
+--   overflow  writes past the end of buffers, over the allocator's word before the next block
 --   good  the same with the buffer referenced, and many healthy buffers of all sizes
 local ffi = require 'ffi'
 ffi.cdef [[
@@ -13,6 +14,18 @@ local C = ffi.C
 io.write 'ready\n'
 io.flush()
 io.read()
+
+if mode == 'overflow' then
+	local bufs, text = {}, ('overflow '):rep(9)
+	for i = 1, 200 do bufs[i] = ffi.new('char[40]') end
+	for i = 1, 200, 2 do C.snprintf(bufs[i], 48, '%s', text) end
+	print('done')
+	io.flush()
+	io.read()
+	bufs = nil
+	collectgarbage()
+	return
+end
 
 local keep = {}
 local function new_buf()

@@ -163,6 +163,8 @@ static int attach_all(struct session *s, struct errmsg *err)
 		rc = session_find_start(s, t, err);
 		if (!rc)
 			rc = attach_plan(s->attach, t->slot, t->target->pid, t->plan, err);
+		if (!rc && session_uses_ffi(t))
+			session_on_ffi(s, t);
 	}
 	return rc;
 }

@@ -14,6 +14,9 @@ int session_find_start(struct session *s, struct session_target *t, struct errms
 /* Something was noticed; e is a struct lmt_finding. */
 int session_on_finding(struct session *s, struct session_target *t, const struct lmt_event *e);
 
+/* Has some state of the process loaded the FFI library? */
+bool session_uses_ffi(const struct session_target *t);
+
 /* The process uses the FFI, or its modules changed. */
 int session_on_ffi(struct session *s, struct session_target *t);
 int session_on_modules(struct session *s, struct session_target *t);

@@ -79,6 +79,22 @@ int session_watch_call(struct session *s, struct session_target *t, const char *
 			  t->target->pid);
 }
 
+bool session_uses_ffi(const struct session_target *t)
+{
+	vec_each(st, &t->resolved->states) {
+		struct lmt_cell c;
+		uint64_t ctypes;
+
+		if (!st->layout || st->layout->l.family != LMT_FAMILY_LUAJIT)
+			continue;
+		c = st->layout->l.G_ctype_state;
+		if (layout_has(c) && memread_uint(&t->mem, st->G + (uint64_t)c.off, c.size, &ctypes) &&
+		    ctypes)
+			return true;
+	}
+	return false;
+}
+
 int session_on_ffi(struct session *s, struct session_target *t)
 {
 	struct errmsg why;

@@ -108,7 +108,13 @@ struct finding *finding_make(struct findings *fs, enum finding_kind kind, uint64
 struct finding *finding_of_noticed(struct findings *fs, enum finding_kind kind,
 				   const struct noticed *n)
 {
-	struct finding *f = finding_make(fs, kind, n->e->key);
+	return finding_of_key(fs, kind, n, n->e->key);
+}
+
+struct finding *finding_of_key(struct findings *fs, enum finding_kind kind, const struct noticed *n,
+			       uint64_t key)
+{
+	struct finding *f = finding_make(fs, kind, key);
 
 	if (!f)
 		return NULL;

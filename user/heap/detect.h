@@ -135,6 +135,8 @@ void detect_snapshot(struct findings *fs, struct heap *h, const struct snapshot 
 struct finding *finding_make(struct findings *fs, enum finding_kind kind, uint64_t key);
 struct finding *finding_of_noticed(struct findings *fs, enum finding_kind kind,
 				   const struct noticed *n);
+struct finding *finding_of_key(struct findings *fs, enum finding_kind kind, const struct noticed *n,
+			       uint64_t key);
 void finding_say(struct findings *fs, struct finding *f, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 void finding_advise(struct findings *fs, struct finding *f, const char *fmt, ...)

@@ -42,8 +42,12 @@ void detect_corrupt_chunk(struct findings *fs, const struct noticed *n)
 	evidence_number(f, "osize", n->e->osize);
 	evidence_text(fs, f, "head_text", text);
 	evidence_text(fs, f, "caller_module", n->caller.module);
-	finding_say(fs, f, "the allocator's own header of a block of %llu bytes was overwritten (0x%llx%s%s%s): "
-		    "somebody wrote past the end of the block before it, or into memory that was freed",
+	evidence_stack(f, "alloc", &n->alloc_frame);
+	finding_say(fs, f, n->e->arg[1]
+		    ? "somebody wrote past the end of a block of %llu bytes, over the allocator's own header "
+		      "of the next one (0x%llx%s%s%s)"
+		    : "the allocator's own header of a block of %llu bytes was overwritten (0x%llx%s%s%s): "
+		      "somebody wrote past the end of the block before it, or into memory that was freed",
 		    (unsigned long long)n->e->osize, (unsigned long long)n->e->arg[0],
 		    *text ? ", as text \"" : "", text, *text ? "\"" : "");
 	finding_advise(fs, f, "see the use-after-free findings of this state, if any; else look for the text in "

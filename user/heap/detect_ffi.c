@@ -14,7 +14,9 @@ void detect_stale_arg(struct findings *fs, const struct noticed *n)
 
 	if (!n->saw_all)
 		return;
-	f = finding_of_noticed(fs, FINDING_USE_AFTER_FREE, n);
+	/* The same call may be met twice: on its way through the FFI, and in the function itself. */
+	f = finding_of_key(fs, FINDING_USE_AFTER_FREE, n, (uint64_t)strpool_add(fs->strings, function) << 32 ^
+			   (uint64_t)n->alloc_frame.where << 4 ^ e->arg[LMT_STALE_ARGUMENT]);
 	if (!f)
 		return;
 	f->severity = SEVERITY_FATAL;

@@ -93,16 +93,16 @@ int heap_set_frame(struct heap *h, uint32_t site, const struct frame *frame)
 	return 0;
 }
 
-bool heap_has_frame(const struct heap *h, uint32_t site)
-{
-	return hashmap_find(&h->frame_by_site, site) != NULL;
-}
-
 struct frame heap_get_frame(const struct heap *h, uint32_t site)
 {
 	uint64_t *at = site ? hashmap_find(&h->frame_by_site, site) : NULL;
 
 	return at ? h->frames.v[*at - 1] : (struct frame){ 0 };
+}
+
+bool heap_has_frame(const struct heap *h, uint32_t site)
+{
+	return heap_get_frame(h, site).where != 0;
 }
 
 /* The merged site of one line, kind and state. Position + 1, or 0 when out of memory. */

@@ -86,6 +86,7 @@ void heap_set_gc(struct heap *h, uint32_t index, uint64_t heap_bytes, uint32_t g
 
 /* The line of a BPF site, resolved while the target lived. 0 or -ENOMEM. */
 int heap_set_frame(struct heap *h, uint32_t site, const struct frame *frame);
+/* False also when it could not be read. */
 bool heap_has_frame(const struct heap *h, uint32_t site);
 
 /* The line of a BPF site; where 0: not known. */
