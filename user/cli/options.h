@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "base/opt.h"
 #include "base/vec.h"
 
 enum exit_status {
@@ -47,6 +48,11 @@ struct options {
 	int sort;        /* enum sort_key of build_report.h */
 	uint64_t max_blocks, max_states;
 	const char *layout_file;
+	const char *kinds_text, *suppressions_file;
+	uint32_t kinds;  /* bit set of enum finding_kind; 0: all */
+	struct suppressions *suppressions;
+	struct opt_list watch_calls;
+	int exit_code;
 
 	int json, no_color, verbose, quiet, help, version;
 };
