@@ -9,7 +9,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "heap/suppress.h"
-#include "resolve/whereis.h"
+#include "resolve/elf_where.h"
 
 #define HOLD_NS 2000000000ull /* a doubtful finding waits so long for what speaks against it */
 
