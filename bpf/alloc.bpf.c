@@ -14,6 +14,7 @@
 #include "maps.bpf.h"
 
 #include "filter.bpf.h"
+#include "find_alloc.bpf.h"
 #include "ledger.bpf.h"
 #include "site.bpf.h"
 #include "state.bpf.h"
@@ -31,10 +32,6 @@ enum { CALL_NEW = 1, CALL_REALLOC = 2, CALL_BIRTH = 3 };
 #define COOKIE_KIND(c) ((c) >> 38 & 3)
 #define COOKIE_TAG(c) ((c) >> 40 & 15)
 #define COOKIE_STATE(c) ((c) >> 44)
-
-struct call {
-	__u64 ud, ptr, osize, nsize;
-};
 
 static __always_inline __u64 cookie_make(__u32 kind, __u64 nsize, __u64 tag, __u32 state)
 {
@@ -66,6 +63,7 @@ static __noinline int free_unknown(struct pt_regs *ctx, const struct lmt_probe *
 	st = state_at(i);
 	if (!st)
 		return 0;
+	find_in_unknown(ctx, p, slot, c, i);
 	add(&st->frees, 1);
 	add(&st->old_frees, 1);
 	add(&st->old_free_bytes, c->osize);
@@ -88,6 +86,10 @@ static __always_inline void on_free(struct pt_regs *ctx, const struct lmt_probe 
 		free_unknown(ctx, p, slot, c);
 		return;
 	}
+	if (LMT_BLOCK_SIZE(&old) != c->osize)
+		find_size_mismatch(ctx, p, slot, c, &old);
+	else if (p->flags & LMT_PROBE_CHECK_CHUNK)
+		find_bad_chunk(ctx, p, slot, c, &old);
 	st = state_at(old.state);
 	if (!st)
 		return;
@@ -127,24 +129,29 @@ static __noinline int begin_birth(const struct lmt_probe *p, const struct call *
 	}
 	/* LuaJIT makes its arena, hence the ud, inside lua_newstate(). */
 	pend->ptr = p->reg_ud == LMT_REG_LOST ? b.ud : c->ud;
-	pend->nsize = b.layout;
+	pend->nsize = b.layout | (__u64)b.runtime << 32;
 	return 1;
 }
 
 /* Keeps what a realloc needs until its return and takes the old block out of the ledger. */
-static __noinline int begin_realloc(__u32 slot, const struct call *c)
+static __noinline int begin_realloc(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
+				    const struct call *c)
 {
 	struct pending *pend = pending_get(true);
 
-	if (!pend || !c) {
+	if (!pend || !c || !p) {
 		count(LMT_STAT_NO_PENDING);
 		return 0;
 	}
 	pend->ptr = c->ptr;
 	pend->nsize = c->nsize;
 	pend->had_old = ledger_take(LMT_KEY(slot, c->ptr), &pend->old);
-	if (!pend->had_old)
+	if (!pend->had_old) {
 		pend->old.size_tags = c->osize & LMT_SIZE_MASK;
+		find_in_unknown(ctx, p, slot, c, 0);
+	} else if (LMT_BLOCK_SIZE(&pend->old) != c->osize) {
+		find_size_mismatch(ctx, p, slot, c, &pend->old);
+	}
 	return 1;
 }
 
@@ -166,7 +173,7 @@ static __always_inline bool enter(struct pt_regs *ctx, const struct lmt_probe *p
 			return false;
 		}
 		*cookie = cookie_make(CALL_REALLOC, c->nsize, 0, state);
-		return begin_realloc(slot, c);
+		return begin_realloc(ctx, p, slot, c);
 	}
 	*cookie = cookie_make(births_open && begin_birth(p, c) ? CALL_BIRTH : CALL_NEW, c->nsize,
 			      c->osize, state);
@@ -213,6 +220,7 @@ static __noinline int locate(struct pt_regs *ctx, const struct lmt_probe *p, __u
 	*top = (struct top){ .flags = LMT_SITE_NO_LUA };
 	t.L = 0;
 	t.state = state;
+	t.foreign = 0;
 	st = state_at(state);
 	lay = st ? layout_at(st->layout) : 0;
 	caller_at_return(ctx, &caller);
@@ -229,6 +237,8 @@ static __noinline int locate(struct pt_regs *ctx, const struct lmt_probe *p, __u
 	}
 	if (lay && !(st->flags & LMT_STATE_PROCESS))
 		top_frame(lay, &t, slot, &caller, top);
+	if (t.foreign)
+		tell_foreign(&t, slot, caller.ip, top);
 	return t.state;
 }
 
@@ -250,8 +260,12 @@ static __noinline int leave_new(struct pt_regs *ctx, const struct lmt_probe *p, 
 		return 0;
 	if (!ptr) {
 		add(&st->failures, 1);
+		if (COOKIE_KIND(cookie) != CALL_BIRTH)
+			find_refused(ctx, state, &top, &(struct call){ 0, 0, COOKIE_TAG(cookie), nsize });
 		return 0;
 	}
+	if (refused_any)
+		find_granted(slot, state, &(struct call){ 0, 0, COOKIE_TAG(cookie), nsize });
 	v.size_tags = nsize | COOKIE_TAG(cookie) << 48 | (__u64)(st->last_tag & 0xff) << 56;
 	v.state = state;
 	v.site = site_get(state, COOKIE_TAG(cookie), &top, ptr, &site);
@@ -296,6 +310,8 @@ static __noinline int realloc_done(struct pt_regs *ctx, const struct lmt_probe *
 		add(&st->adopted_bytes, osize);
 		add(&st->adopted_blocks, 1);
 	}
+	if (grown && refused_any)
+		find_granted(slot, state, &(struct call){ 0, pend->ptr, osize, pend->nsize });
 	v.state = state;
 	if (grown || !pend->had_old)
 		v.site = site_get(state, LMT_BLOCK_TAG(&v), &top, ctx->ax, &site);
@@ -316,18 +332,22 @@ static __noinline int realloc_done(struct pt_regs *ctx, const struct lmt_probe *
 static __noinline int realloc_failed(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
 				     struct pending *pend, __u32 state)
 {
+	struct call c = { .ptr = pend ? pend->ptr : 0 };
 	struct lmt_state *st;
 	struct top top;
 
 	if (!pend)
 		return 0;
-	state = pend->had_old ? pend->old.state : (__u32)locate(ctx, p, slot, state, &top);
+	state = (__u32)locate(ctx, p, slot, pend->had_old ? pend->old.state : state, &top);
 	st = state_at(state);
 	if (!st)
 		return 0;
 	add(&st->failures, 1);
 	if (pend->had_old)
 		put_block(slot, st, pend->ptr, &pend->old);
+	c.osize = LMT_BLOCK_SIZE(&pend->old);
+	c.nsize = pend->nsize;
+	find_refused(ctx, state, &top, &c);
 	return 0;
 }
 
@@ -340,9 +360,14 @@ static __noinline int leave_pending(struct pt_regs *ctx, const struct lmt_probe 
 	if (!pend || !p)
 		return 0;
 	if (COOKIE_KIND(cookie) == CALL_BIRTH) {
+		struct lmt_state *st;
+
 		if (ctx->ax)
 			state = (__u32)state_born(slot, (__u32)pend->nsize, ctx->ax, pend->ptr,
 						  p->flags);
+		st = state_at(state);
+		if (st)
+			st->runtime = (__u32)(pend->nsize >> 32);
 		return leave_new(ctx, p, slot, cookie, state ? state : process_state(slot));
 	}
 	return ctx->ax ? realloc_done(ctx, p, slot, pend, state)

@@ -50,6 +50,18 @@ struct lmt_block {
 #define LMT_BLOCK_CYCLE(b) ((__u32)((b)->born >> LMT_BORN_MS_BITS))
 
 /*
+ * A block that was freed leaves its mark in the place it held, until that is used again: born is
+ * its key with bit 63 set, and the free's time in ms takes the place of the tags (low 16 bits) and
+ * of the upper 12 bits of state. It answers "what was here?" at no cost to the free.
+ */
+#define LMT_FREED(key) ((key) | 1ull << 63)
+#define LMT_FREED_STATE_BITS 20
+#define LMT_FREED_MS_MASK ((1u << 28) - 1)
+#define LMT_FREED_MS(b) \
+	((__u32)((b)->size_tags >> 48) | ((b)->state >> LMT_FREED_STATE_BITS) << 16)
+#define LMT_FREED_STATE(b) ((b)->state & ((1u << LMT_FREED_STATE_BITS) - 1))
+
+/*
  * The ledger is an array of buckets. A key may live in either of two buckets chosen by hash and
  * goes into the emptier: with eight places each no block is refused up to a load far above the
  * half that the table is sized for. Keys come first: a search touches one cache line a bucket.
@@ -108,7 +120,9 @@ struct lmt_state {
 	__u64 adopted_blocks;
 	__u64 lost_blocks; /* not recorded: the ledger was full */
 	__u64 lost_bytes;
-	__u64 pad2[3]; /* whole cache lines: states of different threads do not share one */
+	__u32 runtime; /* id of the copy of Lua that made it; 0 unknown */
+	__u32 pad3;
+	__u64 pad2[2]; /* whole cache lines: states of different threads do not share one */
 };
 
 /* lmt_site.flags */
@@ -145,6 +159,10 @@ enum {
 	LMT_PROBE_NEWSTATE, /* lua_newstate(f, ud) */
 	LMT_PROBE_CLOSE,    /* lua_close(L) */
 	LMT_PROBE_MAPS,     /* the dynamic loader's call for debuggers, when its list has changed */
+	LMT_PROBE_THROW,    /* luaD_throw(L, code) */
+	LMT_PROBE_ERR_MEM,  /* lj_err_mem(L) */
+	LMT_PROBE_FFI_CALL, /* lj_vm_ffi_call(CCallState *) */
+	LMT_PROBE_C_CALL,   /* a C function whose pointer arguments are looked at */
 };
 
 enum {
@@ -152,6 +170,7 @@ enum {
 	LMT_PROBE_MAY_NEST = 2,    /* may call another probed allocator: count the outer call */
 	LMT_PROBE_ARENA = 4,       /* LuaJIT's own allocator */
 	LMT_PROBE_PLAIN_REGS = 8,  /* ptr, osize, nsize where the calling convention puts them */
+	LMT_PROBE_CHECK_CHUNK = 16, /* look at the chunk header of what is freed: FFI is in use */
 };
 
 /* Registers by number (rax rcx rdx rbx rsp rbp rsi rdi r8…); LMT_REG_LOST: not to be had. */
@@ -160,11 +179,15 @@ struct lmt_probe {
 	__u32 layout;
 	__u8 kind;
 	__u8 flags;
-	__u8 reg_ud; /* in NEWSTATE reg_ptr is f; in CLOSE reg_ptr is L */
+	__u8 reg_ud; /* C_CALL: reg_ud … reg_nsize are the first four arguments; in NEWSTATE reg_ptr is f; in CLOSE reg_ptr is L; THROW: reg_osize is code */
 	__u8 reg_ptr;
 	__u8 reg_osize;
 	__u8 reg_nsize;
-	__u8 pad[6];
+	__u8 runtime; /* id in its process of the copy of Lua it stands in; 0: in none */
+	__u8 pushed;  /* bytes between the stack pointer and the return address */
+	__u8 args;    /* C_CALL: which arguments are pointers, by bit */
+	__u8 pad[3];
+	__u64 exit_ret; /* ERR_MEM: where lj_trace_exit returns to; 0 unknown */
 };
 
 /*
@@ -182,7 +205,7 @@ struct lmt_callsite {
 	__u8 place;
 	__u8 g_place;
 	__u8 L_place;
-	__u8 known; /* entered by user space: g_place and L_place are valid */
+	__u8 known; /* entered by user space: the runtime's id; g_place and L_place are valid */
 };
 
 #define LMT_CALLSITE_HASH(key) ((__u32)((key) * 0x9E3779B97F4A7C15ull >> 40))
@@ -217,7 +240,7 @@ _Static_assert(sizeof(struct lmt_block) == 24, "ABI");
 _Static_assert(sizeof(struct lmt_bucket) == 256, "ABI");
 _Static_assert(sizeof(struct lmt_state) == 192, "ABI");
 _Static_assert(sizeof(struct lmt_site) == 64, "ABI");
-_Static_assert(sizeof(struct lmt_probe) == 16, "ABI");
+_Static_assert(sizeof(struct lmt_probe) == 24, "ABI");
 _Static_assert(sizeof(struct lmt_callsite) == 24, "ABI");
 _Static_assert(sizeof(struct lmt_unwind) == 12, "ABI");
 _Static_assert(sizeof(struct lmt_trace) == 24, "ABI");

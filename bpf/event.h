@@ -20,6 +20,9 @@ enum {
 	LMT_EV_EXEC = 7,          /* the process runs another program now; slot 0: not traced yet */
 	LMT_EV_FORK = 8,          /* arg0: tgid of the child */
 	LMT_EV_MAPS = 9,          /* the dynamic loader mapped or unmapped libraries */
+	LMT_EV_FINDING = 16,      /* struct lmt_finding of find.h */
+	LMT_EV_FFI = 17,          /* the process calls C through LuaJIT's FFI; once */
+	LMT_EV_MEMORY = 19,       /* struct lmt_memory of find.h; arg0: the site it is for */
 };
 
 struct lmt_event {

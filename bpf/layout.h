@@ -113,6 +113,9 @@ struct lmt_cell {
 	X(fn_ffid, "", "fn.ffid", "0 Lua, 1 C, more: built in")                                 \
 	X(fn_pc, "", "fn.pc", "bytecode, hence the prototype")                                  \
 	X(P_numline, "", "pt.numline", "")                                                      \
+	X(G_ctype_state, "", "g.ctype_state", "not 0 once the FFI library is loaded")            \
+	X(J_parent, "", "J.parent", "trace that was left last")                                 \
+	X(J_exitno, "", "J.exitno", "and by which exit")                                        \
 	X(J_trace, "", "J.trace", "array of references to traces")                              \
 	X(J_sizetrace, "", "J.sizetrace", "")                                                   \
 	X(tr_mcode, "", "tr.mcode", "")                                                         \

@@ -90,6 +90,17 @@ static __always_inline __u32 first_place(__u32 places)
 	return places & 1 ? i : i + 1;
 }
 
+/* Leaves behind what was here; see LMT_FREED. The line is in the cache already. */
+static __always_inline void mark_freed(struct lmt_block *to, __u64 key, const struct lmt_block *was)
+{
+	__u64 ms = now_ms;
+
+	to->size_tags = (was->size_tags & LMT_SIZE_MASK) | ms << 48;
+	to->state = (was->state & ((1u << LMT_FREED_STATE_BITS) - 1)) |
+		    (__u32)(ms >> 16) << LMT_FREED_STATE_BITS;
+	to->born = LMT_FREED(key);
+}
+
 static __always_inline bool take_from(struct lmt_bucket *b, __u64 key, struct lmt_block *out)
 {
 	__u32 places = places_of(b, key), i;
@@ -98,6 +109,7 @@ static __always_inline bool take_from(struct lmt_bucket *b, __u64 key, struct lm
 		return false;
 	i = first_place(places) & (LMT_BUCKET_SLOTS - 1);
 	*out = b->block[i];
+	mark_freed(&b->block[i], key, out);
 	*(volatile __u64 *)&b->key[i] = 0;
 	return true;
 }
@@ -201,6 +213,60 @@ SUBPROG int ledger_put(__u64 key, const struct lmt_block *v)
 			return LEDGER_NEW;
 	}
 	return ledger_evict(key, v);
+}
+
+enum { PLACE_NOTHING = 0, PLACE_FREED = 1, PLACE_LIVE = 2 };
+
+/* What a bucket knows of the 64 bytes of memory that `line` starts: a block that covers uaddr. */
+SUBPROG int bucket_covers(struct lmt_bucket *b, __u64 line, __u64 key, struct lmt_block *freed)
+{
+	int found = PLACE_NOTHING;
+
+	if (!b || !freed)
+		return PLACE_NOTHING;
+	for (__u32 i = 0; i < LMT_BUCKET_SLOTS; i++) {
+		struct lmt_block *block = &b->block[i];
+		__u64 start = b->key[i];
+		bool live = start != 0;
+
+		if (!live)
+			start = block->born & ~LMT_KEY_BUSY;
+		if (start - line >= 1u << PER_BUCKET_BITS || key - start >= LMT_BLOCK_SIZE(block))
+			continue;
+		if (live)
+			return PLACE_LIVE;
+		if (!(block->born & LMT_KEY_BUSY))
+			continue;
+		*freed = *block;
+		found = PLACE_FREED;
+	}
+	return found;
+}
+
+/*
+ * Which block does the address (as a key) lie in? A live one, or one that was freed and not handed
+ * out again: *freed then, whose born is its marked key. Looks a few lines of 64 bytes back.
+ */
+SUBPROG int ledger_covers(__u64 key, __u32 lines, struct lmt_block *freed)
+{
+	__u64 line = key & ~((1ull << PER_BUCKET_BITS) - 1);
+	int found = PLACE_NOTHING;
+
+	if (!freed)
+		return PLACE_NOTHING;
+	for (__u32 i = 0; i < LMT_COVER_LINES && i < lines; i++, line -= 1u << PER_BUCKET_BITS) {
+		struct lmt_block block = {};
+		int a = bucket_covers(first_bucket(line), line, key, &block);
+		int b = a == PLACE_LIVE ? a : bucket_covers(second_bucket(line), line, key, &block);
+
+		if (a == PLACE_LIVE || b == PLACE_LIVE)
+			return PLACE_LIVE;
+		if ((a || b) && !found) {
+			*freed = block;
+			found = PLACE_FREED;
+		}
+	}
+	return found;
 }
 
 #endif

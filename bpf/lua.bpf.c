@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * lua: the rare paths every runtime has: states that are born and closed. Entry probes only:
- * an error may unwind through these functions.
+ * lua: the rare paths every runtime has: states that are born and closed, memory errors, libraries
+ * that come and go. Entry probes only: an error may unwind through these functions.
  */
 #include "maps.bpf.h"
 
 #include "filter.bpf.h"
+#include "find_oom.bpf.h"
 #include "hold.bpf.h"
 #include "ledger.bpf.h"
 #include "state.bpf.h"
@@ -15,7 +16,7 @@ char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 static __always_inline void on_newstate(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot)
 {
 	__u32 tid = (__u32)bpf_get_current_pid_tgid();
-	struct birth b = { .layout = p->layout };
+	struct birth b = { .layout = p->layout, .runtime = p->runtime };
 	__u64 f;
 
 	b.ud = reg_get(ctx, p->reg_ud);
@@ -63,6 +64,41 @@ static __always_inline void on_close(struct pt_regs *ctx, const struct lmt_probe
 	emit(LMT_EV_STATE_CLOSING, slot, i, 0, 0);
 }
 
+#define LUA_ERRMEM 4
+
+/* luaD_throw(L, code): the memory error, with or without a refusal seen before. */
+static __noinline int on_throw(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot)
+{
+	__u32 tid = (__u32)bpf_get_current_pid_tgid();
+	struct refused *known, r = {};
+	const struct lmt_layout *lay;
+	struct caller caller;
+	struct lmt_state *st;
+	__u64 g = 0, place;
+
+	if (!p || (__u32)reg_get(ctx, p->reg_osize) != LUA_ERRMEM)
+		return 0;
+	known = bpf_map_lookup_elem(&refusals, &tid);
+	if (known)
+		return tell_oom(slot, tid, known, 1);
+	lay = layout_at(p->layout);
+	if (!lay || !read_word(&g, lay->hot.wide, reg_get(ctx, p->reg_ptr) + lay->hot.L_glob))
+		return 0;
+	r.state = owner_of(slot, g);
+	st = state_at(r.state);
+	if (!st)
+		return 0;
+	caller_at_entry(ctx, &caller);
+	if (p->pushed) {
+		caller.sp += p->pushed;
+		read_user(&caller.ip, 8, caller.sp - 8);
+	}
+	place = find_place(&caller, p->layout, slot, r.state);
+	r.live = state_live(st);
+	r.site = (__u32)place;
+	return tell_oom(slot, tid, &r, 1);
+}
+
 SEC("uprobe")
 int lua_entry(struct pt_regs *ctx)
 {
@@ -80,5 +116,7 @@ int lua_entry(struct pt_regs *ctx)
 		on_close(ctx, p, slot);
 	else if (p->kind == LMT_PROBE_MAPS)
 		on_maps(slot);
+	else if (p->kind == LMT_PROBE_THROW)
+		on_throw(ctx, p, slot);
 	return 0;
 }

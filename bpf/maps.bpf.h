@@ -176,7 +176,7 @@ static __always_inline struct pending *pending_get(bool create)
 struct birth {
 	__u64 ud;
 	__u32 layout;
-	__u32 pad;
+	__u32 runtime;
 };
 
 struct {

@@ -5,6 +5,7 @@
 #ifndef LMT_SITE_BPF_H
 #define LMT_SITE_BPF_H
 
+#include "copy.bpf.h"
 #include "walk_luajit.bpf.h"
 
 /* The innermost Lua frame of the thread, or LMT_SITE_NO_LUA. */
@@ -43,6 +44,8 @@ SUBPROG int site_fill(__u32 at, __u32 state, __u32 tag, const struct top *top, _
 	s->tag = tag;
 	s->flags = top->flags;
 	s->born_ns = bpf_ktime_get_ns();
+	if (tag == LMT_TAG_FINDING)
+		copy_place(lay, st->slot, at, s->proto, top->pc);
 	emit(LMT_EV_SITE, st->slot, state, at, block);
 	return 0;
 }

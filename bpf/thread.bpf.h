@@ -21,7 +21,7 @@
 struct thread {
 	__u64 L; /* 0: none, words is not valid */
 	__u32 state;
-	__u32 pad;
+	__u32 foreign; /* runtime of the calling code, when the state is of another copy of Lua */
 	__u64 words[THREAD_WORDS];
 };
 
@@ -257,6 +257,15 @@ static __always_inline bool search_thread(const struct caller *c, const struct l
 	return true;
 }
 
+/* A state that this call site serves for the first time: is it of the copy of Lua the site is in? */
+static __always_inline void check_home(const struct lmt_callsite *cs, struct thread *t)
+{
+	struct lmt_state *st = state_at(t->state);
+
+	if (st && st->runtime && cs->known && cs->known != st->runtime)
+		t->foreign = cs->known;
+}
+
 /*
  * The state on whose behalf the caller called the allocator, and its running thread where that
  * can be told (t->L, else 0). layout: of the allocator's probe. False when there is none.
@@ -270,11 +279,16 @@ static __always_inline bool find_thread(const struct caller *c, __u32 layout, __
 
 	t->L = 0;
 	t->state = 0;
+	t->foreign = 0;
 	if (!cs)
 		return false;
 	if (!cs->known || cs->g_place == LMT_PLACE_NONE) {
 		if (cs->known && cs->L_place != LMT_PLACE_NONE && lay) {
 			t->state = try_place(lay, place_get(c, cs->L_place), slot, 0, t);
+			if (t->state && t->state != cs->state) {
+				cs->state = t->state;
+				check_home(cs, t);
+			}
 			if (t->state)
 				return true;
 		}
@@ -290,6 +304,7 @@ static __always_inline bool find_thread(const struct caller *c, __u32 layout, __
 			return false;
 		}
 		cs->state = t->state;
+		check_home(cs, t);
 	}
 	if (cs->L_place == LMT_PLACE_NONE || !thread_at(c, cs->L_place, t->state, t))
 		search_thread(c, layout_of_state(t->state), t->state, cs, t);

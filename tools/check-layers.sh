@@ -27,7 +27,7 @@ level_of() { # folder: sets $level, -1 when it is none
 }
 
 # The contract headers, that both sides may read.
-CONTRACT='^(event|block|layout|config|stat)\.h$'
+CONTRACT='^(event|block|layout|config|stat|find)\.h$'
 
 # "file:line:header" of every #include "…" of our own.
 own_includes() {

@@ -19,7 +19,7 @@ for rt in $RUNTIMES; do
 		"^@$script:$line\$" "$rt: the leaking line is first"
 	like "$(jq -rs '[.[] | select(.type == "site")][0].verdict' "$TMP/$rt.json")" \
 		'^(leak|growing)$' "$rt: with a verdict that says it grows"
-	is "$(jq -c 'select(.type == "end") | .complete' "$TMP/$rt.json")" true "$rt: nothing lost"
+	is "$(nothing_lost "$TMP/$rt.json")" true "$rt: nothing lost"
 	"$TRACER" -p "$target" -m exact -d 1 --no-color >"$TMP/$rt.txt" 2>/dev/null
 	like "$(cat "$TMP/$rt.txt")" "leak.lua:[0-9]+" "$rt: the text names lines too"
 	kill "$target"

@@ -22,7 +22,7 @@ for rt in $RUNTIMES; do
 		"$rt: a closed state leaves no block"
 	is "$(jq -c 'select(.born != "before-attach" and .allocs < 50)' "$TMP/states" | head -n 3)" "" \
 		"$rt: each allocated something"
-	is "$(jq -c 'select(.type == "end") | .complete' "$TMP/$rt.trace")" true "$rt: nothing lost"
+	is "$(nothing_lost "$TMP/$rt.trace")" true "$rt: nothing lost"
 	open_gate
 	wait "$target"
 	is $? 0 "$rt: the target ends well"

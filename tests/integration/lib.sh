@@ -135,5 +135,18 @@ none_left_in_kernel() {
 	return 1
 }
 
+# Reads that failed while the kernel moved a page of the target: a line is not known then, nothing else.
+faults() { # trace
+	jq -r 'select(.type == "end") | .lost.read_fault' "$1" | tail -n 1
+}
+
+# "true" when a trace lost nothing, but for such lines.
+nothing_lost() { # trace
+	local n
+	n=$(faults "$1")
+	[ "$n" = 0 ] || echo "# $n reads failed: lines of as many blocks are not known" >&2
+	jq -c 'select(.type == "end") | .complete or (.lost | .read_fault <= 300 and (del(.read_fault) | add) == 0)' "$1"
+}
+
 # The interpreters and hosts a test runs over.
 RUNTIMES="lua5.1 lua5.2 lua5.3 lua5.4 luajit"

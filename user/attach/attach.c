@@ -48,6 +48,7 @@ static void choose_programs(struct attach *a)
 	set_type(a->skel->progs.alloc_enter, entry);
 	set_type(a->skel->progs.alloc_leave, entry);
 	set_type(a->skel->progs.lua_entry, entry);
+	set_type(a->skel->progs.luajit_entry, entry);
 }
 
 static void set_sizes(struct attach *a, const struct attach_config *cfg)
@@ -81,6 +82,7 @@ static void set_map_fds(struct attach *a)
 	a->maps.stats = bpf_map__fd(a->skel->maps.stats);
 	a->maps.ring = bpf_map__fd(a->skel->maps.ring);
 	a->maps.owners = bpf_map__fd(a->skel->maps.owners);
+	a->maps.find_counts = bpf_map__fd(a->skel->maps.find_counts);
 	a->maps.next_state = &a->skel->bss->next_state;
 	a->maps.now_ms = &a->skel->bss->now_ms;
 }
@@ -381,6 +383,7 @@ int attach_add_state(struct attach *a, int slot, const struct resolved_state *rs
 		.main = rs->L,
 		.ud = rs->gc.ud,
 		.slot = (uint32_t)slot,
+		.runtime = rs->runtime,
 		.flags = LMT_STATE_USED | (arena ? LMT_STATE_ARENA : 0u),
 	};
 	uint32_t i;
@@ -396,4 +399,24 @@ int attach_add_state(struct attach *a, int slot, const struct resolved_state *rs
 	    (ud_tells && add_owner(a, slot, st.ud, i)))
 		return -E2BIG;
 	return (int)i;
+}
+int attach_set_ranges(struct attach *a, int slot, const struct lmt_ranges *ranges)
+{
+	uint32_t key = (uint32_t)slot;
+
+	return bpf_map_update_elem(bpf_map__fd(a->skel->maps.ranges), &key, ranges, BPF_ANY) ? -errno : 0;
+}
+
+void attach_check_chunks(struct attach *a)
+{
+	int fd = bpf_map__fd(a->skel->maps.probes);
+
+	for (uint32_t i = 1; i <= a->n_probes; i++) {
+		struct lmt_probe probe;
+
+		if (bpf_map_lookup_elem(fd, &i, &probe) || !(probe.flags & LMT_PROBE_ARENA))
+			continue;
+		probe.flags |= LMT_PROBE_CHECK_CHUNK;
+		bpf_map_update_elem(fd, &i, &probe, BPF_ANY);
+	}
 }

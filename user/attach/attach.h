@@ -15,6 +15,7 @@
 
 #include "base/err.h"
 #include "feature.h"
+#include "find.h"
 #include "plan.h"
 #include "resolve/runtime.h"
 
@@ -73,9 +74,21 @@ const struct layout *attach_layout(const struct attach *a, uint32_t index);
  */
 int attach_plan(struct attach *a, int slot, pid_t pid, const struct plan *p, struct errmsg *err);
 
-/* Places one more probe, for an allocator met later. */
+/*
+ * Places one more probe, for what was met later, unless it stands there; the probe's index (≥ 1) or a
+ * negative errno.
+ */
 int attach_site(struct attach *a, int slot, pid_t pid, const struct plan_site *site,
 		struct errmsg *err);
+
+/* Call sites of a copy of Lua that was met later. */
+void attach_add_callsites(struct attach *a, int slot, const struct plan_callsite *c, size_t n);
+
+/* Where the modules of a process lie, sorted by address. 0 or a negative errno. */
+int attach_set_ranges(struct attach *a, int slot, const struct lmt_ranges *ranges);
+
+/* From now on the header of each block that LuaJIT's allocator gets back is looked at. */
+void attach_check_chunks(struct attach *a);
 
 /* Recording on or off, at once and for all processes; the probes stay. */
 void attach_set_active(struct attach *a, bool on);
@@ -89,7 +102,7 @@ const char *attach_method(const struct attach *a);
 
 /* File descriptors of the maps, for collect; owned by attach. */
 struct attach_maps {
-	int blocks, states, sites, stats, ring, owners;
+	int blocks, states, sites, stats, ring, owners, find_counts;
 	uint32_t n_buckets, n_states, n_sites;
 	uint64_t start_ns; /* CLOCK_MONOTONIC */
 	const volatile uint32_t *next_state;

@@ -126,6 +126,8 @@ static int link_batch(struct attach *a, enum plan_program program, const struct 
 	switch (program) {
 	case PLAN_ENTRY:
 		return link_program(a, a->skel->progs.lua_entry, b, false);
+	case PLAN_LUAJIT:
+		return link_program(a, a->skel->progs.luajit_entry, b, false);
 	case PLAN_ALLOC:
 		if (a->k.session)
 			return link_multi(a, a->skel->progs.alloc_session, SYS_UPROBE_SESSION, b, false);
@@ -159,7 +161,7 @@ static void enter_callsite(struct attach *a, int slot, const struct plan_callsit
 			continue;
 		cs->g_place = c->g_place;
 		cs->L_place = c->L_place;
-		cs->known = 1;
+		cs->known = (uint8_t)(c->runtime < 255 ? c->runtime : 255);
 		cs->key = key;
 		return;
 	}
@@ -202,7 +204,7 @@ static int link_alike(struct attach *a, struct batch *b, const struct plan *p, s
 
 int attach_plan(struct attach *a, int slot, pid_t pid, const struct plan *p, struct errmsg *err)
 {
-	static const enum plan_program order[] = { PLAN_ENTRY, PLAN_ALLOC };
+	static const enum plan_program order[] = { PLAN_ENTRY, PLAN_LUAJIT, PLAN_ALLOC };
 	auto_free bool *done = calloc(p->sites.n + 1, sizeof(*done));
 
 	if (!done)
@@ -228,13 +230,23 @@ int attach_plan(struct attach *a, int slot, pid_t pid, const struct plan *p, str
 int attach_site(struct attach *a, int slot, pid_t pid, const struct plan_site *site,
 		struct errmsg *err)
 {
-	struct batch b = { .file = site->file, .slot = a->system_wide ? 0 : slot,
-			   .pid = a->system_wide ? 0 : pid, .offsets = { site->offset }, .n = 1 };
-	int rc = enter_probe(a, b.slot, site);
+	/* A function of the C library is watched in the processes that need it, never in all. */
+	bool shared = a->system_wide && site->probe.kind != LMT_PROBE_C_CALL;
+	struct batch b = { .file = site->file, .slot = shared ? 0 : slot, .pid = shared ? 0 : pid,
+			   .offsets = { site->offset }, .n = 1 };
+	int row = enter_probe(a, b.slot, site), rc = row;
 
-	if (rc > 0) {
-		b.cookies[0] = (uint64_t)rc;
+	if (!row)
+		return (int)probed_at(a, b.slot, site)->row;
+	if (row > 0) {
+		b.cookies[0] = (uint64_t)row;
 		rc = link_batch(a, site->program, &b);
 	}
-	return rc < 0 ? explain_link(rc, pid, &b, err) : 0;
+	return rc < 0 ? explain_link(rc, pid, &b, err) : row;
+}
+
+void attach_add_callsites(struct attach *a, int slot, const struct plan_callsite *c, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		enter_callsite(a, slot, &c[i]);
 }

@@ -64,8 +64,8 @@ static const struct want {
 	[FUNC_LJ_GC_STEP] = { 1, 1, false, 0, "no detector needs it in this mode" },
 	[FUNC_GC_ONESTEP] = { 1, 1, false, 0, "no detector needs it in this mode" },
 	[FUNC_GC_SWEEP] = { 3, 1, false, 0, "no detector needs it in this mode" },
-	[FUNC_LJ_ERR_MEM] = { 1, 1, false, 0, "no detector needs it in this mode" },
-	[FUNC_LJ_VM_FFI_CALL] = { 1, 1, false, 0, "no detector needs it in this mode" },
+	[FUNC_LJ_VM_FFI_CALL] = { 1, 1, false, LMT_PROBE_FFI_CALL, NULL },
+	[FUNC_LJ_ERR_MEM] = { 1, 1, false, LMT_PROBE_ERR_MEM, NULL },
 	[FUNC_LJ_GC_STEP_JIT] = { 2, 1, false, 0, "no detector needs it in this mode" },
 	[FUNC_LJ_GC_FULLGC] = { 1, 1, false, 0, "no detector needs it in this mode" },
 	[FUNC_LJ_MEM_REALLOC] = { 4, 0xf, false, 0, "the allocator behind it is probed" },
@@ -77,7 +77,7 @@ static const struct want {
 	[FUNC_LUAM_FREE] = { 3, 7, false, 0, "the allocator behind it is probed" },
 	[FUNC_LUAC_STEP] = { 1, 1, false, 0, "no detector needs it in this mode" },
 	[FUNC_LUAC_FULLGC] = { 2, 3, false, 0, "no detector needs it in this mode" },
-	[FUNC_LUAD_THROW] = { 2, 3, false, 0, "no detector needs it in this mode" },
+	[FUNC_LUAD_THROW] = { 2, 3, false, LMT_PROBE_THROW, NULL },
 	[FUNC_LUAM_GROWAUX] = { 6, 1, false, 0, "the allocator behind it is probed" },
 	[FUNC_LUAM_SHRINKVECTOR] = { 5, 1, false, 0, "the allocator behind it is probed" },
 	[FUNC_SINGLESTEP] = { 1, 1, false, 0, "no detector needs it in this mode" },
@@ -126,6 +126,7 @@ static void set_probe(struct plan_site *s, uint8_t kind, uint8_t flags)
 		.reg_ptr = s->place.reg[1],
 		.reg_osize = s->place.reg[2],
 		.reg_nsize = s->place.reg[3],
+		.pushed = (uint8_t)s->place.pushed,
 	};
 	if (s->place.reg[0] == LMT_REG_LOST)
 		s->probe.flags &= (uint8_t)~LMT_PROBE_UD_IS_STATE; /* it may be, but who can read it */
@@ -136,9 +137,12 @@ static void set_probe(struct plan_site *s, uint8_t kind, uint8_t flags)
 	if (kind == LMT_PROBE_NEWSTATE) {
 		s->probe.reg_ptr = s->place.reg[0];
 		s->probe.reg_ud = s->place.reg[1];
-	} else if (kind == LMT_PROBE_CLOSE) {
+	} else if (kind != LMT_PROBE_ANY && kind != LMT_PROBE_C_CALL) {
 		s->probe.reg_ptr = s->place.reg[0];
+		s->probe.reg_osize = s->place.reg[1];
 	}
+	if (kind == LMT_PROBE_ERR_MEM || kind == LMT_PROBE_FFI_CALL || kind == LMT_PROBE_C_CALL)
+		s->program = PLAN_LUAJIT;
 }
 
 /* Does every state that uses the allocator have an ud of its own? */
@@ -212,6 +216,31 @@ int plan_allocator(const struct resolved *r, uint32_t allocator, const struct fe
 	return 0;
 }
 
+int plan_extra(struct file *file, uint64_t vaddr, const char *name, uint8_t kind,
+	       unsigned int needed, const struct features *k, struct plan_site *ret,
+	       struct errmsg *err)
+{
+	struct place_want want = { .args = PLACE_ARGS, .needed = needed, .emulates = k->emulates };
+	struct code_function fn;
+	struct insn *insns;
+	bool placed;
+
+	insns = code_decode_one(file->elf, vaddr, &fn);
+	if (!insns)
+		return errmsg_set(err, -ENOENT, "'%s' in '%s' cannot be decoded", name, file->path);
+	*ret = (struct plan_site){ .program = PLAN_ENTRY, .file = file };
+	placed = place_probe(&fn, file->elf, &want, &ret->place) &&
+		 elf_offset_of(file->elf, ret->place.vaddr, &ret->offset);
+	free(insns);
+	if (!placed)
+		return errmsg_set(err, -ENOENT, "'%s' in '%s' cannot be probed: %s", name, file->path,
+				  ret->place.why ? ret->place.why : "it has no bytes in the file");
+	snprintf(ret->name, sizeof(ret->name), "%s", name);
+	set_probe(ret, kind, 0);
+	ret->probe.args = (uint8_t)needed;
+	return 0;
+}
+
 static int add_allocators(struct plan *p, const struct resolved *r, const struct features *k)
 {
 	for (uint32_t i = 0; i < r->allocators.n; i++) {
@@ -266,6 +295,22 @@ static enum func_id close_function(const struct plan_function *all)
 		? FUNC_CLOSE_STATE : FUNC_LUA_CLOSE;
 }
 
+/* Where the exit handler's call of lj_trace_exit returns to; 0 unless there is just one call. */
+static uint64_t trace_exit_return(const struct runtime *rt)
+{
+	const struct code *code = file_code(rt->file);
+	uint64_t target = rt->fn[FUNC_LJ_TRACE_EXIT].vaddr;
+	const struct code_edge *e;
+	size_t n = 0;
+
+	if (!code || !target)
+		return 0;
+	e = code_callers(code, target, &n);
+	if (n != 1)
+		return 0;
+	return e->at + code_get(code, e->function)->insn[e->insn].len + rt->bias;
+}
+
 /* Attaches a placed function if its row says so; else says why not. */
 static int probe_function(struct plan *p, const struct runtime *rt, struct plan_function *f)
 {
@@ -286,6 +331,9 @@ static int probe_function(struct plan *p, const struct runtime *rt, struct plan_
 	f->probed = true;
 	snprintf(site.name, sizeof(site.name), "%s", func_name(f->id));
 	set_probe(&site, wants[f->id].probe, 0);
+	site.probe.runtime = (uint8_t)rt->id;
+	if (site.probe.kind == LMT_PROBE_ERR_MEM)
+		site.probe.exit_ret = trace_exit_return(rt);
 	return vec_push(&p->sites, site);
 }
 
@@ -316,7 +364,7 @@ static int add_functions(struct plan *p, const struct runtime *rt, const struct 
 }
 
 /* Where the callers of the allocator keep their state, so that BPF need not search for it. */
-static int add_callsites(struct plan *p, const struct runtime *rt)
+int plan_add_callsites(struct plan *p, const struct runtime *rt)
 {
 	const struct code *code = file_code(rt->file);
 	struct alloc_sites found = { 0 };
@@ -326,7 +374,7 @@ static int add_callsites(struct plan *p, const struct runtime *rt)
 		rc = alloc_sites_find(code, rt->layout->l.G_alloc.off, rt->fn[FUNC_LUA_GETALLOCF].vaddr,
 				      &found);
 	vec_each(s, &found.v) {
-		struct plan_callsite site = { s->vaddr + rt->bias, s->g_place, s->L_place };
+		struct plan_callsite site = { s->vaddr + rt->bias, rt->id, s->g_place, s->L_place };
 
 		if (!rc)
 			rc = vec_push(&p->callsites, site);
@@ -369,7 +417,7 @@ static int add_unwind(struct plan *p, const struct runtime *rt)
 static int add_runtime(struct plan *p, const struct runtime *rt, const struct features *k)
 {
 	char title[64];
-	int rc = add_callsites(p, rt);
+	int rc = plan_add_callsites(p, rt);
 
 	if (!rc)
 		rc = add_unwind(p, rt);

@@ -19,6 +19,7 @@
 enum plan_program {
 	PLAN_ALLOC, /* entry and return of an allocator */
 	PLAN_ENTRY, /* entry of a rare function */
+	PLAN_LUAJIT, /* entry of a rare function of LuaJIT, or of a watched C function */
 };
 
 /* One probe. */
@@ -45,6 +46,7 @@ struct plan_function {
 /* A place that calls an allocator, and where it keeps g and L; see struct lmt_callsite. */
 struct plan_callsite {
 	uint64_t uaddr; /* return address in the target */
+	uint32_t runtime; /* id of the copy of Lua it is in */
 	uint8_t g_place, L_place;
 };
 
@@ -79,5 +81,16 @@ int plan_loader(struct file *file, struct plan_site *ret);
 /* The site of one allocator (an index into r->allocators); -ENOENT with the reason in err. */
 int plan_allocator(const struct resolved *r, uint32_t allocator, const struct features *k,
 		   struct plan_site *ret, struct errmsg *err);
+
+/*
+ * The site of a function of any file, of which the arguments in the bit set `needed` are read;
+ * kind: LMT_PROBE_…. -ENOENT with the reason in err.
+ */
+int plan_extra(struct file *file, uint64_t vaddr, const char *name, uint8_t kind,
+	       unsigned int needed, const struct features *k, struct plan_site *ret,
+	       struct errmsg *err);
+
+/* The call sites of one runtime that was met later are added to p; see plan.callsites. */
+int plan_add_callsites(struct plan *p, const struct runtime *rt);
 
 #endif

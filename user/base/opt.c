@@ -75,6 +75,16 @@ static int store_choice(const struct opt *o, int *value, const char *arg, struct
 	return bad_value(o, arg, err);
 }
 
+static int store_list(const struct opt *o, struct opt_list *list, const char *arg,
+		      struct errmsg *err)
+{
+	if (list->n == OPT_LIST_MAX)
+		return errmsg_set(err, -EINVAL, "option '--%s' is given more than %d times", o->long_name,
+				  OPT_LIST_MAX);
+	list->v[list->n++] = arg;
+	return 0;
+}
+
 static int store(const struct opt *o, void *values, const char *arg, struct errmsg *err)
 {
 	void *at = (char *)values + o->offset;
@@ -92,6 +102,8 @@ static int store(const struct opt *o, void *values, const char *arg, struct errm
 		return store_double(o, at, arg, err);
 	case OPT_CHOICE:
 		return store_choice(o, at, arg, err);
+	case OPT_LIST:
+		return store_list(o, at, arg, err);
 	}
 	return 0;
 }
@@ -160,7 +172,7 @@ int opt_parse(const struct opt *table, size_t n, unsigned int command, void *val
 
 		if (i < 0)
 			return unknown(code, argv, err);
-		if (seen[i] && table[i].arg)
+		if (seen[i] && table[i].arg && table[i].type != OPT_LIST)
 			return errmsg_set(err, -EINVAL, "option '--%s' is given twice",
 					  table[i].long_name);
 		seen[i] = true;

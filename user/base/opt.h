@@ -18,6 +18,13 @@ enum opt_type {
 	OPT_U64,    /* uint64_t, with k/M/G */
 	OPT_DOUBLE, /* double, seconds or percent */
 	OPT_CHOICE, /* int, index into choices */
+	OPT_LIST,   /* struct opt_list; may be given again and again */
+};
+
+#define OPT_LIST_MAX 64
+struct opt_list {
+	const char *v[OPT_LIST_MAX]; /* borrowed from argv */
+	size_t n;
 };
 
 struct opt {

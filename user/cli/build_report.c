@@ -297,6 +297,8 @@ int build_report_live(struct session *s, const struct snapshot *snap, struct bui
 
 	for (size_t i = 0; !rc && i < s->heap.sites.n; i++)
 		rc = add_site(s, b, &s->heap.sites.v[i]);
+	if (!rc)
+		rc = build_findings(s, snap->end_ns, b);
 	if (rc)
 		return rc;
 	report_sort_sites(&b->r, (enum sort_key)s->opt->sort);

@@ -30,4 +30,7 @@ int build_report_live(struct session *s, const struct snapshot *snap, struct bui
 
 void build_report_free(struct built_report *b);
 
+/* build_findings.c: part of build_report_live(). 0 or -ENOMEM. */
+int build_findings(struct session *s, uint64_t now_ns, struct built_report *b);
+
 #endif

@@ -45,6 +45,22 @@ static int write_page(const struct options *o, const struct report *r, struct er
 					      strerror(errno)) : 0;
 }
 
+/* Only findings of the kinds asked for. */
+static void keep_kinds(struct report *r, uint32_t kinds)
+{
+	size_t n = 0;
+
+	if (!kinds)
+		return;
+	for (size_t i = 0; i < r->findings.n; i++) {
+		if (kinds & 1u << r->findings.v[i].kind)
+			r->findings.v[n++] = r->findings.v[i];
+		else
+			vec_deinit(&r->findings.v[i].evidence);
+	}
+	r->findings.n = n;
+}
+
 static int write_report(const struct options *o, struct loaded_report *l, struct errmsg *err)
 {
 	struct format_options fo = {
@@ -55,6 +71,7 @@ static int write_report(const struct options *o, struct loaded_report *l, struct
 	report_sort_sites(&l->r, (enum sort_key)o->sort);
 	if (stored_keep_state(&l->r, (uint32_t)o->only_state, err))
 		return -ENOMEM;
+	keep_kinds(&l->r, o->kinds);
 	if (o->html)
 		return write_page(o, &l->r, err);
 	l->r.top = o->top_given ? o->top : o->json ? 0 : 10;
@@ -79,9 +96,10 @@ int cmd_report(int argc, char **argv)
 		rc = stored_load(o.words[0], o.html != NULL, &l, &err);
 	if (!rc)
 		rc = write_report(&o, &l, &err);
+	status = o.exit_code && l.r.findings.n ? EXIT_FINDINGS : EXIT_DONE;
 	loaded_report_free(&l);
 	options_deinit(&o);
 	if (rc)
 		return command_fail(rc, &err);
-	return command_flush() ? EXIT_DONE : EXIT_WRITE;
+	return command_flush() ? status : EXIT_WRITE;
 }

@@ -25,9 +25,11 @@ int command_trace(enum command command, int argc, char **argv)
 		rc = session_open(&o, line, &s, &err);
 	if (!rc)
 		rc = session_trace(s, &err);
+	status = rc ? command_fail(rc, &err)
+		    : o.exit_code && s->findings_told ? EXIT_FINDINGS : EXIT_DONE;
 	session_free(s);
 	options_deinit(&o);
-	return rc ? command_fail(rc, &err) : EXIT_DONE;
+	return status;
 }
 
 int cmd_trace(int argc, char **argv)

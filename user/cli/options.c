@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/fmt.h"
 #include "base/opt.h"
+#include "heap/suppress.h"
 
 #define MAX_SECONDS 31536000 /* a year */
 
@@ -37,7 +38,7 @@ static const struct opt table[] = {
 	{ 0, "force", OPT_FLAG, AT(force), TRACE, "Incident file", NULL, "overwrite FILE.db if it exists", 0, 0, NULL },
 	{ 0, "max-size", OPT_U64, AT(max_file), COMMAND_RECORD, "Incident file", "BYTES", "of the file: old details go first, the summary stays (default: no limit)", 1 << 20, 0, NULL },
 	{ 0, "max-file-size", OPT_U64, AT(max_file), COMMAND_TRACE, "Incident file", "BYTES", "of the file: old details go first, the summary stays (default: no limit)", 1 << 20, 0, NULL },
-	{ 0, "trigger", OPT_STR, AT(trigger_text), TRACE, "Incident file", "LIST", "write only from then on: heap>512M, growth>1M/min, oom, leak, signal; or SIGUSR1", 0, 0, NULL },
+	{ 0, "trigger", OPT_STR, AT(trigger_text), TRACE, "Incident file", "LIST", "write only from then on: heap>512M, growth>1M/min, oom, signal, kinds of findings; or SIGUSR1", 0, 0, NULL },
 	{ 0, "before", OPT_DOUBLE, AT(before), TRACE, "Incident file", "SECS", "what the file holds from before the trigger (default 60)", 1, 86400, NULL },
 
 	{ 'T', "top", OPT_U64, AT(top), TRACE | STORED, "Output", "N", "show the N first places (default 10; --json: all)", 1, 1u << 20, NULL },
@@ -50,6 +51,12 @@ static const struct opt table[] = {
 	{ 0, "html", OPT_STR, AT(html), COMMAND_REPORT, "Output", "OUT.html", "one page with everything, to send to a colleague (- is stdout)", 0, 0, NULL },
 	{ 0, "min-growth", OPT_U64, AT(min_growth), COMMAND_DIFF, "Output", "BYTES", "growth of a line that counts (default 4k)", 0, 0, NULL },
 	{ 0, "exit-code", OPT_FLAG, AT(exit_code), COMMAND_DIFF, "Output", NULL, "exit with status 1 when a line grew", 0, 0, NULL },
+
+	{ 0, "kinds", OPT_STR, AT(kinds_text), TRACE | COMMAND_REPORT, "Findings", "LIST", "only findings of these kinds, comma-separated (default: all)", 0, 0, NULL },
+	{ 0, "suppressions", OPT_STR, AT(suppressions_file), TRACE, "Findings", "FILE", "leave out known findings: lines kind:pattern", 0, 0, NULL },
+	{ 0, "watch-call", OPT_LIST, AT(watch_calls), TRACE, "Findings", "MODULE:FUNCTION", "look for freed memory among a C function's arguments (repeatable)", 0, 0, NULL },
+	{ 0, "exit-code", OPT_FLAG, AT(exit_code), TRACE | COMMAND_REPORT, "Findings", NULL, "exit with status 1 when there are findings", 0, 0, NULL },
+
 	{ 'j', "json", OPT_FLAG, AT(json), ALL, "Output", NULL, "one JSON object a line instead of text", 0, 0, NULL },
 	{ 0, "no-color", OPT_FLAG, AT(no_color), ALL, "Output", NULL, "no colours (also: NO_COLOR in the environment)", 0, 0, NULL },
 	{ 'v', "verbose", OPT_FLAG, AT(verbose), ALL, "Output", NULL, "say what is done; twice: also what libbpf says", 0, 0, NULL },
@@ -62,6 +69,7 @@ static const struct opt table[] = {
 void options_deinit(struct options *o)
 {
 	vec_deinit(&o->pids);
+	suppress_free(o->suppressions);
 }
 
 static int add_pid(struct options *o, const char *word, struct errmsg *err)
@@ -86,6 +94,39 @@ static int parse_pids(struct options *o, struct errmsg *err)
 		return errmsg_set(err, -ENOMEM, "out of memory");
 	while (!rc && (word = strsep(&rest, ",")))
 		rc = add_pid(o, word, err);
+	return rc;
+}
+
+static int parse_kinds(struct options *o, struct errmsg *err)
+{
+	auto_free char *copy = strdup(o->kinds_text);
+	char *rest = copy, *word;
+	enum finding_kind k;
+
+	if (!copy)
+		return errmsg_set(err, -ENOMEM, "out of memory");
+	while ((word = strsep(&rest, ","))) {
+		if (!finding_kind_find(word, &k))
+			return errmsg_set(err, -EINVAL, "option '--kinds': there is no kind of finding '%s'; "
+					  "kinds are those of luamemtrace(8), such as leak or oom", word);
+		o->kinds |= 1u << k;
+	}
+	return 0;
+}
+
+static int parse_findings(struct options *o, struct errmsg *err)
+{
+	int rc = o->kinds_text ? parse_kinds(o, err) : 0;
+
+	for (size_t i = 0; !rc && i < o->watch_calls.n; i++) {
+		const char *spec = o->watch_calls.v[i], *colon = strrchr(spec, ':');
+
+		if (!colon || colon == spec || !colon[1])
+			rc = errmsg_set(err, -EINVAL, "option '--watch-call': '%s' is not MODULE:FUNCTION, "
+					"such as libc:snprintf", spec);
+	}
+	if (!rc && o->suppressions_file)
+		rc = suppress_read(o->suppressions_file, &o->suppressions, err);
 	return rc;
 }
 
@@ -162,6 +203,8 @@ int options_parse(struct options *o, enum command command, int argc, char **argv
 	o->top_given = o->top != 0;
 	if (o->pid_text)
 		rc = parse_pids(o, err);
+	if (!rc)
+		rc = parse_findings(o, err);
 	if (!rc && (command & TRACE))
 		rc = parse_words(o, argc, argv, rest, err);
 	else if (!rc && (command & STORED))
@@ -254,7 +297,7 @@ void options_help(enum command command, FILE *out)
 			fputs(intros[i].text, out);
 	opt_help(table, N_OPTS, command, out);
 	if (command & TRACE)
-		fputs("\nExit status: 0 done, 2 usage, 66 no such process or no Lua in it,\n"
+		fputs("\nExit status: 0 done, 1 findings (only with --exit-code), 2 usage, 66 no such process or no Lua in it,\n"
 		      "69 the kernel lacks something, 70 internal, 74 cannot write, 77 no permission\n",
 		      out);
 }

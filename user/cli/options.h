@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "base/opt.h"
 #include "base/vec.h"
 
 enum exit_status {
@@ -64,6 +65,10 @@ struct options {
 	unsigned int n_words;
 	uint64_t min_growth;    /* diff: bytes */
 	const char *html;       /* the page of an incident */
+	const char *kinds_text, *suppressions_file;
+	uint32_t kinds;  /* bit set of enum finding_kind; 0: all */
+	struct suppressions *suppressions;
+	struct opt_list watch_calls;
 	int exit_code;
 
 	int json, no_color, verbose, quiet, help, version;

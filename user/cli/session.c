@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "build_report.h"
 #include "report/format.h"
+#include "session_find.h"
 #include "trigger.h"
 
 #define GC_POLL_MS 20
@@ -53,6 +54,7 @@ void session_free(struct session *s)
 	follow_deinit(&s->follow);
 	vec_deinit(&s->targets);
 	gcpoll_deinit(&s->gc);
+	findings_deinit(&s->findings);
 	heap_deinit(&s->heap);
 	strpool_free(s->strings);
 	files_deinit(&s->files);
@@ -65,7 +67,7 @@ int session_open(const struct options *opt, const char *command, struct session 
 	struct session *s = calloc(1, sizeof(*s));
 	int rc = 0;
 
-	if (!s || !(s->strings = strpool_new())) {
+	if (!s || !(s->strings = strpool_new()) || !(s->findings.strings = s->strings)) {
 		session_free(s);
 		return errmsg_set(err, -ENOMEM, "out of memory");
 	}
@@ -277,6 +279,8 @@ static int look(struct session *s, bool report, bool last)
 	rc = session_read_kinds(s, &snap);
 	if (!rc)
 		rc = heap_apply(&s->heap, &snap);
+	if (!rc)
+		session_find_look(s, &snap, last);
 	if (!rc)
 		rc = recorder_take(s->recorder, s, &snap, report, last);
 	if (!rc && report)

@@ -14,10 +14,20 @@
 #include "base/strpool.h"
 #include "collect/gcpoll.h"
 #include "collect/live.h"
+#include "heap/detect.h"
 #include "heap/heap.h"
 #include "options.h"
 #include "recorder.h"
 #include "resolve/runtime.h"
+
+/* Copies for the lines of sites whose target may be gone; the latest few. */
+#define SESSION_COPIES 16
+
+/* A C function whose arguments are looked at. */
+struct session_watch {
+	uint32_t probe; /* index of its probe */
+	uint32_t name;  /* in the string pool */
+};
 
 /* One traced process. */
 struct session_target {
@@ -35,6 +45,9 @@ struct session_target {
 	bool reported;            /* JSON: its process record is out */
 	size_t reported_runtimes; /* …and so many of its runtime records */
 	uint64_t library_kib; /* mapped code; a change tells of dlopen() */
+	bool ffi_seen;
+	bool missed_calls; /* an allocator was called before it got its probe, or has none */
+	vec_of(struct session_watch) watched;
 };
 
 /* A process that may become a target; see follow.c. */
@@ -69,6 +82,10 @@ struct session {
 	struct live *live;
 	struct gcpoll gc;
 	struct heap heap;
+	struct findings findings;
+	uint64_t findings_told; /* of the last report */
+	struct lmt_memory copies[SESSION_COPIES];
+	unsigned int n_copies;
 	struct strpool *strings;
 	uint64_t start_realtime_ns;
 	uint64_t start_ns; /* CLOCK_MONOTONIC */
@@ -131,6 +148,9 @@ int session_on_event(const struct lmt_event *e, void *ctx);
 void session_poll_gc(struct session *s);
 int session_read_kinds(struct session *s, const struct snapshot *snap);
 
+/* session_watch.c: MODULE:FUNCTION gets its probe. */
+int session_watch_call(struct session *s, struct session_target *t, const char *spec,
+		       struct errmsg *err);
 /* Why the trace ended, or NULL when that goes without saying. */
 const char *session_end_reason(const struct session *s);
 

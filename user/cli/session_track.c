@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "collect/frames.h"
+#include "session_find.h"
 
 #define FORK_DELAY_NS 10000000 /* most children run another program at once */
 
@@ -100,7 +101,7 @@ static int on_born(struct session *s, struct session_target *t, const struct lmt
 	if (!layout)
 		return 0;
 	vec_each(rt, &t->resolved->runtimes)
-		if (rt->layout == layout)
+		if (st->runtime ? rt->id == st->runtime : rt->layout == layout)
 			return follow_state(s, t, e->state, st->g, layout, rt->id, false);
 	return follow_state(s, t, e->state, st->g, layout, 0, false);
 }
@@ -117,10 +118,11 @@ static int probe_allocator(struct session *s, struct session_target *t, uint64_t
 
 	if (i < 0 || t->resolved->allocators.n == known)
 		return i < 0 ? i : 0;
+	t->missed_calls = true;
 	rc = plan_allocator(t->resolved, (uint32_t)i, &s->features, &site, &why);
 	if (!rc)
 		rc = attach_site(s->attach, t->slot, t->target->pid, &site, &why);
-	if (rc)
+	if (rc < 0)
 		return plan_add_blind_spot(t->plan, "allocations through one allocator: %s", why.text);
 	log_debug("probing allocator %s, first used now", site.name);
 	if (t->held)
@@ -162,6 +164,26 @@ static int on_newstate(struct session *s, struct session_target *t, const struct
 	return rc;
 }
 
+/* The target's memory as it was when the site was met, as far as it was copied. */
+static void open_copies(struct session *s, const struct session_target *t, uint32_t site,
+			struct memread_copies *c, struct memread *ret)
+{
+	*c = (struct memread_copies){ .below = &t->mem };
+	for (size_t i = 0; i < SESSION_COPIES; i++) {
+		const struct lmt_memory *m = &s->copies[i];
+		const void *data[] = { m->data0, m->data1, m->data2, m->data3 };
+
+		if (m->e.arg0 != site || m->e.slot != (uint32_t)t->slot)
+			continue;
+		for (size_t k = 0; k < 4; k++) {
+			c->part[k].uaddr = m->part[k].uaddr;
+			c->part[k].len = m->part[k].len;
+			c->part[k].data = data[k];
+		}
+	}
+	memread_open_copies(c, ret);
+}
+
 /* Looks a new site's line up while the target lives. */
 static int on_site(struct session *s, struct session_target *t, const struct lmt_event *e)
 {
@@ -169,19 +191,26 @@ static int on_site(struct session *s, struct session_target *t, const struct lmt
 	const struct lmt_site *sites = live_sites(s->live, &n_sites);
 	const struct lmt_state *states = live_states(s->live, &n_states);
 	const struct layout *layout;
+	struct memread_copies copies;
 	struct frame frame = { 0 };
+	struct memread mem;
 
 	if (i >= n_sites || e->state >= n_states || heap_has_frame(&s->heap, i))
 		return 0;
 	layout = attach_layout(s->attach, states[e->state].layout);
+	open_copies(s, t, i, &copies, &mem);
 	if (layout) {
 		enum block_kind kind = kind_of_block(&t->mem, &layout->l, e->arg1);
 
-		frames_resolve(&t->mem, &layout->l, states[e->state].g, e->arg1, &sites[i],
+		frames_resolve(&mem, &layout->l, states[e->state].g, e->arg1, &sites[i],
 			       s->strings, &frame);
 		if (kind_is_final(kind) && heap_set_kind(&s->heap, i, kind))
 			return -ENOMEM;
 	}
+	/* What was read of a state that is gone by now may be another's. */
+	if (sites[i].tag != LMT_TAG_FINDING &&
+	    states[e->state].flags & (LMT_STATE_CLOSING | LMT_STATE_DEAD))
+		frame = (struct frame){ 0 };
 	return heap_set_frame(&s->heap, i, &frame);
 }
 
@@ -244,6 +273,13 @@ int session_on_event(const struct lmt_event *e, void *ctx)
 		return on_site(s, t, e);
 	case LMT_EV_NEWSTATE:
 		return on_newstate(s, t, e);
+	case LMT_EV_MEMORY:
+		s->copies[s->n_copies++ % SESSION_COPIES] = *(const struct lmt_memory *)e;
+		return 0;
+	case LMT_EV_FINDING:
+		return session_on_finding(s, t, e);
+	case LMT_EV_FFI:
+		return session_on_ffi(s, t);
 	default:
 		return 0;
 	}

@@ -103,6 +103,19 @@ static void keep_points(struct report *r, const uint32_t *moved)
 	r->series.n = n;
 }
 
+static void keep_findings(struct report *r, uint32_t state)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->findings.n; i++) {
+		if (r->findings.v[i].state == state || !r->findings.v[i].state)
+			r->findings.v[n++] = r->findings.v[i];
+		else
+			vec_deinit(&r->findings.v[i].evidence);
+	}
+	r->findings.n = n;
+}
+
 int stored_keep_state(struct report *r, uint32_t state, struct errmsg *err)
 {
 	auto_free uint32_t *moved = calloc(r->states.n + 1, sizeof(*moved));
@@ -125,5 +138,6 @@ int stored_keep_state(struct report *r, uint32_t state, struct errmsg *err)
 		if (s->state == state)
 			r->sites.v[sites++] = *s;
 	r->sites.n = sites;
+	keep_findings(r, state);
 	return 0;
 }

@@ -10,9 +10,11 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "session_find.h"
 
 void session_free_target(struct session_target *t)
 {
+	vec_deinit(&t->watched);
 	plan_free(t->plan);
 	resolved_free(t->resolved);
 	memread_close_process(&t->mem);
@@ -87,7 +89,7 @@ void session_watch_loader(struct session *s, struct session_target *t)
 
 		if (!file || !file->elf || plan_loader(file, &site))
 			continue;
-		if (attach_site(s->attach, t->slot, t->target->pid, &site, &why))
+		if (attach_site(s->attach, t->slot, t->target->pid, &site, &why) < 0)
 			log_debug("no probe on the dynamic loader: %s", why.text);
 		return;
 	}
@@ -107,7 +109,11 @@ int session_attach_target(struct session *s, struct session_target *t, struct er
 	if (session_enter_states(s, t))
 		return errmsg_set(err, -ENOMEM, "cannot enter the states of process %d; raise "
 				  "--max-states", pid);
-	rc = attach_plan(s->attach, t->slot, pid, t->plan, err);
+	rc = session_find_start(s, t, err);
+	if (!rc)
+		rc = attach_plan(s->attach, t->slot, pid, t->plan, err);
+	if (!rc && session_uses_ffi(t))
+		session_on_ffi(s, t);
 	if (!rc && !follow_wanted(s)) /* a probe in every process of the system would be too much */
 		session_watch_loader(s, t);
 	return rc ? rc : attach_publish(s->attach, t->slot, pid, err);
@@ -166,6 +172,7 @@ int session_rescan_target(struct session *s, struct session_target *t)
 
 	if (t->ended || target_refresh(t->target, &err))
 		return 0; /* it is ending */
+	session_on_modules(s, t);
 	rc = resolve_modules(t->resolved, t->target, &t->mem);
 	if (rc || (t->resolved->runtimes.n == runtimes && t->plan->sites.n))
 		return rc;

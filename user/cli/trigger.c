@@ -13,11 +13,12 @@
 #include "base/fmt.h"
 #include "base/hashmap.h"
 
-enum trigger_kind { TRIGGER_HEAP, TRIGGER_GROWTH, TRIGGER_OOM, TRIGGER_SIGNAL, TRIGGER_LEAK };
+enum trigger_kind { TRIGGER_HEAP, TRIGGER_GROWTH, TRIGGER_OOM, TRIGGER_SIGNAL, TRIGGER_FINDING };
 
 struct trigger {
 	enum trigger_kind kind;
 	uint64_t bytes;
+	enum finding_kind finding;
 	double per_s; /* TRIGGER_GROWTH: bytes a second */
 	char *word;   /* as it was given */
 	bool fired;
@@ -77,11 +78,6 @@ static bool parse_rate(const char *text, double *ret)
 
 static bool parse_one(const char *word, struct trigger *t)
 {
-	static const struct {
-		const char *name;
-		enum trigger_kind kind;
-	} words[] = { { "oom", TRIGGER_OOM }, { "signal", TRIGGER_SIGNAL }, { "leak", TRIGGER_LEAK } };
-
 	if (!strncmp(word, "heap>", 5)) {
 		t->kind = TRIGGER_HEAP;
 		return fmt_parse_u64(word + 5, INT64_MAX, &t->bytes) && t->bytes;
@@ -90,13 +86,9 @@ static bool parse_one(const char *word, struct trigger *t)
 		t->kind = TRIGGER_GROWTH;
 		return parse_rate(word + 7, &t->per_s);
 	}
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		if (strcmp(word, words[i].name))
-			continue;
-		t->kind = words[i].kind;
-		return true;
-	}
-	return false;
+	t->kind = !strcmp(word, "oom") ? TRIGGER_OOM : !strcmp(word, "signal") ? TRIGGER_SIGNAL :
+		  TRIGGER_FINDING;
+	return t->kind != TRIGGER_FINDING || finding_kind_find(word, &t->finding);
 }
 
 static int add_word(struct triggers *t, const char *word, struct errmsg *err)
@@ -105,7 +97,7 @@ static int add_word(struct triggers *t, const char *word, struct errmsg *err)
 
 	if (!parse_one(word, &one))
 		return errmsg_set(err, -EINVAL, "option '--trigger': '%s' is none; known are heap>512M, "
-				  "growth>1M/min, oom, signal, leak", word);
+				  "growth>1M/min, oom, signal, and kinds of findings such as leak", word);
 	one.word = strdup(word);
 	if (!one.word || vec_push(&t->v, one)) {
 		free(one.word);
@@ -162,21 +154,12 @@ static bool check_heap(struct trigger *t, const struct report *r, char *why, siz
 	return false;
 }
 
-static bool check_failures(struct trigger *t, const struct report *r, char *why, size_t size)
+static bool check_finding(struct trigger *t, const struct report *r, char *why, size_t size)
 {
-	vec_each(s, &r->states)
-		if (s->failures)
-			return fire(t, why, size, "the allocator of state %" PRIu32 " of process %d refused "
-				    "%" PRIu64 " requests", s->state, s->pid, s->failures);
-	return false;
-}
-
-static bool check_leak(struct trigger *t, const struct report *r, char *why, size_t size)
-{
-	vec_each(s, &r->sites)
-		if (s->verdict == VERDICT_LEAK)
-			return fire(t, why, size, "%s of process %d",
-				    s->frame.lua ? s->frame.lua : "no Lua line", s->pid);
+	vec_each(f, &r->findings)
+		if (f->kind == t->finding ||
+		    (t->kind == TRIGGER_OOM && f->kind == FINDING_OOM_IN_TRACE))
+			return fire(t, why, size, "%s", f->message);
 	return false;
 }
 
@@ -258,9 +241,10 @@ static bool check_one(struct triggers *all, struct trigger *t, const struct repo
 	case TRIGGER_GROWTH:
 		return check_growth(all, t, r, why, size);
 	case TRIGGER_OOM:
-		return check_failures(t, r, why, size);
-	case TRIGGER_LEAK:
-		return check_leak(t, r, why, size);
+		t->finding = FINDING_OOM;
+		return check_finding(t, r, why, size);
+	case TRIGGER_FINDING:
+		return check_finding(t, r, why, size);
 	case TRIGGER_SIGNAL:
 		return false;
 	}

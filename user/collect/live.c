@@ -188,3 +188,49 @@ uint64_t live_start_ns(const struct live *l)
 {
 	return l->maps->start_ns;
 }
+
+bool live_any_block(const struct live *l, uint32_t slot, uint64_t start, uint64_t end)
+{
+	const struct lmt_bucket *b = l->buckets;
+	uint64_t from = LMT_KEY(slot, start), to = LMT_KEY(slot, end);
+
+	for (uint32_t i = 0; i < l->maps->n_buckets; i++)
+		for (int k = 0; k < LMT_BUCKET_SLOTS; k++)
+			if (b[i].key[k] >= from && b[i].key[k] < to)
+				return true;
+	return false;
+}
+
+#define CLOCK_SLACK_MS 2000 /* the BPF side's clock is set now and then */
+
+/* The block in one place of the ledger; see live_covered(). */
+static bool place_covers(uint64_t key, const struct lmt_block *b, uint64_t want, uint64_t ms)
+{
+	uint64_t start = key ? key : b->born & ~(1ull << 63);
+
+	if (want < start + LMT_COVER_LINES * 64 || want - start >= LMT_BLOCK_SIZE(b))
+		return false; /* what starts nearer the BPF side has looked at itself */
+	if (key)
+		return LMT_BLOCK_MS(b) <= ms;
+	ms -= ms < CLOCK_SLACK_MS ? ms : CLOCK_SLACK_MS;
+	return b->born >> 63 && ((LMT_FREED_MS(b) - ms) & LMT_FREED_MS_MASK) < LMT_FREED_MS_MASK / 2;
+}
+
+bool live_covered(const struct live *l, uint32_t slot, uint64_t uaddr, uint64_t ms)
+{
+	const struct lmt_bucket *b = l->buckets;
+	uint64_t want = LMT_KEY(slot, uaddr);
+
+	for (uint32_t i = 0; i < l->maps->n_buckets; i++)
+		for (int k = 0; k < LMT_BUCKET_SLOTS; k++)
+			if (place_covers(b[i].key[k], &b[i].block[k], want, ms))
+				return true;
+	return false;
+}
+
+uint64_t live_find_count(const struct live *l, uint64_t key)
+{
+	uint64_t n = 0;
+
+	return bpf_map_lookup_elem(l->maps->find_counts, &key, &n) ? 0 : n;
+}

@@ -6,11 +6,13 @@
 #ifndef LMT_COLLECT_LIVE_H
 #define LMT_COLLECT_LIVE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "attach/attach.h"
 #include "base/err.h"
 #include "block.h"
+#include "config.h"
 #include "event.h"
 #include "stat.h"
 
@@ -45,6 +47,18 @@ void live_wipe_site(struct live *l, uint32_t index);
 
 /* Sets the clock by which BPF stamps new blocks: call it as often as their age matters. */
 void live_tick(struct live *l);
+
+/* Does the ledger hold a block of the process that lies in [start, end)? */
+bool live_any_block(const struct live *l, uint32_t slot, uint64_t start, uint64_t end);
+
+/*
+ * Did a block that starts far before it (LMT_COVER_LINES) cover the address ms after the start?
+ * One that lives now and was born by then, or one that was freed since.
+ */
+bool live_covered(const struct live *l, uint32_t slot, uint64_t uaddr, uint64_t ms);
+
+/* How often the BPF side noticed what goes by this key. */
+uint64_t live_find_count(const struct live *l, uint64_t key);
 
 /* Nanoseconds of CLOCK_MONOTONIC at the start of the trace. */
 uint64_t live_start_ns(const struct live *l);

@@ -71,13 +71,15 @@ static const struct schema_table tables[] = {
 	  " live_blocks INTEGER, old_bytes INTEGER, allocs INTEGER, alloc_bytes INTEGER,"
 	  " growth_bytes_per_s REAL, PRIMARY KEY(stack, snapshot)) STRICT, WITHOUT ROWID" },
 	{ "finding", 1, 0,
-	  "CREATE TABLE finding(id INTEGER PRIMARY KEY, snapshot INTEGER NOT NULL, gone INTEGER,"
+	  "CREATE TABLE finding(id INTEGER PRIMARY KEY, snapshot INTEGER NOT NULL,"
 	  " kind TEXT, severity TEXT, confidence TEXT, time_ns INTEGER, pid INTEGER, tid INTEGER,"
 	  " state INTEGER, message TEXT, advice TEXT, count INTEGER, frames TEXT) STRICT" },
 	{ "evidence", 1, 0,
 	  "CREATE TABLE evidence(finding INTEGER NOT NULL, seq INTEGER NOT NULL, key TEXT, form TEXT,"
 	  " n INTEGER, rate REAL, text TEXT, frames TEXT, PRIMARY KEY(finding, seq))"
 	  " STRICT, WITHOUT ROWID" },
+	{ "withdrawn", 1, 0,
+	  "CREATE TABLE withdrawn(finding INTEGER PRIMARY KEY, snapshot INTEGER NOT NULL) STRICT" },
 	{ "object", 1, 0,
 	  "CREATE TABLE object(snapshot INTEGER NOT NULL, seq INTEGER NOT NULL, pid INTEGER,"
 	  " state INTEGER, kind TEXT, count INTEGER, bytes INTEGER, origin TEXT, path TEXT,"
@@ -149,7 +151,9 @@ static const struct schema_view views[] = {
 	  " FROM frame" },
 	{ "v_findings", "what is wrong, the worst first",
 	  "SELECT id AS finding, kind, severity, confidence, " TIME_OF("time_ns") " AS time, pid, tid,"
-	  " state, message, advice, count FROM finding WHERE NOT ifnull(gone, 0)"
+	  " state, (SELECT line FROM frame WHERE id = CAST(f.frames AS INTEGER)) AS line, message,"
+	  " advice, count FROM finding f WHERE id NOT IN"
+	  " (SELECT finding FROM withdrawn w WHERE w.snapshot > f.snapshot)"
 	  " ORDER BY CASE severity WHEN 'fatal' THEN 0 WHEN 'error' THEN 1 WHEN 'warning' THEN 2"
 	  " ELSE 3 END, time_ns" },
 	{ "v_evidence", "the evidence of each finding",

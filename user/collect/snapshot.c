@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/hashmap.h"
 
 struct sum {
 	uint64_t bytes, blocks, old_bytes;
@@ -23,6 +24,8 @@ struct scan {
 	struct sum *by_site;  /* index 0: blocks without a site, by state instead */
 	struct sum *by_state; /* all blocks */
 	struct sum *no_site;  /* blocks without a site, by state */
+	struct snapshot *out; /* for the orphans */
+	struct hashmap orphan_by_key;
 };
 
 static uint64_t now_ns(void)
@@ -37,6 +40,7 @@ void snapshot_deinit(struct snapshot *s)
 {
 	vec_deinit(&s->states);
 	vec_deinit(&s->sites);
+	vec_deinit(&s->orphans);
 }
 
 static bool passes(const struct scan *s, const struct lmt_block *b)
@@ -74,6 +78,32 @@ static void add(struct sum *sum, uint64_t uaddr, uint64_t bytes, uint32_t age, u
 		sum->oldest = age;
 }
 
+#define MAX_ORPHANS 4096 /* kinds of them */
+
+/* A block whose state is dead. The place that most of its kind come from is told by majority. */
+static void add_orphan(struct scan *s, const struct lmt_block *b, uint64_t uaddr)
+{
+	struct snapshot_orphans fresh = { .state = b->state, .size = LMT_BLOCK_SIZE(b),
+					  .tag = LMT_BLOCK_TAG(b), .prev_tag = LMT_BLOCK_PREV_TAG(b) };
+	uint64_t key = ((uint64_t)b->state << 32 ^ b->size_tags) * 0x9E3779B97F4A7C15ull, *at;
+	struct snapshot_orphans *o;
+
+	at = s->out->orphans.n < MAX_ORPHANS ? hashmap_get_or_add(&s->orphan_by_key, key ? key : 1)
+					     : hashmap_find(&s->orphan_by_key, key ? key : 1);
+	if (!at || (!*at && vec_push(&s->out->orphans, fresh)))
+		return;
+	if (!*at)
+		*at = s->out->orphans.n;
+	o = &s->out->orphans.v[*at - 1];
+	o->blocks++;
+	o->bytes += o->size;
+	if (o->n_sample < sizeof(o->sample) / sizeof(o->sample[0]))
+		o->sample[o->n_sample++] = uaddr;
+	if (!o->site_votes)
+		o->site = b->site;
+	o->site_votes += o->site == b->site ? 1 : -1;
+}
+
 static void add_block(struct scan *s, uint64_t key, const struct lmt_block *b)
 {
 	uint64_t bytes = LMT_BLOCK_SIZE(b), uaddr = key & LMT_ADDR_MASK;
@@ -85,6 +115,8 @@ static void add_block(struct scan *s, uint64_t key, const struct lmt_block *b)
 		return;
 	age = survived(s, b);
 	add(&s->by_state[b->state], uaddr, bytes, age, &s->seed);
+	if (s->states[b->state].flags & LMT_STATE_DEAD)
+		add_orphan(s, b, uaddr);
 	if (!passes(s, b))
 		return;
 	add(b->site ? &s->by_site[b->site] : &s->no_site[b->state], uaddr, bytes, age,
@@ -172,7 +204,9 @@ int snapshot_take(const struct live *l, const struct snapshot_filter *filter, st
 	s.no_site = no_site = calloc(s.n_states, sizeof(*no_site));
 	if (!by_site || !by_state || !no_site)
 		return -ENOMEM;
+	s.out = &out;
 	scan_blocks(&s);
+	hashmap_deinit(&s.orphan_by_key);
 	out.capacity = (uint64_t)n_buckets * LMT_BUCKET_SLOTS;
 	live_stats(l, out.stats);
 	rc = gather(&s, &out);

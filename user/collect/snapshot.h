@@ -6,6 +6,7 @@
 #ifndef LMT_COLLECT_SNAPSHOT_H
 #define LMT_COLLECT_SNAPSHOT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/vec.h"
@@ -35,12 +36,26 @@ struct snapshot_state {
 	uint64_t live_bytes, live_blocks; /* unfiltered */
 };
 
+/* Blocks that a state left behind when it was closed, alike in all that tells them apart. */
+struct snapshot_orphans {
+	uint32_t state; /* index in the table of states */
+	uint32_t site;  /* of most of them */
+	uint64_t size;
+	uint32_t tag, prev_tag;
+	uint64_t blocks, bytes;
+	uint64_t sample[8]; /* addresses of some */
+	uint32_t n_sample;
+	uint32_t site_votes;
+	bool handed_on; /* somebody still refers to them; for whoever can tell */
+};
+
 #define SNAPSHOT_OLD_CYCLES 3 /* completed GC cycles after which a block counts as old */
 
 struct snapshot {
 	uint64_t start_ns, end_ns; /* CLOCK_MONOTONIC: the scan takes time and the target runs on */
 	vec_of(struct snapshot_state) states;
 	vec_of(struct snapshot_site) sites; /* with live blocks or allocations */
+	vec_of(struct snapshot_orphans) orphans;
 	uint64_t live_bytes, live_blocks;
 	uint64_t capacity;         /* places in the table */
 	uint64_t stats[LMT_STAT_MAX];

@@ -85,6 +85,10 @@ int heap_set_frame(struct heap *h, uint32_t site, const struct frame *frame)
 
 	if (!at)
 		return -ENOMEM;
+	if (*at) { /* it could not be read the first time */
+		h->frames.v[*at - 1] = *frame;
+		return 0;
+	}
 	if (h->free_frames.n) {
 		*at = h->free_frames.v[--h->free_frames.n];
 		h->frames.v[*at - 1] = *frame;
@@ -94,13 +98,6 @@ int heap_set_frame(struct heap *h, uint32_t site, const struct frame *frame)
 		return -ENOMEM;
 	*at = h->frames.n;
 	return 0;
-}
-
-bool heap_has_frame(const struct heap *h, uint32_t site)
-{
-	const uint64_t *at = hashmap_find(&h->frame_by_site, site);
-
-	return at && *at;
 }
 
 int heap_set_kind(struct heap *h, uint32_t site, enum block_kind kind)
@@ -141,11 +138,16 @@ bool heap_needs_kind(struct heap *h, const struct snapshot_site *site)
 	return !kind_is_final(kind) && kind_of_tag(st->layout, site->site.tag) == KIND_UNKNOWN;
 }
 
-static struct frame frame_of(const struct heap *h, uint32_t site)
+struct frame heap_get_frame(const struct heap *h, uint32_t site)
 {
 	uint64_t *at = site ? hashmap_find(&h->frame_by_site, site) : NULL;
 
 	return at && *at ? h->frames.v[*at - 1] : (struct frame){ 0 };
+}
+
+bool heap_has_frame(const struct heap *h, uint32_t site)
+{
+	return heap_get_frame(h, site).where != 0;
 }
 
 /* The merged site of one line, kind and state. Position + 1, or 0 when out of memory. */
@@ -161,7 +163,7 @@ static uint64_t *site_slot(struct heap *h, uint64_t state, enum block_kind kind,
 static int apply_site(struct heap *h, const struct snapshot_site *from)
 {
 	uint64_t *state = hashmap_find(&h->state_by_index, from->state), *at;
-	struct frame f = frame_of(h, from->index);
+	struct frame f = heap_get_frame(h, from->index);
 	bool below = from->site.flags & LMT_SITE_BELOW;
 	struct heap_site *s;
 	enum block_kind kind;

@@ -34,6 +34,7 @@ struct heap_state {
 	bool closed;
 	bool reported_closed;     /* shown once already */
 	bool ended; /* gone from the BPF tables: these are its last figures */
+	uint32_t label;           /* in the string pool: what its program calls it; 0 unknown */
 };
 
 /* One place in the Lua code, one kind of block, one state. */
@@ -88,6 +89,7 @@ void heap_set_gc(struct heap *h, uint32_t index, uint64_t heap_bytes, uint32_t g
 
 /* The line of a BPF site, resolved while the target lived. 0 or -ENOMEM. */
 int heap_set_frame(struct heap *h, uint32_t site, const struct frame *frame);
+/* False also when it could not be read. */
 bool heap_has_frame(const struct heap *h, uint32_t site);
 
 /*
@@ -96,6 +98,8 @@ bool heap_has_frame(const struct heap *h, uint32_t site);
  */
 int heap_set_kind(struct heap *h, uint32_t site, enum block_kind kind);
 bool heap_needs_kind(struct heap *h, const struct snapshot_site *site);
+/* The line of a BPF site; where 0: not known. */
+struct frame heap_get_frame(const struct heap *h, uint32_t site);
 
 /* Takes a snapshot in: sites of the same line and kind become one, trends move on. */
 int heap_apply(struct heap *h, const struct snapshot *snap);

@@ -6,10 +6,11 @@
 
 #include "model.h"
 
-/*	X(column, field type, member, needed, max): a list gives the fields and their columns */
-#define FIELD_OF(column, kind, member, needed, max) \
-	{ #column, FIELD_##kind, offsetof(struct FIELD_STRUCT, member), needed, max },
-#define COLUMN_OF(column, kind, member, needed, max) #column,
+/*	X(column, field type, member, needed, max[, name_of]): the fields and their columns */
+#define FIELD_OF(column, kind, member, needed, ...) \
+	{ #column, FIELD_##kind, offsetof(struct FIELD_STRUCT, member), needed, FIELD_REST(__VA_ARGS__, NULL,) },
+#define FIELD_REST(max, name_of, ...) max, name_of
+#define COLUMN_OF(column, kind, member, needed, ...) #column,
 
 #define KEYS(...) __VA_ARGS__
 #define PART(name, table_name, key_list, n_keys, LIST)                                          \
@@ -124,6 +125,65 @@ PART(site, "site", KEYS("id"), 1, SITE)
 PART(site_at, "site_at", KEYS("site", "snapshot", "present"), 3, SITE_AT)
 #undef FIELD_STRUCT
 
+#define FRAME(X)                                    \
+	X(line, STR, lua, false, 0)                 \
+	X(name, STR, name, false, 0)                \
+	X(approx, BOOL, approx, false, 0)
+#define FIELD_STRUCT report_frame
+PART(frame, "frame", KEYS("id"), 1, FRAME)
+#undef FIELD_STRUCT
+
+static const char *kind_text(unsigned int v)
+{
+	return finding_kind_name((enum finding_kind)v);
+}
+
+static const char *severity_text(unsigned int v)
+{
+	return severity_name((enum severity)v);
+}
+
+static const char *confidence_text(unsigned int v)
+{
+	return confidence_name((enum confidence)v);
+}
+
+static const char *form_text(unsigned int v)
+{
+	static const char *const names[] = {
+		[EVIDENCE_NUMBER] = "number", [EVIDENCE_SIGNED] = "signed",
+		[EVIDENCE_ADDRESS] = "address", [EVIDENCE_TEXT] = "text",
+		[EVIDENCE_STACK] = "stack", [EVIDENCE_RATE] = "rate",
+	};
+
+	return names[v];
+}
+
+#define FINDING(X)                                  \
+	X(kind, NAMED, kind, true, FINDING_MAX, kind_text) \
+	X(severity, NAMED, severity, true, SEVERITY_FATAL + 1, severity_text) \
+	X(confidence, NAMED, confidence, true, CONFIDENCE_CERTAIN + 1, confidence_text) \
+	X(time_ns, U64, realtime_ns, false, 0)      \
+	X(pid, PID, pid, false, 0)                  \
+	X(tid, PID, tid, false, 0)                  \
+	X(state, U32, state, false, 0)              \
+	X(message, STR, message, true, 0)           \
+	X(advice, STR, advice, true, 0)             \
+	X(count, U64, count, false, 0)
+#define FIELD_STRUCT report_finding
+PART(finding, "finding", KEYS("id", "snapshot", "frames"), 3, FINDING)
+#undef FIELD_STRUCT
+
+#define EVIDENCE(X)                                 \
+	X(key, STR, key, true, 0)                   \
+	X(form, NAMED, type, true, EVIDENCE_RATE + 1, form_text) \
+	X(n, BITS, n, false, 0)                     \
+	X(rate, DOUBLE, rate, false, 0)             \
+	X(text, STR, text, true, 0)
+#define FIELD_STRUCT report_evidence
+PART(evidence, "evidence", KEYS("finding", "seq", "frames"), 3, EVIDENCE)
+#undef FIELD_STRUCT
+
 static const void *at(const struct field *f, const void *obj)
 {
 	return (const char *)obj + f->offset;
@@ -150,6 +210,10 @@ static struct cell get(const struct field *f, const void *obj)
 		return cell_real(*(const double *)p);
 	case FIELD_STR:
 		return cell_text(*(const char *const *)p);
+	case FIELD_NAMED:
+		return cell_text(f->name_of(*(const unsigned int *)p));
+	case FIELD_BITS:
+		return cell_int((int64_t)*(const uint64_t *)p);
 	}
 	return (struct cell){ .type = CELL_NULL };
 }
@@ -173,8 +237,11 @@ static bool in_range(const struct field *f, int64_t n)
 		return n == 0 || n == 1;
 	case FIELD_ENUM:
 		return n >= 0 && n < (int64_t)f->max;
+	case FIELD_BITS:
+		return true;
 	case FIELD_DOUBLE:
 	case FIELD_STR:
+	case FIELD_NAMED:
 		return false;
 	}
 	return false;
@@ -184,6 +251,7 @@ static void set_number(const struct field *f, void *p, int64_t n)
 {
 	switch (f->type) {
 	case FIELD_U64:
+	case FIELD_BITS:
 		*(uint64_t *)p = (uint64_t)n;
 		break;
 	case FIELD_U32:
@@ -200,8 +268,20 @@ static void set_number(const struct field *f, void *p, int64_t n)
 		break;
 	case FIELD_DOUBLE:
 	case FIELD_STR:
+	case FIELD_NAMED:
 		break;
 	}
+}
+
+static bool set_named(const struct field *f, unsigned int *p, const struct cell *c)
+{
+	for (unsigned int v = 0; c->type == CELL_TEXT && v < f->max; v++) {
+		if (strcmp(c->text, f->name_of(v)))
+			continue;
+		*p = v;
+		return true;
+	}
+	return false;
 }
 
 static bool set_text(const struct field *f, const char **p, const struct cell *c, struct strpool *pool)
@@ -220,6 +300,8 @@ static bool set(const struct field *f, void *obj, const struct cell *c, struct s
 
 	if (f->type == FIELD_STR)
 		return set_text(f, p, c, pool);
+	if (f->type == FIELD_NAMED)
+		return set_named(f, p, c);
 	if (c->type == CELL_NULL)
 		return true; /* stays 0: unknown */
 	if (f->type == FIELD_DOUBLE) {
@@ -250,7 +332,7 @@ bool part_equal(const struct part *p, const void *a, const void *b)
 	for (size_t i = 0; i < p->n; i++) {
 		struct cell ca = get(&p->fields[i], a), cb = get(&p->fields[i], b);
 
-		if (p->fields[i].type == FIELD_STR ? !same_text(ca.text, cb.text) :
+		if (ca.type == CELL_TEXT || cb.type == CELL_TEXT ? !same_text(ca.text, cb.text) :
 		    p->fields[i].type == FIELD_DOUBLE ? fabs(ca.real - cb.real) > 0 : ca.i != cb.i)
 			return false;
 	}

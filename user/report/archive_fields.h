@@ -9,14 +9,25 @@
 #include "base/strpool.h"
 #include "collect/row.h"
 
-enum field_type { FIELD_U64, FIELD_U32, FIELD_PID, FIELD_BOOL, FIELD_DOUBLE, FIELD_STR, FIELD_ENUM };
+enum field_type {
+	FIELD_U64,
+	FIELD_U32,
+	FIELD_PID,
+	FIELD_BOOL,
+	FIELD_DOUBLE,
+	FIELD_STR,
+	FIELD_ENUM,  /* its number */
+	FIELD_NAMED, /* an enum by its name */
+	FIELD_BITS,  /* 64 bits whose sign means nothing */
+};
 
 struct field {
 	const char *column;
 	enum field_type type;
 	size_t offset;
 	bool needed;     /* a text that the formats take for granted */
-	unsigned int max; /* FIELD_ENUM: values below it */
+	unsigned int max; /* FIELD_ENUM, FIELD_NAMED: values below it */
+	const char *(*name_of)(unsigned int value);
 };
 
 /* The fields of one struct in one table, behind its key columns. */
@@ -31,7 +42,7 @@ struct part {
 #define PART_COLUMNS 32
 
 extern const struct part part_process, part_runtime, part_function, part_snapshot, part_state,
-	part_state_at, part_site, part_site_at;
+	part_state_at, part_site, part_site_at, part_frame, part_finding, part_evidence;
 
 /* The fields of obj, in order. */
 void part_get(const struct part *p, const void *obj, struct cell *cells);

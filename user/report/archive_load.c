@@ -2,6 +2,7 @@
 #include "archive.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,8 @@ struct loader {
 	struct errmsg *err;
 	int64_t moment;
 	int64_t newest_of_file;
+	struct hashmap frame_by_id, finding_by_id; /* id in the file → position + 1 */
+	vec_of(struct report_frame) frames;
 	struct hashmap state_by_id; /* id in the file → position + 1 in report.states */
 };
 
@@ -214,6 +217,102 @@ static int take_event(const struct cell *c, size_t n, void *ctx)
 	return vec_push(&l->to->r.events_log, e) ? out_of_memory(l) : 0;
 }
 
+/* The ids of frames in a column, leaf first; so far only the leaf matters. */
+static bool set_frame(const struct loader *l, const struct cell *c, struct report_frame *f)
+{
+	const uint64_t *at;
+
+	if (c->type == CELL_NULL)
+		return true;
+	at = c->type == CELL_TEXT && atoll(c->text) > 0 ?
+		hashmap_find(&l->frame_by_id, (uint64_t)atoll(c->text)) : NULL;
+	if (at)
+		*f = l->frames.v[*at - 1];
+	return at != NULL;
+}
+
+static int take_frame(const struct cell *c, size_t n, void *ctx)
+{
+	struct loader *l = ctx;
+	struct report_frame f = { 0 };
+	uint64_t *at;
+
+	(void)n;
+	if (c[0].type != CELL_INT || c[0].i <= 0 || !part_set(&part_frame, &f, c + 1, l->to->strings))
+		return bad_value(l, "frame");
+	at = hashmap_get_or_add(&l->frame_by_id, (uint64_t)c[0].i);
+	if (!at || l->frames.n >= MAX_ROWS || vec_push(&l->frames, f))
+		return out_of_memory(l);
+	*at = l->frames.n;
+	return 0;
+}
+
+/* id, snapshot, frames, fields */
+static int take_finding(const struct cell *c, size_t n, void *ctx)
+{
+	struct loader *l = ctx;
+	struct report_finding f = { 0 };
+	uint64_t *at;
+
+	(void)n;
+	if (c[0].type != CELL_INT || c[0].i <= 0 || !set_frame(l, &c[2], &f.frame) ||
+	    !part_set(&part_finding, &f, c + 3, l->to->strings))
+		return bad_value(l, "finding");
+	at = hashmap_get_or_add(&l->finding_by_id, (uint64_t)c[0].i);
+	if (!at || l->to->r.findings.n >= MAX_ROWS || vec_push(&l->to->r.findings, f))
+		return out_of_memory(l);
+	*at = l->to->r.findings.n;
+	return 0;
+}
+
+/* Keys become JSON keys as they are. */
+static bool is_word(const char *s)
+{
+	return *s && s[strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_")] == '\0';
+}
+
+/* finding, seq, frames, fields */
+static int take_evidence(const struct cell *c, size_t n, void *ctx)
+{
+	struct loader *l = ctx;
+	struct report_evidence e = { 0 };
+	const uint64_t *at = c[0].i ? hashmap_find(&l->finding_by_id, (uint64_t)c[0].i) : NULL;
+
+	(void)n;
+	if (!at)
+		return 0;
+	if (!set_frame(l, &c[2], &e.frame) || !part_set(&part_evidence, &e, c + 3, l->to->strings) ||
+	    !is_word(e.key))
+		return bad_value(l, "evidence");
+	return vec_push(&l->to->r.findings.v[*at - 1].evidence, e) ? out_of_memory(l) : 0;
+}
+
+static int by_severity(const void *pa, const void *pb)
+{
+	const struct report_finding *a = pa, *b = pb;
+
+	if (a->severity != b->severity)
+		return a->severity > b->severity ? -1 : 1;
+	return a->realtime_ns < b->realtime_ns ? -1 : a->realtime_ns > b->realtime_ns;
+}
+
+static int load_findings(struct loader *l)
+{
+	struct report *r = &l->to->r;
+	char tail[256];
+	int rc = query(l, select_of(l, &part_frame, ""), take_frame);
+
+	/* What came up later, or was taken back by then, was not known at that moment. */
+	snprintf(tail, sizeof(tail), "WHERE time_ns <= %" PRIu64 " AND id NOT IN (SELECT finding FROM"
+		 " withdrawn w WHERE w.snapshot > t.snapshot AND w.snapshot <= ?1) ORDER BY id",
+		 r->end_realtime_ns);
+	rc = rc ? rc : query(l, select_of(l, &part_finding, tail), take_finding);
+	rc = rc ? rc : query(l, select_of(l, &part_evidence, "ORDER BY finding, seq"), take_evidence);
+	if (!rc && r->findings.n)
+		qsort(r->findings.v, r->findings.n, sizeof(*r->findings.v), by_severity);
+	return rc;
+}
+
 #define STRETCHES 300 /* of a recording: a page is a thousand pixels wide */
 
 /* Weeks of moments become a few hundred stretches, with what was lowest and highest in each. */
@@ -358,6 +457,7 @@ static int load_all(struct loader *l, uint64_t at_ns)
 				       " snapshot <= ?1)"), take_lost);
 	rc = rc ? rc : query(l, select_tracked(l, &part_state, &part_state_at), take_state);
 	rc = rc ? rc : query(l, select_tracked(l, &part_site, &part_site_at), take_site);
+	rc = rc ? rc : load_findings(l);
 	return rc;
 }
 
@@ -380,6 +480,9 @@ int archive_load(struct replay *from, uint64_t at_ns, bool series, struct loaded
 	if (!rc && series)
 		rc = load_series(&l);
 	hashmap_deinit(&l.state_by_id);
+	hashmap_deinit(&l.frame_by_id);
+	hashmap_deinit(&l.finding_by_id);
+	vec_deinit(&l.frames);
 	if (rc) {
 		loaded_report_free(&to);
 		return rc;

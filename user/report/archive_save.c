@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "archive.h"
+#include "archive_db.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -7,38 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "archive_fields.h"
 #include "base/cleanup.h"
-#include "base/hashmap.h"
-
-/* One state, site or stack, as it was last saved. Its id in the file is its position + 1. */
-struct item {
-	void *last;
-	int64_t seen; /* the moment when it was last there */
-	bool present;
-};
-
-/* All things of one kind that the file knows. */
-struct tracked {
-	const struct part *identity, *at;
-	size_t size; /* of the struct */
-	struct hashmap by_key;
-	vec_of(struct item) items;
-	uint64_t left_out; /* of this moment: no room */
-};
-
-struct archive {
-	struct store *store;
-	struct strpool *strings;
-	int64_t moment;  /* id of the snapshot */
-	int64_t events;
-	bool rewrite;    /* what was saved last is not in the file: save everything again */
-	struct tracked states, sites;
-	struct hashmap runtimes; /* pid and runtime that are saved */
-	struct hashmap blind_spots; /* text → id */
-	uint64_t n_blind_spots;
-	uint64_t lost[LMT_STAT_MAX];
-};
 
 static const char *const meta_columns[] = { "key", "value" };
 static const char *const map_columns[] = { "pid", "start", "end", "offset", "path", "deleted" };
@@ -79,6 +48,9 @@ void archive_free(struct archive *a)
 	tracked_deinit(&a->sites);
 	hashmap_deinit(&a->runtimes);
 	hashmap_deinit(&a->blind_spots);
+	hashmap_deinit(&a->frames);
+	hashmap_deinit(&a->findings);
+	vec_deinit(&a->saved_findings);
 	strpool_free(a->strings);
 	free(a);
 }
@@ -113,14 +85,23 @@ int archive_put_event(struct archive *a, uint64_t realtime_ns, const char *kind,
 	return store_put(a->store, "event", event_columns, cells, 6);
 }
 
+int archive_put_row(struct archive *a, const struct part *p, const struct cell *keys,
+		    const void *obj)
+{
+	struct cell cells[PART_COLUMNS];
+
+	memcpy(cells, keys, p->n_keys * sizeof(*keys));
+	part_get(p, obj, cells + p->n_keys);
+	return store_put(a->store, p->table, p->columns, cells, p->n_keys + p->n);
+}
+
 static int put_part(struct archive *a, const struct part *p, const int64_t *keys, const void *obj)
 {
 	struct cell cells[PART_COLUMNS];
 
 	for (size_t i = 0; i < p->n_keys; i++)
 		cells[i] = cell_int(keys[i]);
-	part_get(p, obj, cells + p->n_keys);
-	return store_put(a->store, p->table, p->columns, cells, p->n_keys + p->n);
+	return archive_put_row(a, p, cells, obj);
 }
 
 static int put_at(struct archive *a, struct tracked *t, size_t i, bool present, const void *obj)
@@ -311,6 +292,8 @@ static int save_all(struct archive *a, const struct report *r)
 		rc = save_states(a, r);
 	if (!rc)
 		rc = save_sites(a, r);
+	if (!rc)
+		rc = archive_save_findings(a, r);
 	if (!rc)
 		rc = put_part(a, &part_snapshot,
 			      (int64_t[]){ a->moment, 1,

@@ -3,6 +3,7 @@
 #include "format.h"
 
 #include "base/fmt.h"
+#include "findings.h"
 #include "jsonw.h"
 
 #define SCHEMA 1
@@ -234,6 +235,7 @@ void json_write(const struct report *r, const struct format_options *opt, FILE *
 		write_interval(r, out);
 	vec_each(s, &r->states)
 		write_state(r, s, out);
+	findings_write_json(r, out);
 	vec_each(s, &r->sites)
 		if (!r->top || n++ < r->top)
 			write_site(s, out);

@@ -5,6 +5,9 @@ void report_deinit(struct report *r)
 {
 	vec_each(rt, &r->runtimes)
 		vec_deinit(&rt->functions);
+	vec_each(f, &r->findings)
+		vec_deinit(&f->evidence);
+	vec_deinit(&r->findings);
 	vec_deinit(&r->processes);
 	vec_deinit(&r->runtimes);
 	vec_deinit(&r->states);

@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "base/vec.h"
+#include "heap/detect.h"
 #include "heap/verdict.h"
 #include "stat.h"
 
@@ -94,6 +95,28 @@ struct report_event {
 	uint32_t state; /* 0: of none */
 };
 
+struct report_evidence {
+	const char *key;
+	enum evidence_type type;
+	uint64_t n;
+	double rate;
+	const char *text;
+	struct report_frame frame;
+};
+
+struct report_finding {
+	enum finding_kind kind;
+	enum severity severity;
+	enum confidence confidence;
+	uint64_t realtime_ns;
+	pid_t pid, tid;
+	uint32_t state;
+	const char *message, *advice;
+	uint64_t count;
+	struct report_frame frame;
+	vec_of(struct report_evidence) evidence;
+};
+
 struct report {
 	/* header */
 	const char *mode, *kernel, *command;
@@ -107,6 +130,7 @@ struct report {
 	vec_of(struct report_process) processes;
 	vec_of(struct report_runtime) runtimes;
 	vec_of(struct report_state) states;
+	vec_of(struct report_finding) findings; /* the worst first */
 	vec_of(struct report_site) sites; /* sorted */
 	size_t top;                       /* sites shown; 0: all */
 

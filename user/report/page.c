@@ -12,8 +12,6 @@
 EMBED(page_css, "user/report/assets/page.css");
 EMBED(page_js, "user/report/assets/page.js");
 
-#define GROWING_SHOWN 8
-
 void page_open(const char *id, const char *title, FILE *out)
 {
 	fprintf(out, "<section id=\"%s\" aria-labelledby=\"h-%s\">\n<h2 id=\"h-%s\">%s</h2>\n", id, id, id,
@@ -161,106 +159,6 @@ static void put_nav(const struct report *r, FILE *out)
 	fputs("</ul></nav>\n", out);
 }
 
-static bool same_line(const struct report_site *a, const struct report_site *b)
-{
-	return a->pid == b->pid && a->state == b->state && a->frame.lua && b->frame.lua &&
-	       !strcmp(a->frame.lua, b->frame.lua);
-}
-
-/* Tables, the buffers in them and the strings they hold often grow together, from one line. */
-struct growing {
-	const struct report_site *first;
-	uint64_t bytes, blocks;
-	double growth;
-	uint32_t cycles;
-};
-
-static bool sum_growing(const struct report *r, const struct report_site *s, struct growing *g)
-{
-	*g = (struct growing){ .first = s };
-	vec_each(other, &r->sites) {
-		if (other->verdict < VERDICT_GROWING || (other != s && !same_line(other, s)))
-			continue;
-		if (other < s)
-			return false; /* told already */
-		g->bytes += other->live_bytes;
-		g->blocks += other->live_blocks;
-		g->growth += other->growth_bytes_per_s;
-		if (other->survived_cycles > g->cycles)
-			g->cycles = other->survived_cycles;
-	}
-	return true;
-}
-
-static void put_kinds(const struct report *r, const struct growing *g, FILE *out)
-{
-	bool comma = false;
-	struct fmtbuf b;
-
-	vec_each(s, &r->sites) {
-		if (s->verdict < VERDICT_GROWING || (s != g->first && !same_line(s, g->first)))
-			continue;
-		fprintf(out, "%s%s in ", comma ? ", " : "", fmt_bytes(&b, s->live_bytes));
-		fprintf(out, "%s %s block%s", fmt_count(&b, s->live_blocks), s->kind,
-			s->live_blocks == 1 ? "" : "s");
-		comma = true;
-	}
-}
-
-/* A line that grows, told as a sentence. */
-static void put_growing(const struct report *r, const struct growing *g, FILE *out)
-{
-	bool leak = g->first->verdict == VERDICT_LEAK;
-	struct fmtbuf a, b;
-
-	fprintf(out, "<article class=\"finding %s\">\n<h3><span class=\"tag\">%s</span> ",
-		leak ? "error" : "warning", leak ? "leak" : "growing");
-	page_put_frame(&g->first->frame, out);
-	fprintf(out, "</h3>\n<p>keeps <b>%s</b> alive that outlived up to %" PRIu32 " garbage collections, "
-		"and grows by <b>%s/s</b>.</p>\n<p class=\"dim\">", fmt_bytes(&a, g->bytes), g->cycles,
-		fmt_signed_bytes(&b, (int64_t)g->growth));
-	put_kinds(r, g, out);
-	fprintf(out, "; state %" PRIu32, g->first->state);
-	if (r->processes.n > 1)
-		fprintf(out, " of process %d", g->first->pid);
-	fputs(leak ? ". This is no warm-up: it has not levelled off." :
-	      ". Not sure yet: it may level off, watch longer.", out);
-	fputs("</p>\n</article>\n", out);
-}
-
-static size_t put_growing_lines(const struct report *r, FILE *out)
-{
-	size_t shown = 0, more = 0;
-	struct growing g;
-
-	for (size_t i = 0; i < r->sites.n; i++) {
-		if (r->sites.v[i].verdict < VERDICT_GROWING || more > 1000 ||
-		    !sum_growing(r, &r->sites.v[i], &g))
-			continue;
-		if (shown == GROWING_SHOWN) {
-			more++;
-			continue;
-		}
-		put_growing(r, &g, out);
-		shown++;
-	}
-	if (more)
-		fprintf(out, "<p class=\"dim\">%s%zu more lines grow; see <a href=\"#lines\">Lines</a>.</p>\n",
-			more > 1000 ? "over " : "", more);
-	return shown;
-}
-
-static void put_findings(const struct report *r, const char *file, FILE *out)
-{
-	static const char *const views[] = { "v_findings", "v_evidence", "v_leaks", NULL };
-
-	page_open("findings", "Findings", out);
-	if (!put_growing_lines(r, out))
-		fputs("<p class=\"calm\">No finding. No line keeps growing over garbage collections.</p>\n",
-		      out);
-	page_close(file, views, out);
-}
-
 static void put_time(const struct report *r, const char *file, FILE *out)
 {
 	static const char *const views[] = { "v_series", "v_events", NULL };
@@ -287,7 +185,7 @@ void page_write(const struct report *r, const char *file, const char *nonce, FIL
 	put_completeness(r, out);
 	put_nav(r, out);
 	fputs("<main>\n", out);
-	put_findings(r, file, out);
+	page_put_findings(r, file, out);
 	put_time(r, file, out);
 	page_put_lines(r, file, out);
 	page_put_types(r, file, out);

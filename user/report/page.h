@@ -19,6 +19,8 @@ void page_write(const struct report *r, const char *file, const char *nonce, FIL
 /* page_data.c: what the charts draw, as JSON in a script element. */
 void page_put_data(const struct report *r, FILE *out);
 
+void page_put_findings(const struct report *r, const char *file, FILE *out);
+
 /* page_tables.c: sections below the charts. */
 void page_put_lines(const struct report *r, const char *file, FILE *out);
 void page_put_types(const struct report *r, const char *file, FILE *out);

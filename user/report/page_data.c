@@ -61,7 +61,7 @@ static void put_state(const struct report *r, const struct drawn *d, FILE *out)
 
 	snprintf(name, sizeof(name), "state %" PRIu32 "%s%.200s", s->state, s->label ? ", " : "",
 		 s->label ? s->label : "");
-	fputs("{\"name\":", out);
+	fprintf(out, "{\"n\":%" PRIu32 ",\"name\":", s->state);
 	xml_put_json(name, out);
 	if (r->processes.n > 1)
 		fprintf(out, ",\"pid\":%d", s->pid);
@@ -89,6 +89,14 @@ static void put_marks(const struct report *r, FILE *out)
 		xml_put_json(e->kind, out);
 		fputs(",\"text\":", out);
 		xml_put_json(e->text ? e->text : "", out);
+		fputs("}", out);
+	}
+	vec_each(f, &r->findings) {
+		if (n == MARKS_DRAWN)
+			break;
+		fprintf(out, "%s{\"t\":%" PRIu64 ",\"kind\":\"%s\",\"state\":%" PRIu32 ",\"text\":",
+			n++ ? "," : "", ms_of(r, f->realtime_ns), finding_kind_name(f->kind), f->state);
+		xml_put_json(f->message, out);
 		fputs("}", out);
 	}
 }

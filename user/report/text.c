@@ -7,6 +7,7 @@
 
 #include "base/escape.h"
 #include "base/fmt.h"
+#include "findings.h"
 
 struct text {
 	const struct report *r;
@@ -239,6 +240,7 @@ void text_write(const struct report *r, const struct format_options *opt, FILE *
 	if (!opt->first)
 		fputc('\n', out);
 	write_title(&t);
+	findings_write_text(r, opt, out);
 	vec_each(s, &r->states)
 		write_state(&t, s);
 	write_sites(&t);

@@ -57,6 +57,25 @@ static int decode_one(struct code *c, struct code_function *fn, size_t *first)
 	return 0;
 }
 
+struct insn *code_decode_one(struct elf_file *f, uint64_t vaddr, struct code_function *ret)
+{
+	const struct elf_function *range = elf_function_at(f, vaddr);
+	struct code c = { .elf = f };
+	struct code_function fn;
+	size_t first;
+
+	if (!range || range->start != vaddr)
+		return NULL;
+	fn = (struct code_function){ range->start, range->end, range->has_lsda, NULL, 0 };
+	if (decode_one(&c, &fn, &first) || !fn.n) {
+		free(c.insn);
+		return NULL;
+	}
+	fn.insn = c.insn;
+	*ret = fn;
+	return c.insn;
+}
+
 /* A library calls its own exports through the PLT unless told otherwise: look through that. */
 static uint64_t through_plt(struct code *c, uint64_t target)
 {

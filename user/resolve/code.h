@@ -71,4 +71,10 @@ bool code_calls(const struct code *c, const struct code_function *fn, uint64_t t
 bool code_const_arg(const struct code_function *fn, size_t at, unsigned int reg, size_t window,
 		    int64_t *ret);
 
+/*
+ * One function decoded on its own, for files of which no more is wanted; *ret describes it. Its
+ * instructions are the caller's to free; NULL when the address starts no function.
+ */
+struct insn *code_decode_one(struct elf_file *f, uint64_t vaddr, struct code_function *ret);
+
 #endif

@@ -124,9 +124,11 @@ static void ccall(struct lj *s)
 	const struct code_function *fn;
 	size_t n;
 
-	if (!p || memcmp(p, prologue, sizeof(prologue)) || code_caller_count(s->c, ffi->start) != 1)
+	if (!p || memcmp(p, prologue, sizeof(prologue)))
 		return;
 	find_answer(s->f, FUNC_LJ_VM_FFI_CALL, ffi->start, "range behind the VM's");
+	if (code_caller_count(s->c, ffi->start) != 1)
+		return;
 	e = code_callers(s->c, ffi->start, &n);
 	fn = code_get(s->c, e[0].function);
 	if (!code_caller_count(s->c, fn->start))

@@ -130,3 +130,23 @@ bool memread_resident(const struct memread *m, uint64_t start, uint64_t end, uin
 	*run_end = end;
 	return start < end;
 }
+
+static size_t read_copies(void *ctx, uint64_t uaddr, void *buf, size_t len)
+{
+	const struct memread_copies *c = ctx;
+
+	for (size_t i = 0; i < sizeof(c->part) / sizeof(c->part[0]); i++) {
+		uint64_t off = uaddr - c->part[i].uaddr;
+
+		if (!c->part[i].len || off >= c->part[i].len || len > c->part[i].len - off)
+			continue;
+		memcpy(buf, (const char *)c->part[i].data + off, len);
+		return len;
+	}
+	return c->below->read(c->below->ctx, uaddr, buf, len);
+}
+
+void memread_open_copies(struct memread_copies *c, struct memread *ret)
+{
+	*ret = (struct memread){ .ctx = c, .read = read_copies };
+}

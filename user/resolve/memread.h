@@ -27,6 +27,16 @@ struct memread {
 int memread_open_process(pid_t pid, struct memread *ret);
 void memread_close_process(struct memread *m);
 
+/* Pieces of memory copied earlier, before what can still be read. Borrows its parts. */
+struct memread_copies {
+	const struct memread *below; /* asked for what is not among the copies */
+	struct {
+		uint64_t uaddr, len;
+		const void *data;
+	} part[4];
+};
+void memread_open_copies(struct memread_copies *c, struct memread *ret);
+
 /* All of len bytes, or false. */
 bool memread_exact(const struct memread *m, uint64_t uaddr, void *buf, size_t len);
 

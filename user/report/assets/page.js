@@ -91,6 +91,12 @@
 		return unit * (list.find(function (f) { return f * unit >= rough; }) || base);
 	}
 
+	/* Findings of other states are marked there. */
+	function marks_of(s) {
+		return data.marks.filter(function (m) { return !m.state || m.state === s.n; })
+			.sort(function (a, b) { return a.t - b.t; });
+	}
+
 	const H = 300, LEFT = 74, RIGHT = 14, TOP = 20, BOTTOM = 44;
 	let frame = null;
 
@@ -128,10 +134,14 @@
 			if (c > 0)
 				el("rect", { "class": "gc", x: x(p[n][0]) - 1, width: 2, y: H - BOTTOM + 4 + 16 * (1 - Math.max(0.3, c / busiest)), height: 16 * Math.max(0.3, c / busiest) }, svg);
 		});
-		data.marks.forEach(function (m) {
+		let free = -1e9, row = 0;
+		marks_of(s).forEach(function (m) {
 			el("line", { "class": "mark", x1: x(m.t), x2: x(m.t), y1: TOP, y2: H - BOTTOM }, svg);
-			const left = x(m.t) > W * 0.7;
-			el("text", { "class": "marked", x: x(m.t) + (left ? -5 : 5), y: TOP - 6, "text-anchor": left ? "end" : "start" }, svg).textContent = m.kind;
+			const left = x(m.t) > W * 0.7, width = 8 * m.kind.length;
+			row = x(m.t) - (left ? width : 0) < free ? row + 1 : 0; /* labels do not cover each other */
+			if (row < 3)
+				el("text", { "class": "marked", x: x(m.t) + (left ? -5 : 5), y: TOP - 6 + 15 * row, "text-anchor": left ? "end" : "start" }, svg).textContent = m.kind;
+			free = Math.max(free, x(m.t) + (left ? 8 : width));
 		});
 		frame = { x: x, y: y, t0: t0, span: span, W: W, cursor: el("line", { "class": "cursor", y1: TOP, y2: H - BOTTOM, visibility: "hidden" }, svg) };
 		plot.replaceChildren(svg);
@@ -152,9 +162,9 @@
 		const q = p[view.at];
 		frame.cursor.setAttribute("visibility", "visible");
 		["x1", "x2"].forEach(function (k) { frame.cursor.setAttribute(k, frame.x(q[0])); });
-		const marks = data.marks.filter(function (m) { return Math.abs(m.t - q[0]) < frame.span / 100; });
+		const marks = marks_of(s).filter(function (m) { return Math.abs(m.t - q[0]) < frame.span / 100; });
 		text.textContent = "after " + clock(q[0]) + ": heap " + (q[1] !== q[2] ? bytes(q[1]) + " to " : "") + bytes(q[2]) + ", live " + bytes(q[3]) + ", " + q[4] + " GC cycles so far" +
-			marks.map(function (m) { return "; " + m.kind + ": " + m.text; }).join("");
+			marks.map(function (m) { return "; " + m.kind + (m.text ? ": " + m.text : ""); }).join("");
 	}
 
 	function point_at(clientX) {

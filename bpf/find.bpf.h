@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * find: tells user space what may be a fault. Rare paths only: nothing here runs while the target
+ * does what it should. BPF only.
+ */
+#ifndef LMT_FIND_BPF_H
+#define LMT_FIND_BPF_H
+
+#include "find.h"
+#include "site.bpf.h"
+
+/* How often the same was noticed. Written by BPF; the least used is forgotten when it is full. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u64);
+	__type(value, __u64);
+} find_counts __weak SEC(".maps");
+
+/* Address ranges of each process's modules. Written by user space. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, LMT_SLOT_MAX);
+	__type(key, __u32); /* slot */
+	__type(value, struct lmt_ranges);
+} ranges __weak SEC(".maps");
+
+static __always_inline __u64 find_key(__u32 what, __u32 slot, __u32 state, __u64 by)
+{
+	__u64 h = (by ^ (__u64)what << 56 ^ (__u64)slot << 40) * 0x9E3779B97F4A7C15ull;
+
+	h = (h ^ h >> 29 ^ state) * 0xD6E8FEB86659FD93ull;
+	return h ? h : 1;
+}
+
+/* Counts it; the number when it is to be told (a power of two), else 0. */
+static __always_inline __u64 find_count(__u64 key)
+{
+	__u64 *n = bpf_map_lookup_elem(&find_counts, &key), one = 1, now;
+
+	if (!n) {
+		bpf_map_update_elem(&find_counts, &key, &one, BPF_ANY);
+		return 1;
+	}
+	now = __sync_fetch_and_add(n, 1) + 1;
+	return now & (now - 1) ? 0 : now;
+}
+
+/* Never used: put the layouts into the object's BTF, where tests/bpf/t_abi.c reads them. */
+const struct lmt_finding *finding_type __weak = 0;
+const struct lmt_memory *memory_type __weak = 0;
+
+/*
+ * A record to be filled and given to find_send(), or NULL. by: what tells it from others of its
+ * kind in the same state. Its place in the ring is taken here: get its site first, so that user
+ * space learns of the site before it.
+ */
+static __always_inline struct lmt_finding *find_open(__u32 what, __u32 slot, __u32 state, __u64 by)
+{
+	__u64 key = find_key(what, slot, state, by), n = find_count(key), id;
+	struct lmt_finding *f;
+
+	if (!n)
+		return 0;
+	f = bpf_ringbuf_reserve(&ring, sizeof(*f), 0);
+	if (!f) {
+		count(LMT_STAT_RING_FULL);
+		return 0;
+	}
+	__builtin_memset(f, 0, sizeof(*f));
+	id = bpf_get_current_pid_tgid();
+	f->e.kind = LMT_EV_FINDING;
+	f->e.slot = slot;
+	f->e.tgid = id >> 32;
+	f->e.tid = (__u32)id;
+	f->e.time_ns = bpf_ktime_get_ns();
+	f->e.state = state;
+	f->e.arg0 = what;
+	f->e.arg1 = n;
+	f->key = key;
+	return f;
+}
+
+static __always_inline void find_send(struct lmt_finding *f)
+{
+	bpf_ringbuf_submit(f, BPF_RB_FORCE_WAKEUP);
+}
+
+static __always_inline __u64 state_live(const struct lmt_state *st)
+{
+	return st->alloc_bytes + st->adopted_bytes - st->free_bytes - st->lost_bytes;
+}
+
+/*
+ * Position + 1 of the module range that holds the address; 0: none does. Without branches, since
+ * the verifier would follow each way through a search.
+ */
+SUBPROG int find_range(__u32 slot, __u64 uaddr)
+{
+	struct lmt_ranges *all = bpf_map_lookup_elem(&ranges, &slot);
+	__u64 pos = 0;
+
+	if (!all || uaddr >= LMT_RANGE_END)
+		return 0;
+#pragma unroll
+	for (__u64 step = LMT_RANGES / 2; step; step /= 2) {
+		__u64 end = all->r[(pos + step - 1) & (LMT_RANGES - 1)].end;
+
+		pos += ((end - uaddr - 1) >> 63) * step;
+		asm volatile("" : "+r"(pos));
+	}
+	pos &= LMT_RANGES - 1;
+	return all->r[pos].start <= uaddr && uaddr < all->r[pos].end ? (int)pos + 1 : 0;
+}
+
+/* The place a block comes from, once more: the target may die before the first time is read. */
+SUBPROG int tell_site(__u32 at)
+{
+	struct lmt_site *site = at ? bpf_map_lookup_elem(&sites, &at) : 0;
+	struct lmt_state *st = site ? state_at(site->state) : 0;
+	const struct lmt_layout *lay = st ? layout_at(st->layout) : 0;
+
+	if (!lay)
+		return 0;
+	copy_place(lay, st->slot, at, site->proto, site->pc);
+	emit(LMT_EV_SITE, st->slot, site->state, at, 0);
+	return 0;
+}
+
+/* The thread runs code of one copy of Lua on a state of another. */
+SUBPROG int tell_foreign(const struct thread *t, __u32 slot, __u64 ip, const struct top *top)
+{
+	struct lmt_site *site = 0;
+	struct lmt_finding *f;
+	struct lmt_state *st;
+	__u32 at;
+
+	if (!t || !top)
+		return 0;
+	st = state_at(t->state);
+	at = site_get(t->state, LMT_TAG_FINDING, top, 0, &site);
+	f = st ? find_open(LMT_FIND_CROSS_RUNTIME, slot, t->state, t->foreign) : 0;
+	if (!f)
+		return 0;
+	f->ip = ip;
+	f->arg[0] = t->foreign;
+	f->arg[1] = st->runtime;
+	f->site = at;
+	find_send(f);
+	return 0;
+}
+
+/*
+ * Where the Lua code of the caller is, as a site. state: 0 when it has to be found. Gives the site
+ * in the low, the state in the high half.
+ */
+SUBPROG __u64 find_place(const struct caller *caller, __u32 layout, __u32 slot, __u32 state)
+{
+	struct top top = { .flags = LMT_SITE_NO_LUA };
+	const struct lmt_layout *lay;
+	struct lmt_site *site = 0;
+	struct lmt_state *st;
+	struct thread t;
+
+	if (!caller)
+		return 0;
+	t.L = 0;
+	t.state = state;
+	t.foreign = 0;
+	st = state_at(state);
+	lay = st ? layout_at(st->layout) : 0;
+	if (!lay || !lay->hot.G_cur_L) {
+		find_thread(caller, layout, slot, &t);
+		if (state && t.state != state) {
+			t.state = state;
+			t.L = 0;
+		}
+		st = state_at(t.state);
+		lay = st ? layout_at(st->layout) : 0;
+	}
+	if (!lay || st->flags & LMT_STATE_PROCESS)
+		return (__u64)t.state << 32;
+	top_frame(lay, &t, slot, caller, &top);
+	if (t.foreign)
+		tell_foreign(&t, slot, caller->ip, &top);
+	return (__u64)t.state << 32 | site_get(t.state, LMT_TAG_FINDING, &top, 0, &site);
+}
+
+#endif

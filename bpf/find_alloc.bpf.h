@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * find_alloc: faults that show in the calls of an allocator. Each function is called only when
+ * what the allocation path has in hand anyway does not fit. For alloc.bpf.c only.
+ */
+#ifndef LMT_FIND_ALLOC_BPF_H
+#define LMT_FIND_ALLOC_BPF_H
+
+#include "find_oom.bpf.h"
+#include "ledger.bpf.h"
+
+/* osize contradicts what the block was allocated with. */
+static __noinline int find_size_mismatch(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
+					 const struct call *c, const struct lmt_block *old)
+{
+	struct caller caller;
+	struct lmt_finding *f;
+	__u64 place;
+
+	if (!p || !c || !old)
+		return 0;
+	caller_at_entry(ctx, &caller);
+	place = find_place(&caller, p->layout, slot, old->state);
+	tell_site(old->site);
+	f = find_open(LMT_FIND_SIZE, slot, old->state, caller.ip ^ place << 48);
+	if (!f)
+		return 0;
+	fill_call(f, c, caller.ip);
+	f->block = *old;
+	f->site = (__u32)place;
+	find_send(f);
+	return 0;
+}
+
+/*
+ * LuaJIT's allocator keeps a word before each block: its size, and whether it and the chunk before
+ * it are in use (lj_alloc.c: PINUSE_BIT 1, CINUSE_BIT 2; a direct mapping has neither neighbour
+ * nor bit 1, and bit 0 set in the word before).
+ */
+#define CHUNK_PREV_IN_USE 1
+#define CHUNK_IN_USE 2
+#define CHUNK_MAX (1ull << 44)
+#define CHUNK_ROUND 48 /* header, alignment, a rest too small to be a chunk of its own */
+
+static __noinline int find_bad_chunk(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
+				     const struct call *c, const struct lmt_block *old)
+{
+	__u64 w[2], size, place, behind = 0, bad;
+	struct caller caller;
+	struct lmt_finding *f;
+	__u32 what;
+
+	if (!p || !c || !old || !read_user(w, 16, c->ptr - 16))
+		return 0;
+	if (!(w[1] & 1) && w[0] & 1)
+		return 0; /* mapped on its own */
+	size = w[1] & ~7ull;
+	bad = w[1];
+	what = size < c->osize + 8 || size > c->osize + CHUNK_ROUND ? LMT_FIND_CORRUPT_CHUNK
+	       : !(w[1] & CHUNK_IN_USE) ? LMT_FIND_CHUNK_FREE : 0;
+	if (!what) { /* the next one must know that this is in use, and have a possible size */
+		if (!read_user(&behind, 8, c->ptr + size - 8) ||
+		    (behind & CHUNK_PREV_IN_USE && behind < CHUNK_MAX))
+			return 0;
+		what = LMT_FIND_CORRUPT_CHUNK;
+		bad = behind;
+	}
+	caller_at_entry(ctx, &caller);
+	place = find_place(&caller, p->layout, slot, old->state);
+	tell_site(old->site);
+	f = find_open(what, slot, old->state, bad == behind);
+	if (!f)
+		return 0;
+	fill_call(f, c, caller.ip);
+	f->arg[0] = bad;
+	f->arg[1] = bad == behind;
+	f->block = *old;
+	f->site = (__u32)place;
+	find_send(f);
+	return 0;
+}
+
+/* Freed or moved, but not in the ledger. state 0: to be found. */
+static __noinline int find_in_unknown(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
+				      const struct call *c, __u32 state)
+{
+	struct lmt_block freed = {};
+	struct caller caller;
+	struct lmt_finding *f;
+	struct lmt_state *st;
+	__u32 what = 0, range;
+	__u64 place;
+
+	if (!p || !c || !c->ptr)
+		return 0;
+	range = (__u32)find_range(slot, c->ptr);
+	if (range)
+		what = LMT_FIND_STATIC_FREE;
+	else if (ledger_covers(LMT_KEY(slot, c->ptr), 1, &freed) == PLACE_FREED &&
+		 freed.born == LMT_FREED(LMT_KEY(slot, c->ptr)))
+		what = LMT_FIND_DOUBLE_FREE;
+	st = state_at(state);
+	if (!what && st && st->born_ns && !st->lost_blocks && st->block != c->ptr)
+		what = LMT_FIND_FOREIGN_FREE;
+	if (!what)
+		return 0;
+	caller_at_entry(ctx, &caller);
+	place = find_place(&caller, p->layout, slot, state);
+	state = (__u32)(place >> 32);
+	tell_site(freed.site);
+	f = find_open(what, slot, state, what == LMT_FIND_STATIC_FREE ? c->ptr : caller.ip);
+	if (!f)
+		return 0;
+	fill_call(f, c, caller.ip);
+	f->arg[0] = what == LMT_FIND_STATIC_FREE
+		? range - 1 : ((__u32)now_ms - LMT_FREED_MS(&freed)) & LMT_FREED_MS_MASK;
+	f->block = freed;
+	f->site = (__u32)place;
+	find_send(f);
+	return 0;
+}
+
+static __always_inline void find_refused(struct pt_regs *ctx, __u32 state, const struct top *top,
+					 const struct call *c)
+{
+	struct lmt_state *st = state_at(state);
+
+	if (st)
+		note_refused(st->slot, state, ctx->ip, top, c);
+}
+
+#endif

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * find_oom: what became of a request that the allocator refused. PUC Lua 5.2 and later collect
+ * garbage and ask once more for the very same; others raise the memory error at once; buffers of
+ * 5.3 and later raise an ordinary error. So a refusal is kept by thread until one of these is seen,
+ * or the thread asks for something else. BPF only.
+ */
+#ifndef LMT_FIND_OOM_BPF_H
+#define LMT_FIND_OOM_BPF_H
+
+#include "find.bpf.h"
+
+/* Arguments of the allocator callback. */
+struct call {
+	__u64 ud, ptr, osize, nsize;
+};
+
+static __always_inline void fill_call(struct lmt_finding *f, const struct call *c, __u64 ip)
+{
+	f->ptr = c->ptr;
+	f->osize = c->osize;
+	f->nsize = c->nsize;
+	f->ip = ip;
+}
+
+/* A refused request, kept until its thread tries again, raises an error, or goes on. */
+struct refused {
+	__u64 ptr, osize, nsize;
+	__u64 ip;
+	__u64 freed; /* bytes the state had freed by then */
+	__u64 live;
+	__u32 state;
+	__u32 times;
+	__u32 site;
+	__u32 shrink; /* the block was to become smaller: told on its own already */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32); /* tid */
+	__type(value, struct refused);
+} refusals __weak SEC(".maps");
+
+/* Was anything ever refused? Saves the common case a look-up. */
+volatile __u32 refused_any __weak = 0;
+
+static __always_inline bool is_same(const struct refused *r, const struct call *c)
+{
+	return r->ptr == c->ptr && r->nsize == c->nsize && (!c->ptr || r->osize == c->osize);
+}
+
+/* What was refused ended in an error, or without one. Deletes the note. */
+SUBPROG int tell_oom(__u32 slot, __u32 tid, struct refused *r, __u32 raised)
+{
+	struct lmt_finding *f;
+
+	if (!r)
+		return 0;
+	f = r->shrink && !raised ? 0 : find_open(LMT_FIND_OOM, slot, r->state, raised);
+	if (f) {
+		f->ptr = r->ptr;
+		f->osize = r->ptr ? r->osize : 0;
+		f->nsize = r->nsize;
+		f->ip = r->ip;
+		f->arg[0] = r->times;
+		f->arg[1] = raised;
+		f->live_bytes = r->live;
+		f->site = r->site;
+		find_send(f);
+	}
+	bpf_map_delete_elem(&refusals, &tid);
+	return 0;
+}
+
+/* The allocator said no. */
+SUBPROG int note_refused(__u32 slot, __u32 state, __u64 ip, const struct top *top,
+			 const struct call *c)
+{
+	__u32 tid = (__u32)bpf_get_current_pid_tgid();
+	struct refused *old = bpf_map_lookup_elem(&refusals, &tid), r = {};
+	struct lmt_state *st = state_at(state);
+	struct lmt_site *site = 0;
+	struct lmt_finding *f;
+	__u32 at;
+
+	if (!st || !c || !top)
+		return 0;
+	at = site_get(state, LMT_TAG_FINDING, top, 0, &site);
+	if (c->ptr && c->nsize <= c->osize) {
+		f = find_open(LMT_FIND_SHRINK, slot, state, 0);
+		if (f) {
+			fill_call(f, c, ip);
+			f->site = at;
+			find_send(f);
+		}
+		r.shrink = 1;
+	}
+	if (old && is_same(old, c)) {
+		old->times++;
+		return 0;
+	}
+	if (old)
+		tell_oom(slot, tid, old, 0);
+	r.ptr = c->ptr;
+	r.osize = c->osize;
+	r.nsize = c->nsize;
+	r.ip = ip;
+	r.freed = st->free_bytes + st->old_free_bytes;
+	r.live = state_live(st);
+	r.state = state;
+	r.times = 1;
+	r.site = at;
+	refused_any = 1;
+	bpf_map_update_elem(&refusals, &tid, &r, BPF_ANY);
+	return 0;
+}
+
+/* The allocator gave memory: to a thread that was refused before? */
+SUBPROG int find_granted(__u32 slot, __u32 state, const struct call *c)
+{
+	__u32 tid = (__u32)bpf_get_current_pid_tgid();
+	struct refused *r = bpf_map_lookup_elem(&refusals, &tid);
+	struct lmt_state *st = state_at(state);
+	struct lmt_finding *f;
+
+	if (!r || !st || !c)
+		return 0;
+	if (!is_same(r, c))
+		return tell_oom(slot, tid, r, 0);
+	f = r->shrink ? 0 : find_open(LMT_FIND_NEAR_OOM, slot, state, 0);
+	if (f) {
+		fill_call(f, c, r->ip);
+		f->osize = c->ptr ? c->osize : 0;
+		f->arg[0] = st->free_bytes + st->old_free_bytes - r->freed;
+		f->live_bytes = r->live;
+		f->site = r->site;
+		find_send(f);
+	}
+	bpf_map_delete_elem(&refusals, &tid);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * luajit: rare paths of LuaJIT. The memory error, with what it was raised in the midst of; and
+ * pointers that go to C code. Entry probes only: errors unwind through these functions.
+ */
+#include "maps.bpf.h"
+
+#include "filter.bpf.h"
+#include "find_oom.bpf.h"
+#include "ledger.bpf.h"
+
+char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
+
+#define STACK_SEARCH 512   /* words of the native stack looked at for the exit handler's call */
+#define STACK_PIECE 32     /* …read at once */
+#define TRACES_SEARCHED 1024
+#define EXIT_UNKNOWN (~0ull)
+
+/* Does the native stack hold this return address? */
+SUBPROG int on_stack(__u64 sp, __u64 address)
+{
+	__u64 words[STACK_PIECE];
+
+	for (int piece = 0; piece < STACK_SEARCH / STACK_PIECE; piece++, sp += sizeof(words)) {
+		if (bpf_probe_read_user(words, sizeof(words), (const void *)sp))
+			return 0;
+		for (int i = 0; i < STACK_PIECE; i++)
+			if (words[i] == address)
+				return 1;
+	}
+	return 0;
+}
+
+/*
+ * The trace whose code called the collector: its number is not in vmstate then, but its return
+ * address lies below the C frame, where the trace's own stack need says. 0 when none fits.
+ */
+SUBPROG __u32 running_trace(const struct lmt_layout *lay, __u32 state, __u64 L, __u64 J)
+{
+	struct lmt_trace tr = {};
+	__u64 cframe = 0, n = 0;
+
+	if (!lay || !read_word(&cframe, lay->hot.wide, L + lay->hot.L_cframe) ||
+	    !read_word(&n, false, J + (__u32)lay->J_sizetrace.off))
+		return 0;
+	for (__u32 i = 1; i < TRACES_SEARCHED && i < n; i++)
+		if (lj_read_trace(lay, state, i, &tr) && tr.mcode &&
+		    lj_return_address(&tr, cframe & ~7ull))
+			return i;
+	return 0;
+}
+
+/* The first instruction of a trace, as a site; 0 unknown. */
+SUBPROG __u32 trace_start(const struct lmt_layout *lay, __u32 state, __u64 J, __u32 number)
+{
+	struct top top = {};
+	struct lmt_site *site = 0;
+	__u64 refs, tr, proto = 0;
+
+	if (!lay || !number || !read_user(&refs, 8, J + (__u32)lay->J_trace.off) ||
+	    !read_word(&tr, lay->hot.wide, refs + (lay->hot.wide ? 8ull : 4ull) * number) || !tr ||
+	    !read_word(&proto, lay->hot.wide, tr + (__u32)lay->tr_startpt.off) ||
+	    !read_word(&top.pc, lay->hot.wide, tr + (__u32)lay->tr_startpc.off))
+		return 0;
+	top.pc += 4; /* as saved: behind the instruction */
+	top.proto = proto;
+	top.func = proto;
+	return site_get(state, LMT_TAG_FINDING, &top, 0, &site);
+}
+
+struct jit_error {
+	__u64 exit_ret, sp; /* asked with */
+	__u64 vmstate, jit_base, gc_state, in_exit, trace, exit;
+	__u32 start;
+};
+
+/* What the machine was doing when memory ran out. */
+SUBPROG int read_jit_error(const struct lmt_layout *lay, __u32 state, __u64 L, struct jit_error *e)
+{
+	struct lmt_state *st = state_at(state);
+	__u32 vmstate = 0, number = 0;
+	__u8 gc = 0;
+	__u64 J;
+
+	if (!lay || !st || !e || lay->GG_J.off == LMT_OFF_NONE)
+		return 0;
+	J = st->g + (__u64)(__s64)(lay->GG_J.off - lay->GG_G.off);
+	read_user(&vmstate, 4, st->g + lay->hot.G_vmstate);
+	read_user(&gc, 1, st->g + (__u32)lay->G_gcstate.off);
+	read_word(&e->jit_base, lay->hot.wide, st->g + lay->hot.G_jit_base);
+	e->vmstate = (__u64)(__s64)(__s32)vmstate;
+	e->gc_state = gc;
+	e->exit = EXIT_UNKNOWN;
+	if (e->jit_base) {
+		number = (__s32)vmstate > 0 ? vmstate : running_trace(lay, state, L, J);
+	} else if (e->exit_ret && on_stack(e->sp, e->exit_ret)) {
+		__u32 exit = 0;
+
+		e->in_exit = 1;
+		read_user(&number, 4, J + (__u32)lay->J_parent.off);
+		read_user(&exit, 4, J + (__u32)lay->J_exitno.off);
+		e->exit = exit;
+	}
+	e->trace = number;
+	e->start = trace_start(lay, state, J, number);
+	return 1;
+}
+
+/* lj_err_mem(L) */
+static __noinline int on_err_mem(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot)
+{
+	const struct lmt_layout *lay;
+	struct jit_error e = {};
+	struct caller caller;
+	struct lmt_finding *f;
+	struct lmt_state *st;
+	__u32 tid = (__u32)bpf_get_current_pid_tgid(), state;
+	struct refused *r, was = {};
+	__u64 L, g = 0, place;
+
+	if (!p)
+		return 0;
+	L = reg_get(ctx, p->reg_ptr);
+	lay = layout_at(p->layout);
+	if (!lay || !read_word(&g, lay->hot.wide, L + lay->hot.L_glob))
+		return 0;
+	state = owner_of(slot, g);
+	st = state_at(state);
+	if (!st)
+		return 0;
+	caller_at_entry(ctx, &caller);
+	place = find_place(&caller, p->layout, slot, state);
+	e.exit_ret = p->exit_ret;
+	e.sp = ctx->sp;
+	read_jit_error(lay, state, L, &e);
+	r = bpf_map_lookup_elem(&refusals, &tid);
+	if (r) {
+		was = *r;
+		bpf_map_delete_elem(&refusals, &tid);
+	}
+	f = find_open(LMT_FIND_ERR_MEM, slot, state, e.jit_base ? e.trace : e.in_exit << 32 | e.trace);
+	if (!f)
+		return 0;
+	f->ptr = was.ptr;
+	f->osize = was.ptr ? was.osize : 0;
+	f->nsize = was.nsize;
+	f->ip = was.ip;
+	f->arg[LMT_ERR_VMSTATE] = e.vmstate;
+	f->arg[LMT_ERR_JIT_BASE] = e.jit_base;
+	f->arg[LMT_ERR_GC_STATE] = e.gc_state;
+	f->arg[LMT_ERR_IN_EXIT] = e.in_exit;
+	f->arg[LMT_ERR_TRACE] = e.trace;
+	f->arg[LMT_ERR_EXIT] = e.exit;
+	f->arg[LMT_ERR_START] = e.start;
+	f->live_bytes = state_live(st);
+	f->site = (__u32)place;
+	find_send(f);
+	return 0;
+}
+
+/* Processes that were seen to use the FFI. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, LMT_SLOT_MAX);
+	__type(key, __u32);
+	__type(value, __u32);
+} ffi_used __weak SEC(".maps");
+
+struct stale {
+	__u64 function, value, ip;
+	__u32 argument;
+	__u32 slot;
+	__u32 probe; /* 0: lj_vm_ffi_call */
+	__u32 pad;
+};
+
+/* A pointer that goes to C code: into a block that was freed and not handed out again? */
+SUBPROG int check_argument(const struct stale *s)
+{
+	struct lmt_block freed = {};
+	struct caller caller = {};
+	struct lmt_finding *f;
+	__u32 state;
+	__u64 place;
+
+	if (!s || s->value < 65536 || s->value >> 47)
+		return 0;
+	if (ledger_covers(LMT_KEY(s->slot, s->value), LMT_COVER_LINES, &freed) != PLACE_FREED)
+		return 0;
+	state = LMT_FREED_STATE(&freed);
+	place = find_place(&caller, 0, s->slot, state);
+	tell_site(freed.site);
+	f = find_open(LMT_FIND_STALE_ARG, s->slot, state, s->function << 8 ^ s->argument ^
+		      (__u64)freed.site << 40);
+	if (!f)
+		return 0;
+	f->ptr = s->value;
+	f->ip = s->ip;
+	f->arg[LMT_STALE_FUNCTION] = s->function;
+	f->arg[LMT_STALE_ARGUMENT] = s->argument;
+	f->arg[LMT_STALE_BLOCK] = freed.born & LMT_ADDR_MASK;
+	f->arg[LMT_STALE_FREED_MS] = ((__u32)now_ms - LMT_FREED_MS(&freed)) & LMT_FREED_MS_MASK;
+	f->block = freed;
+	f->probe = s->probe;
+	f->site = (__u32)place;
+	find_send(f);
+	return 0;
+}
+
+#define CCALL_FUNC 0
+#define CCALL_GPR 144
+#define CCALL_GPRS 6
+
+/* lj_vm_ffi_call(CCallState *): every call that interpreted code makes through the FFI. */
+static __noinline int on_ffi_call(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot)
+{
+	__u64 gpr[CCALL_GPRS], cc;
+	struct stale s = { .slot = slot };
+	__u32 *used;
+
+	if (!p)
+		return 0;
+	used = bpf_map_lookup_elem(&ffi_used, &slot);
+	if (used && !*used) {
+		*used = 1;
+		emit(LMT_EV_FFI, slot, 0, 0, 0);
+	}
+	cc = reg_get(ctx, p->reg_ptr);
+	if (!read_user(&s.function, 8, cc + CCALL_FUNC) ||
+	    !read_user(gpr, sizeof(gpr), cc + CCALL_GPR))
+		return 0;
+	for (__u32 i = 0; i < CCALL_GPRS; i++) {
+		s.value = gpr[i];
+		s.argument = i;
+		check_argument(&s);
+	}
+	return 0;
+}
+
+/* A C function that gets pointers; p->args of them are looked at. */
+static __noinline int on_c_call(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot)
+{
+	struct stale s = { .slot = slot, .function = ctx->ip };
+	__u64 arg[4];
+
+	if (!p)
+		return 0;
+	s.probe = (__u32)bpf_get_attach_cookie(ctx);
+	arg[0] = reg_get(ctx, p->reg_ud);
+	arg[1] = reg_get(ctx, p->reg_ptr);
+	arg[2] = reg_get(ctx, p->reg_osize);
+	arg[3] = reg_get(ctx, p->reg_nsize);
+	for (__u32 i = 0; i < 4; i++) {
+		if (!(p->args & 1u << i))
+			continue;
+		s.value = arg[i];
+		s.argument = i;
+		check_argument(&s);
+	}
+	return 0;
+}
+
+SEC("uprobe")
+int luajit_entry(struct pt_regs *ctx)
+{
+	__u32 slot = current_slot();
+	const struct lmt_probe *p;
+
+	if (!slot)
+		return 0;
+	p = current_probe(ctx);
+	if (!p)
+		return 0;
+	if (p->kind == LMT_PROBE_ERR_MEM)
+		on_err_mem(ctx, p, slot);
+	else if (p->kind == LMT_PROBE_FFI_CALL)
+		on_ffi_call(ctx, p, slot);
+	else if (p->kind == LMT_PROBE_C_CALL)
+		on_c_call(ctx, p, slot);
+	return 0;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * session_find: gives names to what the BPF side noticed, and keeps what that takes up to date:
+ * where modules lie, which C functions are watched. L7 cli.
+ */
+#ifndef LMT_CLI_SESSION_FIND_H
+#define LMT_CLI_SESSION_FIND_H
+
+#include "session.h"
+
+/* Before the probes stand: modules of the target, the watched functions of the options. */
+int session_find_start(struct session *s, struct session_target *t, struct errmsg *err);
+
+/* Something was noticed; e is a struct lmt_finding. */
+int session_on_finding(struct session *s, struct session_target *t, const struct lmt_event *e);
+
+/* Has some state of the process loaded the FFI library? */
+bool session_uses_ffi(const struct session_target *t);
+
+/* The process uses the FFI; its modules changed and were read again. */
+int session_on_ffi(struct session *s, struct session_target *t);
+void session_on_modules(struct session *s, struct session_target *t);
+
+/* After a snapshot was applied: what shows in the ledger as a whole. */
+void session_find_look(struct session *s, struct snapshot *snap, bool last);
+
+/* True unless the options do not want the finding. */
+bool session_wants_finding(const struct session *s, const struct finding *f);
+
+#endif

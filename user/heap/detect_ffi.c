@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * use-after-free: C code gets a pointer into a block that the collector has freed and the allocator
+ * has not handed out again. A probe sees stale arguments, not the load or store behind them.
+ */
+#include "detect.h"
+
+void detect_stale_arg(struct findings *fs, const struct noticed *n)
+{
+	const struct lmt_finding *e = n->e;
+	unsigned long long size = LMT_BLOCK_SIZE(&e->block), off = e->ptr - e->arg[LMT_STALE_BLOCK];
+	const char *function = n->function ? n->function : "a C function";
+	struct finding *f;
+
+	if (!n->saw_all)
+		return;
+	/* The same call may be met twice: on its way through the FFI, and in the function itself. */
+	f = finding_of_key(fs, FINDING_USE_AFTER_FREE, n, (uint64_t)strpool_add(fs->strings, function) << 32 ^
+			   (uint64_t)n->alloc_frame.where << 4 ^ e->arg[LMT_STALE_ARGUMENT]);
+	if (!f)
+		return;
+	f->severity = SEVERITY_FATAL;
+	f->confidence = CONFIDENCE_CERTAIN;
+	evidence_address(f, "ptr", e->ptr);
+	evidence_text(fs, f, "function", n->function);
+	evidence_number(f, "argument", e->arg[LMT_STALE_ARGUMENT] + 1);
+	evidence_address(f, "block", e->arg[LMT_STALE_BLOCK]);
+	evidence_number(f, "block_size", size);
+	evidence_number(f, "offset", off);
+	evidence_number(f, "freed_ms_ago", e->arg[LMT_STALE_FREED_MS]);
+	evidence_stack(f, "alloc", &n->alloc_frame);
+	evidence_stack(f, "free", &n->other_frame);
+	finding_say(fs, f, "%s() gets a pointer to memory the garbage collector has freed: argument %llu is "
+		    "%llu bytes inside a block of %llu, freed %llu ms ago", function,
+		    (unsigned long long)e->arg[LMT_STALE_ARGUMENT] + 1, off, size,
+		    (unsigned long long)e->arg[LMT_STALE_FREED_MS]);
+	finding_advise(fs, f, "keep a Lua reference to the buffer for as long as C uses it: a pointer stored "
+		       "in a cdata field, or passed to C, does not keep its object alive%s%s",
+		       n->alloc_frame.where ? "; it was allocated at " : "",
+		       n->alloc_frame.where ? strpool_get(fs->strings, n->alloc_frame.where) : "");
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * leak: what a place in the Lua code keeps alive grows over garbage collections and does not level
+ * off. The judgement is verdict.c's; here it becomes one finding for each place.
+ */
+#include "detect.h"
+
+void detect_leak(struct findings *fs, struct heap *h, const struct snapshot *snap, bool last)
+{
+	(void)last;
+	for (size_t i = 0; i < h->sites.n; i++) {
+		const struct heap_site *s = &h->sites.v[i];
+		const struct heap_state *st = &h->states.v[s->state];
+		struct finding *f;
+
+		if (s->verdict != VERDICT_LEAK || st->closed)
+			continue;
+		f = finding_make(fs, FINDING_LEAK, (uint64_t)i + 1);
+		if (!f)
+			return;
+		if (!f->time_ns)
+			f->time_ns = snap->end_ns;
+		f->severity = SEVERITY_ERROR;
+		f->confidence = s->frame.where ? CONFIDENCE_CERTAIN : CONFIDENCE_LIKELY;
+		f->pid = st->pid;
+		f->state = st->number;
+		f->frame = s->frame;
+		f->below = s->below;
+		f->count = s->live_blocks;
+		evidence_number(f, "bytes", s->live_bytes);
+		evidence_number(f, "blocks", s->live_blocks);
+		evidence_number(f, "survived_cycles", s->survived_cycles);
+		evidence_rate(f, "growth_bytes_per_s", s->growth_bytes_per_s);
+		evidence_text(fs, f, "object", kind_name(s->kind));
+		finding_say(fs, f, "what this line allocates is never let go: %llu blocks (%llu bytes) outlived "
+			    "up to %u garbage collections and grow by %.0f bytes a second",
+			    (unsigned long long)s->live_blocks, (unsigned long long)s->live_bytes,
+			    s->survived_cycles, s->growth_bytes_per_s);
+		finding_advise(fs, f, "find what still refers to these objects (a table that is only added to, "
+			       "a registry reference, a closure): 'luamemtrace census -p %d'", st->pid);
+	}
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * findings: how findings look in each format. L6 report.
+ */
+#ifndef LMT_REPORT_FINDINGS_H
+#define LMT_REPORT_FINDINGS_H
+
+#include <stdio.h>
+
+#include "format.h"
+#include "model.h"
+
+void findings_write_json(const struct report *r, FILE *out);
+void findings_write_text(const struct report *r, const struct format_options *opt, FILE *out);
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+#include "findings.h"
+
+#include "base/fmt.h"
+#include "jsonw.h"
+
+/* Only the innermost Lua frame is known. */
+static void write_stack(struct jsonw *w, const char *key, const struct report_frame *f)
+{
+	jsonw_array(w, key);
+	if (f->lua) {
+		jsonw_object(w, NULL);
+		jsonw_str(w, "lua", f->lua);
+		jsonw_str_known(w, "name", f->name);
+		if (f->approx)
+			jsonw_bool(w, "approx", true);
+		jsonw_close(w, '}');
+		jsonw_object(w, NULL);
+		jsonw_bool(w, "truncated", true);
+		jsonw_close(w, '}');
+	}
+	jsonw_close(w, ']');
+}
+
+static void write_evidence(struct jsonw *w, const struct report_evidence *e)
+{
+	switch (e->type) {
+	case EVIDENCE_NUMBER:
+		jsonw_u64(w, e->key, e->n);
+		break;
+	case EVIDENCE_SIGNED:
+		jsonw_s64(w, e->key, (int64_t)e->n);
+		break;
+	case EVIDENCE_ADDRESS:
+		jsonw_addr(w, e->key, e->n);
+		break;
+	case EVIDENCE_TEXT:
+		jsonw_str(w, e->key, e->text);
+		break;
+	case EVIDENCE_STACK:
+		write_stack(w, e->key, &e->frame);
+		break;
+	case EVIDENCE_RATE:
+		jsonw_double(w, e->key, e->rate);
+		break;
+	}
+}
+
+static void write_finding(const struct report_finding *f, FILE *out)
+{
+	struct fmtbuf b;
+	struct jsonw w;
+
+	jsonw_begin(&w, out);
+	jsonw_str(&w, "type", "finding");
+	jsonw_str(&w, "kind", finding_kind_name(f->kind));
+	jsonw_str(&w, "severity", severity_name(f->severity));
+	jsonw_str(&w, "confidence", confidence_name(f->confidence));
+	if (f->realtime_ns)
+		jsonw_str(&w, "time", fmt_rfc3339(&b, f->realtime_ns));
+	jsonw_u64(&w, "pid", (uint64_t)f->pid);
+	if (f->tid)
+		jsonw_u64(&w, "tid", (uint64_t)f->tid);
+	jsonw_u64(&w, "state", f->state);
+	jsonw_str(&w, "message", f->message);
+	jsonw_str_known(&w, "advice", f->advice);
+	jsonw_u64(&w, "count", f->count);
+	jsonw_object(&w, "evidence");
+	vec_each(e, &f->evidence)
+		write_evidence(&w, e);
+	jsonw_close(&w, '}');
+	write_stack(&w, "stack", &f->frame);
+	jsonw_end(&w);
+}
+
+void findings_write_json(const struct report *r, FILE *out)
+{
+	vec_each(f, &r->findings)
+		write_finding(f, out);
+}

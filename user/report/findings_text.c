@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+#include "findings.h"
+
+#include <inttypes.h>
+
+#include "base/escape.h"
+#include "base/fmt.h"
+
+#define BOLD "\033[1m"
+#define RED "\033[31m"
+#define YELLOW "\033[33m"
+#define RESET "\033[0m"
+
+static void put_escaped(FILE *out, const char *s)
+{
+	char buf[1600];
+
+	escape_term(buf, sizeof(buf), s);
+	fputs(buf, out);
+}
+
+static void put_frame(FILE *out, const struct report_frame *f)
+{
+	put_escaped(out, *f->lua == '@' || *f->lua == '=' ? f->lua + 1 : f->lua);
+	if (f->name) {
+		fputs(" in ", out);
+		put_escaped(out, f->name);
+	}
+	if (f->approx)
+		fputs("  (JIT: line approximate)", out);
+}
+
+static void write_evidence(const struct report_evidence *e, FILE *out)
+{
+	fprintf(out, " %s=", e->key);
+	switch (e->type) {
+	case EVIDENCE_NUMBER:
+		fprintf(out, "%" PRIu64, e->n);
+		break;
+	case EVIDENCE_SIGNED:
+		fprintf(out, "%" PRId64, (int64_t)e->n);
+		break;
+	case EVIDENCE_ADDRESS:
+		fprintf(out, "0x%" PRIx64, e->n);
+		break;
+	case EVIDENCE_TEXT:
+		put_escaped(out, e->text);
+		break;
+	case EVIDENCE_RATE:
+		fprintf(out, "%.0f", e->rate);
+		break;
+	case EVIDENCE_STACK:
+		if (e->frame.lua)
+			put_frame(out, &e->frame);
+		else
+			fputc('?', out);
+		break;
+	}
+}
+
+/* The root cause first, then where, how sure, the evidence, what to do. */
+static void write_finding(const struct report_finding *f, bool many, const struct format_options *opt,
+			  FILE *out)
+{
+	const char *color = !opt->color ? "" : f->severity >= SEVERITY_ERROR ? RED BOLD : YELLOW;
+
+	fprintf(out, "\n%s%s %s%s  ", color, severity_name(f->severity), finding_kind_name(f->kind),
+		opt->color ? RESET : "");
+	put_escaped(out, f->message);
+	fputs("\n  where     ", out);
+	if (f->frame.lua)
+		put_frame(out, &f->frame);
+	else
+		fputs("(no Lua code on the stack)", out);
+	if (many)
+		fprintf(out, "; process %d", f->pid);
+	if (f->state)
+		fprintf(out, "; state %" PRIu32, f->state);
+	if (f->tid)
+		fprintf(out, "; thread %d", f->tid);
+	fprintf(out, "\n  how sure  %s", confidence_name(f->confidence));
+	if (f->count > 1)
+		fprintf(out, "; seen %" PRIu64 " times", f->count);
+	fputs("\n  evidence ", out);
+	vec_each(e, &f->evidence)
+		write_evidence(e, out);
+	fputs("\n  next      ", out);
+	put_escaped(out, f->advice);
+	fputc('\n', out);
+}
+
+void findings_write_text(const struct report *r, const struct format_options *opt, FILE *out)
+{
+	vec_each(f, &r->findings)
+		write_finding(f, r->processes.n > 1, opt, out);
+}
