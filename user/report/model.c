@@ -22,7 +22,7 @@ bool report_complete(const struct report *r)
 	for (unsigned int i = 0; i < LMT_STAT_MAX; i++)
 		if (r->lost[i])
 			return false;
-	return r->blind_spots.n == 0;
+	return r->blind_spots.n == 0 && !r->left_out && !r->detail_dropped;
 }
 
 const char *report_lost_key(unsigned int stat)
