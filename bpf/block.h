@@ -146,7 +146,7 @@ struct lmt_site {
 	__u32 state;
 	__u32 tag;
 	__u32 flags;
-	__u32 pad;
+	__u32 retries; /* the prototype could not be read so often: its page was on the move */
 	__u64 born_ns;
 };
 

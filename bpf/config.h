@@ -17,6 +17,7 @@
 #define LMT_TRACES 4096        /* power of two */
 #define LMT_CALLSITE_STEPS 8   /* places tried for one */
 #define LMT_SITE_STEPS 16
+#define LMT_SITE_RETRIES 16    /* reads of a site's prototype */
 #define LMT_TOP_FRAMES 8       /* frames looked at to find the innermost Lua function */
 #define LMT_LEARN_HITS 64      /* hits of a call site during which all places are compared */
 #define LMT_RELEARN_MASK 1023  /* …and once in so many hits afterwards */

@@ -76,6 +76,10 @@ static __always_inline __u32 site_get(__u32 state, __u32 tag, const struct top *
 			if (s->key || __sync_val_compare_and_swap(&s->key, 0, key))
 				continue;
 			site_fill(at, state, tag, top, block);
+		} else if (!s->proto && s->pc && !(s->flags & LMT_SITE_JIT) &&
+			   s->retries < LMT_SITE_RETRIES) {
+			s->retries++;
+			site_fill(at, state, tag, top, block);
 		}
 		*site = s;
 		return at;
