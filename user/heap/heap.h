@@ -15,6 +15,7 @@
 #include "collect/frames.h"
 #include "collect/kind.h"
 #include "collect/snapshot.h"
+#include "stacks.h"
 #include "verdict.h"
 
 /* One lua_State, or what its process could not charge to any (number 0). */
@@ -49,6 +50,8 @@ struct heap_site {
 	enum verdict verdict;
 	double growth_bytes_per_s;
 	struct trend trend;
+	uint32_t example; /* stack of its first allocation; 0 unknown */
+	uint32_t stacks;  /* position + 1 of the first in heap.stacks; 0 none */
 };
 
 struct heap {
@@ -60,6 +63,7 @@ struct heap {
 	vec_of(struct frame) frames;
 	vec_of(uint64_t) free_frames;  /* positions + 1 in frames */
 	struct hashmap kind_by_site;   /* BPF site index → kind + 1, where a live block told it */
+	struct heap_stacks stacks;
 	uint32_t next_number;
 };
 
