@@ -234,6 +234,8 @@ int heap_apply(struct heap *h, const struct snapshot *snap)
 	vec_each(s, &h->sites) {
 		if (h->states.v[s->state].ended)
 			continue;
+		if (s->live_bytes > s->peak_bytes)
+			s->peak_bytes = s->live_bytes;
 		trend_add(&s->trend, snap->end_ns, s->old_bytes, h->states.v[s->state].gc_cycles);
 		s->verdict = trend_judge(&s->trend, &s->growth_bytes_per_s);
 	}

@@ -45,6 +45,7 @@ struct heap_site {
 	struct frame frame;  /* where 0: no Lua frame known */
 	bool below;          /* a C or built-in function lies above the frame */
 	uint64_t live_bytes, live_blocks, old_bytes;
+	uint64_t peak_bytes; /* the most that was live in a snapshot */
 	uint64_t allocs, alloc_bytes;
 	uint32_t survived_cycles;
 	enum verdict verdict;
