@@ -22,6 +22,7 @@ SUBPROG int top_frame(const struct lmt_layout *lay, struct thread *t, __u32 slot
 		found = lj_top(lay, t, top);
 	if (!found)
 		*top = (struct top){ .flags = LMT_SITE_NO_LUA };
+	top->L = t->L;
 	return found;
 }
 

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/fmt.h"
@@ -14,6 +15,8 @@
 #define MAX_SECONDS 31536000 /* a year */
 
 static const char *const mode_names[] = { "auto", "watch", "exact", NULL };
+static const char *const metric_names[] = { "inuse_space", "inuse_objects", "alloc_space",
+					    "alloc_objects", NULL }; /* enum metric */
 static const char *const sort_names[] = { "verdict", "size", "count", "age", "rate", NULL };
 
 #define TRACE COMMAND_TRACE
@@ -30,6 +33,9 @@ static const struct opt table[] = {
 	{ 'm', "mode", OPT_CHOICE, AT(mode), TRACE, "What to do", "MODE", "auto or exact (default auto, which is exact so far)", 0, 0, mode_names },
 	{ 0, "max-blocks", OPT_U64, AT(max_blocks), TRACE, "What to do", "N", "live blocks to make room for, 64 bytes each (default: by the heap found)", 1, 64u << 20, NULL },
 	{ 0, "max-states", OPT_U64, AT(max_states), TRACE, "What to do", "N", "lua_States to tell apart (default 100000)", 16, 1u << 20, NULL },
+	{ 0, "sample-bytes", OPT_U64, AT(sample_bytes), TRACE, "What to do", "N", "mean bytes between whole stacks (default 64k; 1: of every allocation)", 1, 64u << 20, NULL },
+	{ 0, "stack-depth", OPT_U64, AT(stack_depth), TRACE, "What to do", "N", "frames of a whole stack (default 64)", 1, 64, NULL },
+	{ 0, "lua-only", OPT_FLAG, AT(lua_only), TRACE, "Output", NULL, "leave C functions out of the stacks", 0, 0, NULL },
 	{ 0, "layout", OPT_STR, AT(layout_file), ALL, "What to do", "FILE", "more layout rows, in the form of layouts/*.tsv", 0, 0, NULL },
 
 	{ 'T', "top", OPT_U64, AT(top), TRACE, "Output", "N", "show the N first places (default 10; --json: all)", 1, 1u << 20, NULL },
@@ -43,6 +49,9 @@ static const struct opt table[] = {
 	{ 0, "watch-call", OPT_LIST, AT(watch_calls), TRACE, "Findings", "MODULE:FUNCTION", "look for freed memory among a C function's arguments (repeatable)", 0, 0, NULL },
 	{ 0, "exit-code", OPT_FLAG, AT(exit_code), TRACE, "Findings", NULL, "exit with status 1 when there are findings", 0, 0, NULL },
 
+	{ 'f', "folded", OPT_MAYBE, AT(folded), TRACE, "Output", "METRIC]", "stacks to stdout, a line each: inuse_space (default), inuse_objects, alloc_space, alloc_objects", 0, 0, metric_names },
+	{ 0, "flamegraph", OPT_STR, AT(flamegraph), TRACE, "Output", "FILE", "flame graph at the end: FILE.html, or FILE.svg (also - for SVG)", 0, 0, NULL },
+	{ 0, "pprof", OPT_STR, AT(pprof), TRACE, "Output", "FILE", "heap profile at the end, for pprof: FILE.pb.gz (- is stdout)", 0, 0, NULL },
 	{ 'j', "json", OPT_FLAG, AT(json), ALL, "Output", NULL, "one JSON object a line instead of text", 0, 0, NULL },
 	{ 0, "no-color", OPT_FLAG, AT(no_color), ALL, "Output", NULL, "no colours (also: NO_COLOR in the environment)", 0, 0, NULL },
 	{ 'v', "verbose", OPT_FLAG, AT(verbose), ALL, "Output", NULL, "say what is done; twice: also what libbpf says", 0, 0, NULL },
@@ -148,12 +157,31 @@ static int before_command(int argc, char **argv)
 	return argc;
 }
 
+static bool is_stdout(const char *file)
+{
+	return file && !strcmp(file, "-");
+}
+
+/* Only one thing at a time can go to stdout. */
+static int check_outputs(const struct options *o, struct errmsg *err)
+{
+	int n = (o->json != 0) + (o->folded != 0) + is_stdout(o->flamegraph) + is_stdout(o->pprof);
+
+	if (n > 1)
+		return errmsg_set(err, -EINVAL,
+				  "only one of --json, --folded and a file named '-' can go to stdout");
+	if (is_stdout(o->pprof) && isatty(STDOUT_FILENO))
+		return errmsg_set(err, -EINVAL,
+				  "--pprof - would write binary data to the terminal; name a file or a pipe");
+	return 0;
+}
+
 int options_parse(struct options *o, enum command command, int argc, char **argv,
 		  struct errmsg *err)
 {
 	int words = command == COMMAND_TRACE ? before_command(argc, argv) : argc, rest, rc;
 
-	*o = (struct options){ .max_states = 100000 };
+	*o = (struct options){ .max_states = 100000, .sample_bytes = 64 << 10, .stack_depth = 64 };
 	rc = opt_parse(table, N_OPTS, command, o, words, argv, &rest, err);
 	if (rc)
 		return rc;
@@ -178,6 +206,8 @@ int options_parse(struct options *o, enum command command, int argc, char **argv
 		rc = errmsg_set(err, -EINVAL, "-p, -a (-n, --cgroup) and a command exclude each other");
 	if (!rc && o->max_size && o->max_size < o->min_size)
 		rc = errmsg_set(err, -EINVAL, "--max-size is below --min-size: no block can pass");
+	if (!rc)
+		rc = check_outputs(o, err);
 	if (!rc && o->mode == MODE_WATCH)
 		rc = errmsg_set(err, -EINVAL,
 				"mode 'watch' is not in this version yet; use -m exact");

@@ -47,6 +47,10 @@ struct options {
 	uint64_t only_state;
 	int sort;        /* enum sort_key of build_report.h */
 	uint64_t max_blocks, max_states;
+	uint64_t sample_bytes, stack_depth;
+	int lua_only;
+	int folded; /* enum metric + 1; 0: off */
+	const char *flamegraph, *pprof; /* files; "-" stdout */
 	const char *layout_file;
 	const char *kinds_text, *suppressions_file;
 	uint32_t kinds;  /* bit set of enum finding_kind; 0: all */
