@@ -30,6 +30,7 @@ static const struct opt table[] = {
 	{ 0, "max-blocks", OPT_U64, AT(max_blocks), TRACE, "What to do", "N", "live blocks to make room for, 64 bytes each (default: by the heap found)", 1, 64u << 20, NULL },
 	{ 0, "max-states", OPT_U64, AT(max_states), TRACE, "What to do", "N", "lua_States to tell apart (default 100000)", 16, 1u << 20, NULL },
 	{ 0, "layout", OPT_STR, AT(layout_file), ALL, "What to do", "FILE", "more layout rows, in the form of layouts/*.tsv", 0, 0, NULL },
+	{ 0, "debuginfod", OPT_FLAG, AT(debuginfod), ALL, "What to do", NULL, "ask debuginfod for symbols of stripped files, 10 s at most", 0, 0, NULL },
 
 	{ 'T', "top", OPT_U64, AT(top), TRACE, "Output", "N", "show the N first places (default 10; --json: all)", 1, 1u << 20, NULL },
 	{ 0, "sort", OPT_CHOICE, AT(sort), TRACE, "Output", "KEY", "verdict, size, count, age or rate (default verdict, then size)", 0, 0, sort_names },

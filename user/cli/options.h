@@ -48,7 +48,7 @@ struct options {
 	uint64_t max_blocks, max_states;
 	const char *layout_file;
 
-	int json, no_color, verbose, quiet, help, version;
+	int json, no_color, verbose, quiet, help, version, debuginfod;
 };
 
 /*
