@@ -304,7 +304,7 @@ static void sweeplist(struct finder *f)
 	gather(f->code, step, 2, &near);
 	for (size_t i = 1; i < near.n; i++) { /* [0] is singlestep, which may hold the flip itself */
 		if (!flips_white(near.fn[i], f->version) || !repaints(near.fn[i]) ||
-		    takes_arg3(near.fn[i]))
+		    takes_arg3(near.fn[i]) || code_calls(f->code, near.fn[i], step->start))
 			continue;
 		if (found) {
 			f->fn[FUNC_SWEEPLIST].why_not = "inlined or cloned; nearest is singlestep";
