@@ -68,7 +68,7 @@ def answers(resolver, path):
         _, name, addr, how = line.split("\t")
         if name == "#":
             ms = how
-        elif name != "-":
+        elif name not in "-!":
             got[name] = (None if addr == "-" else int(addr, 16), how)
     return got, ms
 
