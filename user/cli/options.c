@@ -37,6 +37,7 @@ static const struct opt table[] = {
 	{ 0, "stack-depth", OPT_U64, AT(stack_depth), TRACE, "What to do", "N", "frames of a whole stack (default 64)", 1, 64, NULL },
 	{ 0, "lua-only", OPT_FLAG, AT(lua_only), TRACE, "Output", NULL, "leave C functions out of the stacks", 0, 0, NULL },
 	{ 0, "layout", OPT_STR, AT(layout_file), ALL, "What to do", "FILE", "more layout rows, in the form of layouts/*.tsv", 0, 0, NULL },
+	{ 0, "debuginfod", OPT_FLAG, AT(debuginfod), ALL, "What to do", NULL, "ask debuginfod for symbols of stripped files, 10 s at most", 0, 0, NULL },
 
 	{ 'T', "top", OPT_U64, AT(top), TRACE, "Output", "N", "show the N first places (default 10; --json: all)", 1, 1u << 20, NULL },
 	{ 0, "sort", OPT_CHOICE, AT(sort), TRACE, "Output", "KEY", "verdict, size, count, age or rate (default verdict, then size)", 0, 0, sort_names },

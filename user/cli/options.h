@@ -58,7 +58,7 @@ struct options {
 	struct opt_list watch_calls;
 	int exit_code;
 
-	int json, no_color, verbose, quiet, help, version;
+	int json, no_color, verbose, quiet, help, version, debuginfod;
 };
 
 /*

@@ -34,6 +34,8 @@ struct report_runtime {
 	uint32_t runtime;
 	const char *family, *version, *variant, *module, *build_id, *layout, *evidence;
 	const char *title; /* "Lua 5.4.4" */
+	const struct known_bug *bug; /* published, and in this very copy; NULL: none known */
+	bool bug_certain;
 	vec_of(struct report_function) functions;
 };
 
