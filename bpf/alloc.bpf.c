@@ -16,7 +16,7 @@
 #include "filter.bpf.h"
 #include "find_alloc.bpf.h"
 #include "ledger.bpf.h"
-#include "site.bpf.h"
+#include "stack.bpf.h"
 #include "state.bpf.h"
 #include "thread.bpf.h"
 
@@ -274,6 +274,7 @@ static __noinline int leave_new(struct pt_regs *ctx, const struct lmt_probe *p, 
 	add(&st->allocs, 1);
 	add(&st->alloc_bytes, nsize);
 	if (site) {
+		v.site = with_stack(st, site, &v, &top, ptr, nsize);
 		add(&site->allocs, 1);
 		add(&site->alloc_bytes, nsize);
 	}
@@ -317,8 +318,10 @@ static __noinline int realloc_done(struct pt_regs *ctx, const struct lmt_probe *
 		v.site = site_get(state, LMT_BLOCK_TAG(&v), &top, ctx->ax, &site);
 	if (grown) {
 		add(&st->alloc_bytes, pend->nsize - osize);
-		if (site)
+		if (site) {
+			v.site = with_stack(st, site, &v, &top, ctx->ax, pend->nsize);
 			add(&site->alloc_bytes, pend->nsize - osize);
+		}
 	} else {
 		add(&st->free_bytes, osize - pend->nsize);
 	}

@@ -105,7 +105,7 @@ struct lmt_state {
 	__u64 frees;
 	__u64 free_bytes;
 	__u32 last_tag; /* of the latest new block */
-	__u32 pad;
+	__u32 sample_left; /* bytes until the next sampled allocation; 0: not drawn yet */
 
 	__u64 main;  /* main lua_State */
 	__u64 block; /* the block it lies in, with its global_State */
@@ -130,23 +130,36 @@ enum {
 	LMT_SITE_JIT = 1,   /* pc is a return address in machine code */
 	LMT_SITE_BELOW = 2, /* a C or built-in function lies above the Lua frame */
 	LMT_SITE_NO_LUA = 4, /* no Lua function on the stack */
+	LMT_SITE_STACK = 8,  /* a whole stack; see struct lmt_site */
 };
 
 /*
  * Where allocations come from: the innermost Lua frame and the kind of block, per state. The pc
  * alone names the place: it points into the code of one prototype or of one trace. Prototype and
  * trace are read when a place is met for the first time.
+ *
+ * From config.first_stack on an entry stands for a whole stack (LMT_SITE_STACK): blocks that were
+ * sampled carry its index, and `parent` is the index of their place. The place counts them too.
+ * Its own counters are estimates for all allocations with this stack, each sampled one weighted
+ * by 1/p where p = 1 - exp(-size / config.sample_bytes).
  */
 struct lmt_site {
 	__u64 key;    /* hash of state, tag, pc and flags; 0: empty */
-	__u64 allocs;
-	__u64 alloc_bytes; /* new blocks and growth */
-	__u64 pc;     /* as saved: behind the running instruction */
-	__u64 proto;  /* prototype; JIT: that of the frame at the base of the trace; 0 unknown */
+	__u64 allocs;      /* STACK: sum of 1/p, in 65536ths */
+	__u64 alloc_bytes; /* new blocks and growth; STACK: sum of bytes/p */
+	union {
+		__u64 pc;       /* as saved: behind the running instruction */
+		__u64 variance; /* STACK: of alloc_bytes: sum of bytes^2 (1 - p)/p^2 */
+	};
+	union {
+		__u64 proto;   /* JIT: that of the frame at the base of the trace; 0 unknown */
+		__u64 samples; /* STACK: allocations sampled */
+	};
 	__u32 state;
 	__u32 tag;
-	__u32 flags;
-	__u32 pad;
+	__u16 flags;
+	__u16 retries; /* the prototype could not be read so often: its page was on the move */
+	__u32 parent;
 	__u64 born_ns;
 };
 

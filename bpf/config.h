@@ -17,6 +17,7 @@
 #define LMT_TRACES 4096        /* power of two */
 #define LMT_CALLSITE_STEPS 8   /* places tried for one */
 #define LMT_SITE_STEPS 16
+#define LMT_SITE_RETRIES 16    /* reads of a site's prototype */
 #define LMT_TOP_FRAMES 8       /* frames looked at to find the innermost Lua function */
 #define LMT_LEARN_HITS 64      /* hits of a call site during which all places are compared */
 #define LMT_RELEARN_MASK 1023  /* …and once in so many hits afterwards */
@@ -25,7 +26,7 @@
 #define LMT_UNWIND_STEPS 4     /* frames undone to find 5.1's program counter */
 #define LMT_COVER_LINES 32  /* of 64 bytes, looked back for the start of a block */
 #define LMT_MAX_STATES (1u << 20)
-#define LMT_RING_BYTES (1u << 20)
+#define LMT_RING_BYTES (1u << 22) /* a new stack takes up to 1.1 KiB */
 
 struct lmt_config {
 	__u32 bucket_mask; /* buckets - 1 */
@@ -33,6 +34,10 @@ struct lmt_config {
 	__u32 state_max;   /* entries of states */
 	__u32 follow_all;  /* tell of every exec in the system */
 	__u32 floor;       /* do nothing at all: what the probes cost by themselves, for the bench */
+	__u32 first_stack; /* entries of sites from here on stand for whole stacks */
+	__u32 stack_mask;  /* …their number - 1 */
+	__u32 stack_depth; /* frames of a stack */
+	__u64 sample_bytes; /* mean bytes between two sampled allocations; 0: none, 1: all */
 };
 
 #endif

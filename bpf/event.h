@@ -20,6 +20,8 @@ enum {
 	LMT_EV_EXEC = 7,          /* the process runs another program now; slot 0: not traced yet */
 	LMT_EV_FORK = 8,          /* arg0: tgid of the child */
 	LMT_EV_MAPS = 9,          /* the dynamic loader mapped or unmapped libraries */
+	LMT_EV_STACK = 12,        /* struct lmt_stack_event; arg0: index of a site whose stack it is,
+				     arg1: its first block */
 	LMT_EV_FINDING = 16,      /* struct lmt_finding of find.h */
 	LMT_EV_FFI = 17,          /* the process calls C through LuaJIT's FFI; once */
 	LMT_EV_MEMORY = 19,       /* struct lmt_memory of find.h; arg0: the site it is for */
@@ -37,6 +39,41 @@ struct lmt_event {
 	__u64 arg1;
 };
 
+/* What a frame of a stack is. */
+enum {
+	LMT_FRAME_LUA = 1,     /* at: prototype; pc as saved, 0 unknown */
+	LMT_FRAME_C = 2,       /* at: C function */
+	LMT_FRAME_BUILT_IN = 3, /* LuaJIT; at: function object of a library function */
+	LMT_FRAME_JIT = 4,     /* the frames in a trace; pc: return address into its machine code */
+	LMT_FRAME_KIND = 7,
+	LMT_FRAME_TAIL = 8,    /* was tail called: its callers up to the next frame are gone */
+	LMT_FRAME_BASE = 16,   /* the frame a trace runs on top of; its pc is in the trace */
+	LMT_FRAME_THREAD = 32, /* innermost of the thread that resumed those before */
+	LMT_FRAME_HOOKED = 64, /* the frame before is a debug hook's */
+};
+
+#define LMT_STACK_FRAMES 64
+
+struct lmt_frame {
+	__u64 at; /* bits 0-47 address, 48-55 LMT_FRAME_… */
+	__u64 pc;
+};
+
+#define LMT_FRAME_ADDR(f) ((f)->at & ((1ull << 48) - 1))
+#define LMT_FRAME_FLAGS(f) ((__u32)((f)->at >> 48) & 0xff)
+
+enum { LMT_STACK_TRUNCATED = 1 };
+
+/* A Lua stack, innermost frame first. Only `n` frames are sent. */
+struct lmt_stack_event {
+	struct lmt_event e;
+	__u32 n;
+	__u32 flags; /* LMT_STACK_… */
+	struct lmt_frame frame[LMT_STACK_FRAMES];
+};
+
 _Static_assert(sizeof(struct lmt_event) == 48, "ABI");
+_Static_assert(sizeof(struct lmt_frame) == 16, "ABI");
+_Static_assert(sizeof(struct lmt_stack_event) == 56 + 16 * LMT_STACK_FRAMES, "ABI");
 
 #endif

@@ -118,8 +118,15 @@ SUBPROG int find_range(__u32 slot, __u64 uaddr)
 SUBPROG int tell_site(__u32 at)
 {
 	struct lmt_site *site = at ? bpf_map_lookup_elem(&sites, &at) : 0;
-	struct lmt_state *st = site ? state_at(site->state) : 0;
-	const struct lmt_layout *lay = st ? layout_at(st->layout) : 0;
+	const struct lmt_layout *lay;
+	struct lmt_state *st;
+
+	if (site && site->flags & LMT_SITE_STACK) {
+		at = site->parent;
+		site = bpf_map_lookup_elem(&sites, &at);
+	}
+	st = site ? state_at(site->state) : 0;
+	lay = st ? layout_at(st->layout) : 0;
 
 	if (!lay)
 		return 0;

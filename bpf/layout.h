@@ -57,6 +57,7 @@ struct lmt_cell {
 	X(P_source, "P.source", "pt.chunkname", "")                                             \
 	X(P_lineinfo, "P.lineinfo", "pt.lineinfo", "")                                          \
 	X(P_sizecode, "P.sizecode", "pt.sizebc", "instructions")                                \
+	X(P_k, "P.k", "pt.k", "constants")                                                      \
 	X(P_line, "P.linedefined", "pt.firstline", "")                                          \
 	/* PUC Lua */                                                                           \
 	X(L_ci, "L.ci", "", "running CallInfo")                                                 \
@@ -76,12 +77,21 @@ struct lmt_cell {
 	X(ci_prev, "ci.previous", "", "5.1: none, CallInfos are an array")                      \
 	X(ci_pc, "ci.savedpc", "", "")                                                          \
 	X(ci_status, "ci.callstatus", "", "")                                                   \
+	X(ci_tailcalls, "ci.tailcalls", "", "5.1: calls that were replaced by tail calls")      \
+	X(K_CIST_TAIL, "K.CIST_TAIL", "", "callstatus: was tail called")                        \
 	X(K_CIST_LUA, "K.CIST_LUA", "", "5.2, 5.3: the call runs Lua code")                     \
 	X(K_CIST_C, "K.CIST_C", "", "5.4+: it does not")                                        \
 	X(LCL_p, "LClosure.p", "", "")                                                          \
 	X(CCL_isC, "CClosure.isC", "", "5.1, 5.2.0: tells C from Lua closures")                 \
 	X(CCL_f, "CClosure.f", "", "")                                                          \
+	X(CCL_upvalue, "CClosure.upvalue", "", "the first of them")                             \
 	X(P_code, "P.code", "", "")                                                             \
+	X(K_CIST_HOOKED, "K.CIST_HOOKED", "", "callstatus: runs a debug hook")                  \
+	X(P_sizek, "P.sizek", "", "")                                                           \
+	X(P_locvars, "P.locvars", "", "")                                                       \
+	X(P_sizelocvars, "P.sizelocvars", "", "")                                               \
+	X(P_upvalues, "P.upvalues", "", "")                                                     \
+	X(P_sizeupvalues, "P.sizeupvalues", "", "")                                             \
 	X(P_abslineinfo, "P.abslineinfo", "", "5.4+: every so often an absolute line")          \
 	X(P_sizelineinfo, "P.sizelineinfo", "", "")                                             \
 	X(P_sizeabslineinfo, "P.sizeabslineinfo", "", "")                                       \
@@ -91,6 +101,7 @@ struct lmt_cell {
 	X(S_shrlen, "S.shrlen", "", "5.3.1+: length of a short string")                         \
 	X(tag_shrstr, "tag.shrstr", "", "")                                                     \
 	X(tag_lcl, "tag.lcl", "", "Lua closure")                                                \
+	X(tag_ccl, "tag.ccl", "", "C closure")                                                  \
 	X(tag_lcf, "tag.lcf", "", "light C function, by value")                                 \
 	X(K_proto, "K.LUA_TPROTO", "", "allocation tag of a prototype")                         \
 	/* LuaJIT */                                                                            \
@@ -112,10 +123,13 @@ struct lmt_cell {
 	X(G_vmstate, "", "g.vmstate", "trace number, or ~what the VM does")                     \
 	X(fn_ffid, "", "fn.ffid", "0 Lua, 1 C, more: built in")                                 \
 	X(fn_pc, "", "fn.pc", "bytecode, hence the prototype")                                  \
+	X(fnC_f, "", "fnC.f", "of a C function")                                                \
 	X(P_numline, "", "pt.numline", "")                                                      \
 	X(G_ctype_state, "", "g.ctype_state", "not 0 once the FFI library is loaded")            \
 	X(J_parent, "", "J.parent", "trace that was left last")                                 \
 	X(J_exitno, "", "J.exitno", "and by which exit")                                        \
+	X(P_uvinfo, "", "pt.uvinfo", "names of upvalues")                                       \
+	X(P_varinfo, "", "pt.varinfo", "names of local variables")                              \
 	X(J_trace, "", "J.trace", "array of references to traces")                              \
 	X(J_sizetrace, "", "J.sizetrace", "")                                                   \
 	X(tr_mcode, "", "tr.mcode", "")                                                         \
@@ -124,6 +138,7 @@ struct lmt_cell {
 	X(tr_nsnap, "", "tr.nsnap", "")                                                         \
 	X(tr_snap, "", "tr.snap", "")                                                           \
 	X(tr_snapmap, "", "tr.snapmap", "")                                                     \
+	X(tr_nk, "", "tr.nk", "reference of its first constant")                                \
 	X(tr_ir, "", "tr.ir", "biased: indexed by reference")                                   \
 	X(tr_startpt, "", "tr.startpt", "")                                                     \
 	X(tr_startpc, "", "tr.startpc", "")                                                     \

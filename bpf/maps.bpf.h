@@ -172,6 +172,33 @@ static __always_inline struct pending *pending_get(bool create)
 				    create ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
 }
 
+/*
+ * Where a stack is walked and gathered: too big for the BPF stack, and a program may be preempted
+ * by another on the same CPU, hence by thread. Made when a thread is sampled first; dies with it.
+ */
+#define WALK_THREADS 8
+struct walk {
+	__u64 L;      /* the thread walked */
+	__u64 at;     /* PUC: CallInfo; LuaJIT: frame */
+	__u64 end;    /* PUC: base CallInfo; LuaJIT: bottom of the stack */
+	__u64 pc;     /* of the frame at `at` where that is known otherwise; else 0 */
+	__u64 cframe; /* LuaJIT: C frame of the interpreter that runs the frame at `at` */
+	__u64 g;
+	__u64 hash;
+	__u32 frame_flags; /* for the next frame */
+	__u32 n_chain;
+	__u64 chain[WALK_THREADS]; /* PUC: the threads that resumed each other, from the main one */
+	__u64 words[12];           /* of the thread; THREAD_WORDS */
+	struct lmt_stack_event ev;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct walk);
+} walks __weak SEC(".maps");
+
 /* Threads between lua_newstate() and its first allocator call. Written and deleted by BPF. */
 struct birth {
 	__u64 ud;

@@ -26,6 +26,24 @@ static __always_inline bool read_user(void *to, __u32 size, __u64 uaddr)
 	return false;
 }
 
+/* A read that may fail without loss. */
+static __always_inline bool try_read(void *to, __u32 size, __u64 uaddr)
+{
+	return !bpf_probe_read_user(to, size, (const void *)uaddr);
+}
+
+static __always_inline bool try_word(__u64 *to, bool wide, __u64 uaddr)
+{
+	__u32 narrow;
+
+	if (wide)
+		return try_read(to, 8, uaddr);
+	if (!try_read(&narrow, 4, uaddr))
+		return false;
+	*to = narrow;
+	return true;
+}
+
 /* A reference or number of 8 bytes, or of 4 when wide is false. */
 static __always_inline bool read_word(__u64 *to, bool wide, __u64 uaddr)
 {

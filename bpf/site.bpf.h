@@ -22,6 +22,7 @@ SUBPROG int top_frame(const struct lmt_layout *lay, struct thread *t, __u32 slot
 		found = lj_top(lay, t, top);
 	if (!found)
 		*top = (struct top){ .flags = LMT_SITE_NO_LUA };
+	top->L = t->L;
 	return found;
 }
 
@@ -75,6 +76,10 @@ static __always_inline __u32 site_get(__u32 state, __u32 tag, const struct top *
 		if (s->key != key) {
 			if (s->key || __sync_val_compare_and_swap(&s->key, 0, key))
 				continue;
+			site_fill(at, state, tag, top, block);
+		} else if (!s->proto && s->pc && !(s->flags & LMT_SITE_JIT) &&
+			   s->retries < LMT_SITE_RETRIES) {
+			s->retries++;
 			site_fill(at, state, tag, top, block);
 		}
 		*site = s;

@@ -22,7 +22,9 @@
 	X(REPLACED, "replaced", "blocks handed out again without a free in between")            \
 	X(NO_PENDING, "no_pending", "calls whose arguments could not be kept until the return") \
 	X(UNALIGNED, "bad_address", "addresses outside the 47 bits of user space")              \
-	X(NOT_HELD, "not_held", "starts of processes and libraries that could not be waited for")
+	X(NOT_HELD, "not_held", "starts of processes and libraries that could not be waited for")      \
+	X(STACK_LOST, "stack_lost",                                                             \
+	  "sampled stacks not kept: their table or the ring was full (raise --sample-bytes)")
 
 enum {
 #define LMT_STAT_ENUM(name, key, text) LMT_STAT_##name,

@@ -106,7 +106,9 @@ static __always_inline void report_unknown(const struct lmt_layout *lay, __u32 s
 {
 	__u64 main = g - (__u64)(__s64)lay->g_minus_L.off, back = 0;
 
-	if (!is_user_pointer(g) || !read_word(&back, lay->hot.wide, main + lay->hot.L_glob))
+	/* No fault is counted here either: g may be anything. */
+	if (!is_user_pointer(g) || bpf_probe_read_user(&back, lay->hot.wide ? 8 : 4,
+						       (const void *)(main + lay->hot.L_glob)))
 		return;
 	if (back == g)
 		emit(LMT_EV_STATE_UNKNOWN, slot, 0, main, g);

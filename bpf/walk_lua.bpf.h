@@ -24,6 +24,7 @@ struct top {
 	__u64 proto; /* known already; 0: read it through func when the site is new */
 	__u32 flags; /* LMT_SITE_… */
 	__u32 pad;
+	__u64 L;     /* PUC: the running thread; 0 unknown */
 };
 
 /* 5.1 tells Lua from C in the closure only: the function's stack slot → tag → isC. 0: C. */

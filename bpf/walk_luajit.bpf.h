@@ -43,13 +43,13 @@ static __always_inline bool lj_read_frame(bool gc64, __u64 f, struct lj_frame *o
 	__u64 w[2];
 
 	if (gc64) {
-		if (!read_user(w, 16, f - 8))
+		if (!try_read(w, 16, f - 8))
 			return false;
 		out->func = w[0] & GC64_POINTER;
 		out->link = w[1];
 		return true;
 	}
-	if (!read_user(w, 8, f))
+	if (!try_read(w, 8, f))
 		return false;
 	out->func = (__u32)w[0];
 	out->link = w[0] >> 32;
@@ -149,14 +149,14 @@ static __always_inline bool lj_step(bool gc64, __u64 *f, __u64 link, __u64 *pc)
 
 	*pc = 0;
 	if ((link & 3) == 0) {
-		if (!read_user(&ins, 4, link - 4))
+		if (!try_read(&ins, 4, link - 4))
 			return false;
 		*pc = link;
 		*f -= 8ull * (1 + gc64 + (ins >> 8 & 0xff));
 		return true;
 	}
 	if ((link & 7) == FRAME_CONT) {
-		if (!read_user(&w, 8, *f - (gc64 ? 16 : 8)))
+		if (!try_read(&w, 8, *f - (gc64 ? 16 : 8)))
 			return false;
 		*pc = gc64 ? w : w >> 32;
 	}
@@ -175,8 +175,10 @@ static __always_inline bool lj_interp_top(const struct lmt_hot *hot, const struc
 	struct lj_frame frame;
 
 	for (int i = 0; i < LMT_TOP_FRAMES && f > stack + (gc64 ? 8 : 0); i++) {
-		if (!lj_read_frame(gc64, f, &frame))
+		if (!lj_read_frame(gc64, f, &frame)) {
+			count(LMT_STAT_READ_FAULT);
 			return false;
+		}
 		proto = lj_proto_of(hot, frame.func);
 		if (proto == ~0ull)
 			return false;

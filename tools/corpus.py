@@ -39,12 +39,14 @@ ALIAS = {
 
 
 def truth(path):
-    """Function → set of addresses, whole (not a clone) first."""
-    out = subprocess.run(["nm", path], capture_output=True, text=True, check=True).stdout
+    """Function → set of addresses. The table may be in a file of its own, PATH.debug."""
+    debug = path + ".debug"
+    out = subprocess.run(["nm", debug if os.path.exists(debug) else path], capture_output=True,
+                         text=True, check=True).stdout
     names = collections.defaultdict(set)
     for line in out.splitlines():
         f = line.split()
-        if len(f) == 3 and f[1] in "tTrRdDwW":
+        if len(f) == 3 and f[1] in "tTrRdDwWbB":
             name = ALIAS.get(plain(f[2]), plain(f[2]))
             if name:
                 names[name].add(int(f[0], 16))
@@ -66,7 +68,7 @@ def answers(resolver, path):
         _, name, addr, how = line.split("\t")
         if name == "#":
             ms = how
-        elif name != "-":
+        elif name not in "-!":
             got[name] = (None if addr == "-" else int(addr, 16), how)
     return got, ms
 
@@ -89,7 +91,8 @@ def main():
     o = ap.parse_args()
     files = []
     for p in o.paths:
-        files += [os.path.join(p, f) for f in sorted(os.listdir(p))] if os.path.isdir(p) else [p]
+        files += [os.path.join(p, f) for f in sorted(os.listdir(p))
+                  if not f.endswith(".debug")] if os.path.isdir(p) else [p]
     table = collections.defaultdict(collections.Counter)
     bad = 0
     with tempfile.TemporaryDirectory() as tmp:

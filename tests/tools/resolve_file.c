@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "resolve/functions.h"
+#include "resolve/known_bug.h"
 
 static double now_ms(void)
 {
@@ -51,6 +52,15 @@ static int show(const char *path)
 			       fn[i].vaddr, fn[i].how);
 		else
 			printf("%s\t%s\t-\t%s\n", path, func_name((enum func_id)i), fn[i].why_not);
+	}
+	if (id->holds_lua) {
+		bool certain;
+		const struct known_bug *bug = known_bug_of(id->family, id->version, f.code, fn, 0,
+							   &certain);
+
+		if (bug)
+			printf("%s\t!\t%s\t%s\n", path, certain ? "certain" : "likely",
+			       bug->reference);
 	}
 	code_free(f.code);
 	elf_free(f.elf);

@@ -62,9 +62,10 @@ static void set_sizes(struct attach *a, const struct attach_config *cfg)
 					      LMT_BUCKET_SLOTS);
 	a->maps.n_states = cfg->max_states < LMT_MAX_STATES ? cfg->max_states : LMT_MAX_STATES;
 	a->maps.n_sites = next_power_of_two(cfg->max_sites);
+	a->maps.n_stacks = next_power_of_two(cfg->max_stacks);
 	bpf_map__set_max_entries(a->skel->maps.blocks, a->maps.n_buckets);
 	bpf_map__set_max_entries(a->skel->maps.states, a->maps.n_states);
-	bpf_map__set_max_entries(a->skel->maps.sites, a->maps.n_sites);
+	bpf_map__set_max_entries(a->skel->maps.sites, a->maps.n_sites + a->maps.n_stacks);
 	bpf_map__set_max_entries(a->skel->maps.owners, a->maps.n_states * 3);
 	bpf_map__set_max_entries(a->skel->maps.free_states, a->maps.n_states);
 	a->skel->rodata->config.bucket_mask = a->maps.n_buckets - 1;
@@ -72,6 +73,11 @@ static void set_sizes(struct attach *a, const struct attach_config *cfg)
 	a->skel->rodata->config.state_max = a->maps.n_states;
 	a->skel->rodata->config.follow_all = cfg->follow_all;
 	a->skel->rodata->config.floor = cfg->floor;
+	a->skel->rodata->config.first_stack = a->maps.n_sites;
+	a->skel->rodata->config.stack_mask = a->maps.n_stacks - 1;
+	a->skel->rodata->config.stack_depth = cfg->stack_depth;
+	a->skel->rodata->config.sample_bytes = cfg->sample_bytes;
+	a->maps.sample_bytes = cfg->sample_bytes;
 }
 
 static void set_map_fds(struct attach *a)

@@ -28,6 +28,9 @@ struct attach_config {
 	bool system_wide; /* one probe for all processes that map its file */
 	bool follow_all;  /* tell of every exec in the system */
 	bool floor; /* programs that do nothing: the cost of the probes alone */
+	uint32_t max_stacks;
+	uint32_t stack_depth;  /* frames, at most LMT_STACK_FRAMES */
+	uint64_t sample_bytes; /* mean bytes between stacks; 0 none, 1 all */
 };
 
 /* Loads everything; nothing is attached yet. *ret is the caller's, to be given to attach_free(). */
@@ -103,7 +106,10 @@ const char *attach_method(const struct attach *a);
 /* File descriptors of the maps, for collect; owned by attach. */
 struct attach_maps {
 	int blocks, states, sites, stats, ring, owners, find_counts;
-	uint32_t n_buckets, n_states, n_sites;
+	uint32_t n_buckets, n_states;
+	uint32_t n_sites;      /* places; behind them in the same table… */
+	uint32_t n_stacks;     /* …whole stacks */
+	uint64_t sample_bytes;
 	uint64_t start_ns; /* CLOCK_MONOTONIC */
 	const volatile uint32_t *next_state;
 	volatile __u64 *now_ms; /* the BPF side's clock; whoever polls keeps it going */

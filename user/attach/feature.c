@@ -50,6 +50,9 @@ static const struct {
 };
 #define N_SNIPPETS (sizeof(snippets) / sizeof(snippets[0]))
 
+/* Emulated by every kernel that has uprobes on x86-64; long nops only by newer ones. */
+#define EVERYWHERE (1u << EMU_PUSH | 1u << EMU_JMP | 1u << EMU_JCC | 1u << EMU_CALL | 1u << EMU_NOP1)
+
 static uint64_t now_ns(void)
 {
 	struct timespec ts;
@@ -130,7 +133,7 @@ static void try_perf(struct features *f, const uint64_t *offsets)
 	int prog = sys_load_empty(0), link = -1;
 
 	f->load = prog >= 0;
-	f->load_errno = prog < 0 ? -prog : 0;
+	f->load_errno = f->perf_errno = prog < 0 ? -prog : 0;
 	if (prog < 0)
 		return;
 	for (size_t i = 0; i < N_SNIPPETS; i++) {
@@ -178,6 +181,10 @@ void feature_probe(struct features *f, enum feature_effort effort)
 	else
 		f->load = true;
 	f->session = f->multi && has_session();
+	if (!f->emulates && !f->multi && !f->perf) {
+		f->emulates = EVERYWHERE;
+		f->by_table = true;
+	}
 }
 
 int feature_check(const struct features *f, struct errmsg *err)

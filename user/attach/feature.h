@@ -18,6 +18,7 @@ struct features {
 	bool perf;         /* perf-event uprobes */
 	int load_errno, multi_errno, perf_errno;
 	unsigned int emulates;   /* bit set of enum insn_emulation */
+	bool by_table;           /* not tried, for want of privilege: what all kernels emulate */
 	double emulated_ns, stepped_ns; /* a hit with an empty program; 0 not measured */
 };
 

@@ -24,12 +24,12 @@ static const char *shown_name(const struct opt *o, char *buf, size_t size)
 
 static int bad_value(const struct opt *o, const char *arg, struct errmsg *err)
 {
-	if (o->type != OPT_CHOICE && o->max)
+	if (o->type < OPT_CHOICE && o->max)
 		return errmsg_set(err, -EINVAL,
 				  "option '--%s': '%s' is not a number from %llu to %llu",
 				  o->long_name, arg, (unsigned long long)o->min,
 				  (unsigned long long)o->max);
-	if (o->type != OPT_CHOICE)
+	if (o->type < OPT_CHOICE)
 		return errmsg_set(err, -EINVAL, "option '--%s': '%s' is not a number of at least %llu",
 				  o->long_name, arg, (unsigned long long)o->min);
 	errmsg_set(err, -EINVAL, "option '--%s': '%s' is not one of", o->long_name, arg);
@@ -104,6 +104,16 @@ static int store(const struct opt *o, void *values, const char *arg, struct errm
 		return store_choice(o, at, arg, err);
 	case OPT_LIST:
 		return store_list(o, at, arg, err);
+	case OPT_MAYBE:
+		*(int *)at = 0;
+		if (arg) {
+			int rc = store_choice(o, at, arg, err);
+
+			if (rc)
+				return rc;
+		}
+		++*(int *)at;
+		return 0;
 	}
 	return 0;
 }
@@ -120,12 +130,14 @@ static int build_getopt(const struct opt *table, size_t n, unsigned int command,
 		if (!(o->commands & command))
 			continue;
 		longs[l++] = (struct option){ o->long_name,
-					      o->arg ? required_argument : no_argument, NULL,
+					      o->type == OPT_MAYBE ? optional_argument
+					      : o->arg		   ? required_argument
+								   : no_argument, NULL,
 					      LONG_BASE + (int)i };
 		if (!o->short_name)
 			continue;
 		shorts[s++] = o->short_name;
-		if (o->arg)
+		if (o->arg && o->type != OPT_MAYBE)
 			shorts[s++] = ':';
 	}
 	shorts[s] = '\0';
@@ -199,7 +211,7 @@ void opt_help(const struct opt *table, size_t n, unsigned int command, FILE *out
 			fprintf(out, "\n%s:\n", group);
 		}
 		snprintf(left, sizeof(left), "%s%s%s%s", o->short_name ? "" : "    ",
-			 shown_name(o, name, sizeof(name)), o->arg ? " " : "",
+			 shown_name(o, name, sizeof(name)), o->type == OPT_MAYBE ? "[=" : o->arg ? " " : "",
 			 o->arg ? o->arg : "");
 		fprintf(out, "  %-28s %s\n", left, o->help);
 	}

@@ -18,6 +18,7 @@ enum opt_type {
 	OPT_U64,    /* uint64_t, with k/M/G */
 	OPT_DOUBLE, /* double, seconds or percent */
 	OPT_CHOICE, /* int, index into choices */
+	OPT_MAYBE,  /* int, index into choices + 1; the value may be left out: 1. Only as --name=VALUE */
 	OPT_LIST,   /* struct opt_list; may be given again and again */
 };
 
@@ -37,7 +38,7 @@ struct opt {
 	const char *arg;       /* name of the value; NULL for a flag */
 	const char *help;      /* with the default in it */
 	uint64_t min, max;     /* OPT_U64, OPT_DOUBLE; max 0: no limit */
-	const char *const *choices; /* OPT_CHOICE, NULL-terminated */
+	const char *const *choices; /* OPT_CHOICE, OPT_MAYBE; NULL-terminated */
 };
 
 /*

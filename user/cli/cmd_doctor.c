@@ -87,6 +87,11 @@ static void check_emulation(struct checks *cs, const struct features *f)
 	};
 	char names[80] = "";
 
+	if (f->by_table) {
+		add(cs, "cheap probe sites", CHECK_NOTE, "run as root to measure them",
+		    "not tried: push, jumps, call and nop, as on all kernels");
+		return;
+	}
 	if (f->stepped_ns <= 0)
 		return;
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {

@@ -9,6 +9,7 @@
 #include "base/escape.h"
 #include "base/log.h"
 #include "resolve/layouts.h"
+#include "resolve/symfile.h"
 
 bool command_begin(struct options *o, enum command command, int argc, char **argv, int *status_ret)
 {
@@ -25,6 +26,7 @@ bool command_begin(struct options *o, enum command command, int argc, char **arg
 		return false;
 	}
 	log_set_level(o->quiet ? LOG_QUIET : (enum log_level)(o->verbose > 2 ? 2 : o->verbose));
+	symfile_allow_network(o->debuginfod);
 	if (!rc && o->layout_file)
 		rc = layouts_add_file(o->layout_file, &err);
 	if (rc) {

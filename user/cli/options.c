@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/fmt.h"
@@ -14,6 +15,8 @@
 #define MAX_SECONDS 31536000 /* a year */
 
 static const char *const mode_names[] = { "auto", "watch", "exact", NULL };
+static const char *const metric_names[] = { "inuse_space", "inuse_objects", "alloc_space",
+					    "alloc_objects", NULL }; /* enum metric */
 static const char *const sort_names[] = { "verdict", "size", "count", "age", "rate", NULL };
 
 #define TRACE (COMMAND_TRACE | COMMAND_RECORD)
@@ -32,7 +35,11 @@ static const struct opt table[] = {
 	{ 'm', "mode", OPT_CHOICE, AT(mode), TRACE, "What to do", "MODE", "auto or exact (default auto, which is exact so far)", 0, 0, mode_names },
 	{ 0, "max-blocks", OPT_U64, AT(max_blocks), TRACE, "What to do", "N", "live blocks to make room for, 64 bytes each (default: by the heap found)", 1, 64u << 20, NULL },
 	{ 0, "max-states", OPT_U64, AT(max_states), TRACE, "What to do", "N", "lua_States to tell apart (default 100000)", 16, 1u << 20, NULL },
+	{ 0, "sample-bytes", OPT_U64, AT(sample_bytes), TRACE, "What to do", "N", "mean bytes between whole stacks (default 64k; 1: of every allocation)", 1, 64u << 20, NULL },
+	{ 0, "stack-depth", OPT_U64, AT(stack_depth), TRACE, "What to do", "N", "frames of a whole stack (default 64)", 1, 64, NULL },
+	{ 0, "lua-only", OPT_FLAG, AT(lua_only), TRACE, "Output", NULL, "leave C functions out of the stacks", 0, 0, NULL },
 	{ 0, "layout", OPT_STR, AT(layout_file), LIVE, "What to do", "FILE", "more layout rows, in the form of layouts/*.tsv", 0, 0, NULL },
+	{ 0, "debuginfod", OPT_FLAG, AT(debuginfod), LIVE, "What to do", NULL, "ask debuginfod for symbols of stripped files, 10 s at most", 0, 0, NULL },
 
 	{ 'w', "write", OPT_STR, AT(write_file), TRACE, "Incident file", "FILE.db", "keep everything in this file, for report, diff and SQL", 0, 0, NULL },
 	{ 0, "force", OPT_FLAG, AT(force), TRACE, "Incident file", NULL, "overwrite FILE.db if it exists", 0, 0, NULL },
@@ -48,7 +55,7 @@ static const struct opt table[] = {
 	{ 'Z', "max-size", OPT_U64, AT(max_size), COMMAND_TRACE, "Output", "BYTES", "only blocks at most this big (default: no limit)", 1, 0, NULL },
 	{ 'Z', "max-block-size", OPT_U64, AT(max_size), COMMAND_RECORD, "Output", "BYTES", "only blocks at most this big (default: no limit)", 1, 0, NULL },
 	{ 'S', "state", OPT_U64, AT(only_state), TRACE | STORED, "Output", "N", "only this state, by its number in the report", 1, 0, NULL },
-	{ 0, "html", OPT_STR, AT(html), COMMAND_REPORT, "Output", "OUT.html", "one page with everything, to send to a colleague (- is stdout)", 0, 0, NULL },
+	{ 0, "html", OPT_STR, AT(html), COMMAND_REPORT, "Output", "OUT.html", "instead: one page with everything, to send to a colleague (- is stdout)", 0, 0, NULL },
 	{ 0, "min-growth", OPT_U64, AT(min_growth), COMMAND_DIFF, "Output", "BYTES", "growth of a line that counts (default 4k)", 0, 0, NULL },
 	{ 0, "exit-code", OPT_FLAG, AT(exit_code), COMMAND_DIFF, "Output", NULL, "exit with status 1 when a line grew", 0, 0, NULL },
 
@@ -57,6 +64,9 @@ static const struct opt table[] = {
 	{ 0, "watch-call", OPT_LIST, AT(watch_calls), TRACE, "Findings", "MODULE:FUNCTION", "look for freed memory among a C function's arguments (repeatable)", 0, 0, NULL },
 	{ 0, "exit-code", OPT_FLAG, AT(exit_code), TRACE | COMMAND_REPORT, "Findings", NULL, "exit with status 1 when there are findings", 0, 0, NULL },
 
+	{ 'f', "folded", OPT_MAYBE, AT(folded), TRACE | STORED, "Output", "METRIC]", "stacks to stdout, a line each: inuse_space (default), inuse_objects, alloc_space, alloc_objects", 0, 0, metric_names },
+	{ 0, "flamegraph", OPT_STR, AT(flamegraph), TRACE | STORED, "Output", "FILE", "flame graph at the end: FILE.html, or FILE.svg (also - for SVG)", 0, 0, NULL },
+	{ 0, "pprof", OPT_STR, AT(pprof), TRACE | COMMAND_REPORT, "Output", "FILE", "heap profile at the end, for pprof: FILE.pb.gz (- is stdout)", 0, 0, NULL },
 	{ 'j', "json", OPT_FLAG, AT(json), ALL, "Output", NULL, "one JSON object a line instead of text", 0, 0, NULL },
 	{ 0, "no-color", OPT_FLAG, AT(no_color), ALL, "Output", NULL, "no colours (also: NO_COLOR in the environment)", 0, 0, NULL },
 	{ 'v', "verbose", OPT_FLAG, AT(verbose), ALL, "Output", NULL, "say what is done; twice: also what libbpf says", 0, 0, NULL },
@@ -183,12 +193,33 @@ static int check_recording(struct options *o, enum command command, struct errms
 	return 0;
 }
 
+static bool is_stdout(const char *file)
+{
+	return file && !strcmp(file, "-");
+}
+
+/* Only one thing at a time can go to stdout. */
+static int check_outputs(const struct options *o, struct errmsg *err)
+{
+	int n = (o->json != 0) + (o->folded != 0) + is_stdout(o->flamegraph) + is_stdout(o->pprof) +
+		is_stdout(o->html);
+
+	if (n > 1)
+		return errmsg_set(err, -EINVAL,
+				  "only one of --json, --folded and a file named '-' can go to stdout");
+	if (is_stdout(o->pprof) && isatty(STDOUT_FILENO))
+		return errmsg_set(err, -EINVAL,
+				  "--pprof - would write binary data to the terminal; name a file or a pipe");
+	return 0;
+}
+
 int options_parse(struct options *o, enum command command, int argc, char **argv,
 		  struct errmsg *err)
 {
 	int words = command & TRACE ? before_command(argc, argv) : argc, rest, rc;
 
-	*o = (struct options){ .max_states = 100000, .min_growth = 4096, .before = 60 };
+	*o = (struct options){ .max_states = 100000, .sample_bytes = 64 << 10, .stack_depth = 64,
+			       .min_growth = 4096, .before = 60 };
 	rc = opt_parse(table, N_OPTS, command, o, words, argv, &rest, err);
 	if (rc)
 		return rc;
@@ -217,6 +248,8 @@ int options_parse(struct options *o, enum command command, int argc, char **argv
 		rc = errmsg_set(err, -EINVAL, "--max-size is below --min-size: no block can pass");
 	if (!rc)
 		rc = check_recording(o, command, err);
+	if (!rc)
+		rc = check_outputs(o, err);
 	if (!rc && o->mode == MODE_WATCH)
 		rc = errmsg_set(err, -EINVAL,
 				"mode 'watch' is not in this version yet; use -m exact");
@@ -308,6 +341,8 @@ enum exit_status exit_status_of(int rc)
 	case 0:
 		return EXIT_DONE;
 	case EINVAL:
+	case ENOENT:
+	case EBADMSG: /* a file that is none of ours */
 		return EXIT_USAGE;
 	case ESRCH:
 		return EXIT_NO_TARGET;

@@ -54,6 +54,10 @@ struct options {
 	uint64_t only_state;
 	int sort;        /* enum sort_key of build_report.h */
 	uint64_t max_blocks, max_states;
+	uint64_t sample_bytes, stack_depth;
+	int lua_only;
+	int folded; /* enum metric + 1; 0: off */
+	const char *flamegraph, *pprof; /* files; "-" stdout */
 	const char *layout_file;
 	const char *write_file; /* incident file to make */
 	int force;              /* …over one that is there */
@@ -71,7 +75,7 @@ struct options {
 	struct opt_list watch_calls;
 	int exit_code;
 
-	int json, no_color, verbose, quiet, help, version;
+	int json, no_color, verbose, quiet, help, version, debuginfod;
 };
 
 /*

@@ -28,6 +28,7 @@
 #define MIN_BLOCKS (1u << 20)
 #define MAX_BLOCKS (16u << 20)
 #define MAX_SITES (1u << 17)
+#define MAX_STACKS (1u << 16)
 
 static uint64_t clock_ns(clockid_t clock)
 {
@@ -56,6 +57,8 @@ void session_free(struct session *s)
 	gcpoll_deinit(&s->gc);
 	findings_deinit(&s->findings);
 	heap_deinit(&s->heap);
+	stackdb_deinit(&s->stacks);
+	exports_deinit(&s->exports);
 	strpool_free(s->strings);
 	files_deinit(&s->files);
 	free(s);
@@ -118,6 +121,9 @@ static int attach_all(struct session *s, struct errmsg *err)
 		.system_wide = s->opt->all || s->opt->name || s->opt->cgroup,
 		.follow_all = s->opt->all || s->opt->name || s->opt->cgroup,
 		.floor = getenv("LUAMEMTRACE_FLOOR") != NULL, /* tests/bench */
+		.max_stacks = MAX_STACKS,
+		.stack_depth = (uint32_t)s->opt->stack_depth,
+		.sample_bytes = s->opt->sample_bytes,
 	};
 	int rc = attach_new(&cfg, &s->features, &s->attach, err);
 
@@ -255,7 +261,10 @@ static int write_report(struct session *s, const struct snapshot *snap, bool las
 	if (!rc)
 		rc = build_report_live(s, snap, &b);
 	if (!rc) {
-		format->write(&b.r, &fo, stdout);
+		if (!exports_take_stdout(s->opt))
+			format->write(&b.r, &fo, stdout);
+		if (exports_report(&s->exports, s->opt, &b.r))
+			s->write_failed = true;
 		s->reports++;
 		if (fflush(stdout) || ferror(stdout))
 			s->write_failed = true;
@@ -464,7 +473,9 @@ int session_trace(struct session *s, struct errmsg *err)
 	rc = feature_check(&s->features, err);
 	if (rc)
 		return rc;
-	rc = recorder_open(s, &s->recorder, err);
+	rc = exports_open(&s->exports, s->opt, err);
+	if (!rc)
+		rc = recorder_open(s, &s->recorder, err);
 	if (!rc)
 		rc = attach_all(s, err);
 	if (rc)

@@ -14,6 +14,8 @@
 #include "base/strpool.h"
 #include "collect/gcpoll.h"
 #include "collect/live.h"
+#include "collect/stackdb.h"
+#include "exports.h"
 #include "heap/detect.h"
 #include "heap/heap.h"
 #include "options.h"
@@ -87,6 +89,8 @@ struct session {
 	struct lmt_memory copies[SESSION_COPIES];
 	unsigned int n_copies;
 	struct strpool *strings;
+	struct stackdb stacks;
+	struct exports exports;
 	uint64_t start_realtime_ns;
 	uint64_t start_ns; /* CLOCK_MONOTONIC */
 	uint64_t reports;

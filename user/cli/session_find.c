@@ -223,7 +223,7 @@ static void name_frames(struct session *s, struct noticed *n)
 	if (e->site < n_sites)
 		n->below = sites[e->site].flags & LMT_SITE_BELOW;
 	if (LMT_BLOCK_SIZE(&e->block))
-		n->alloc_frame = heap_get_frame(&s->heap, e->block.site);
+		n->alloc_frame = heap_get_frame(&s->heap, live_place_of(s->live, e->block.site));
 	if (e->e.arg0 == LMT_FIND_ERR_MEM)
 		n->other_frame = heap_get_frame(&s->heap, (uint32_t)e->arg[LMT_ERR_START]);
 	else if (e->e.arg0 == LMT_FIND_STALE_ARG)

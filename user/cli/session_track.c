@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "collect/frames.h"
+#include "collect/frames_stack.h"
 #include "session_find.h"
 
 #define FORK_DELAY_NS 10000000 /* most children run another program at once */
@@ -214,6 +215,38 @@ static int on_site(struct session *s, struct session_target *t, const struct lmt
 	return heap_set_frame(&s->heap, i, &frame);
 }
 
+/*
+ * A stack was met for the first time. Its innermost Lua frame is that of its place, word for
+ * word: looked up at another moment, a line inside a trace might come out as a neighbour.
+ */
+static int on_stack(struct session *s, struct session_target *t, const struct lmt_stack_event *e)
+{
+	uint32_t n_states, index = (uint32_t)e->e.arg0;
+	const struct lmt_state *states = live_states(s->live, &n_states);
+	struct stack_frame frames[STACKDB_FRAMES];
+	const struct layout *layout;
+	struct frame top = heap_get_frame(&s->heap, live_place_of(s->live, index));
+	size_t n, i = 0;
+
+	if (e->e.state >= n_states)
+		return 0;
+	layout = attach_layout(s->attach, states[e->e.state].layout);
+	if (!layout)
+		return 0;
+	n = frames_stack(&(struct frames_source){ &t->mem, &layout->l, states[e->e.state].g, e->e.arg1,
+						  s->strings, t->target, &s->files },
+			 e, frames, STACKDB_FRAMES);
+	while (i < n && frames[i].kind != STACK_LUA)
+		i++;
+	if (i < n && top.where) {
+		frames[i].where = top.where;
+		frames[i].line_defined = top.line_defined;
+		frames[i].flags = (uint16_t)((frames[i].flags & ~STACK_APPROX) |
+					     (top.approx ? STACK_APPROX : 0));
+	}
+	return n ? heap_set_stack(&s->heap, index, stackdb_add(&s->stacks, frames, n)) : 0;
+}
+
 /* The state's addresses mean nothing any more, and another may be born there. */
 static void on_dead(struct session *s, struct session_target *t, const struct lmt_event *e)
 {
@@ -271,6 +304,8 @@ int session_on_event(const struct lmt_event *e, void *ctx)
 		return on_unknown(s, t, e);
 	case LMT_EV_SITE:
 		return on_site(s, t, e);
+	case LMT_EV_STACK:
+		return on_stack(s, t, (const struct lmt_stack_event *)e);
 	case LMT_EV_NEWSTATE:
 		return on_newstate(s, t, e);
 	case LMT_EV_MEMORY:

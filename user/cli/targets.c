@@ -225,9 +225,9 @@ static bool gone_block(uint32_t slot, uint32_t state, void *ctx)
 /* The state's last figures stay in the heap; its entries in the BPF tables are wiped. */
 static int forget_state(struct session *s, uint32_t index)
 {
-	uint32_t n, n_sites;
+	uint32_t n, n_sites, n_stacks;
 	struct lmt_state *table = live_states(s->live, &n);
-	const struct lmt_site *sites = live_sites(s->live, &n_sites);
+	const struct lmt_site *sites = live_sites(s->live, &n_sites), *stacks;
 	const struct lmt_state *st = &table[index];
 	int rc;
 
@@ -241,6 +241,13 @@ static int forget_state(struct session *s, uint32_t index)
 			continue;
 		heap_forget_site(&s->heap, i);
 		live_wipe_site(s->live, i);
+	}
+	stacks = live_stacks(s->live, &n_stacks);
+	for (uint32_t i = 0; i < n_stacks; i++) {
+		if (!stacks[i].key || stacks[i].state != index)
+			continue;
+		heap_forget_site(&s->heap, n_sites + i);
+		live_wipe_site(s->live, n_sites + i);
 	}
 	attach_recycle_state(s->attach, index);
 	return rc;

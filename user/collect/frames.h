@@ -18,6 +18,7 @@ struct frame {
 	uint32_t where; /* "@app.lua:12"; 0: unknown */
 	uint32_t name;  /* function, as far as it is known */
 	bool approx;    /* the function is right, the line may be a neighbour */
+	uint32_t line_defined; /* of the function; 0: a main chunk */
 };
 
 /*

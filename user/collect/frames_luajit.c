@@ -59,6 +59,7 @@ static bool show(const struct lj *p, uint64_t proto, uint64_t pc, struct strpool
 		ret->approx = true;
 	}
 	ret->where = frames_text(pool, chunk, line);
+	ret->line_defined = (uint32_t)defined;
 	if (!defined)
 		ret->name = strpool_add(pool, "main chunk");
 	return ret->where != 0;

@@ -6,11 +6,11 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "names.h"
 
 #define MAX_CODE (1u << 26)
 #define MAX_CHUNK 1000 /* bytes of a chunk name looked at */
 #define ABSLINE (-128) /* in lineinfo: look into abslineinfo */
-#define TAG_SHORT_STRING 4
 
 struct puc {
 	const struct memread *mem;
@@ -87,30 +87,6 @@ static bool line_of(const struct puc *p, uint64_t pc, uint64_t *ret)
 	return line_by_deltas(p, lineinfo, at, ret);
 }
 
-/* Text of a TString: behind its header, or where 5.5 points to for a long one. */
-static bool string_text(const struct puc *p, uint64_t s, char *out, size_t size)
-{
-	uint64_t tag, text, len = 0;
-
-	if (!memread_uint(p->mem, s + 8, 1, &tag))
-		return false;
-	text = s + (uint64_t)(layout_has(p->l->S_contents) ? p->l->S_contents.off
-							   : p->l->size_str.off);
-	if ((tag & 0x3f) == TAG_SHORT_STRING && layout_has(p->l->S_shrlen))
-		get(p, s, p->l->S_shrlen, &len);
-	else
-		get(p, s, p->l->S_len, &len);
-	if ((tag & 0x3f) != TAG_SHORT_STRING && p->l->version >= 505 &&
-	    !get(p, s, p->l->S_contents, &text))
-		return false;
-	if (len >= size)
-		len = size - 1;
-	if (!memread_exact(p->mem, text, out, len))
-		return false;
-	out[len] = '\0';
-	return true;
-}
-
 bool frames_puc(const struct memread *mem, const struct lmt_layout *l, const struct lmt_site *site,
 		struct strpool *pool, struct frame *ret)
 {
@@ -121,13 +97,14 @@ bool frames_puc(const struct memread *mem, const struct lmt_layout *l, const str
 	if (!layout_has(l->P_source) || !layout_has(l->P_code))
 		return false; /* skynet up to 1.2 keeps them elsewhere */
 	if (!get(&p, p.proto, l->P_source, &source) || !source ||
-	    !string_text(&p, source, chunk, sizeof(chunk)) || !get(&p, p.proto, l->P_line, &defined))
+	    !puc_string(mem, l, source, chunk, sizeof(chunk)) || !get(&p, p.proto, l->P_line, &defined))
 		return false;
 	if (!line_of(&p, site->pc, &line)) {
 		line = defined;
 		ret->approx = true;
 	}
 	ret->where = frames_text(pool, chunk, line);
+	ret->line_defined = (uint32_t)defined;
 	if (!defined)
 		ret->name = strpool_add(pool, "main chunk");
 	return ret->where != 0;

@@ -22,6 +22,8 @@
 #define REF_BIAS 0x8000u     /* below: constants (lj_ir.h) */
 #define SCAN_WORDS 256     /* bytecodes read at once, searching a function's header… */
 #define SCAN_CHUNKS 64     /* …and how often */
+#define IRT_TYPE 0x1f /* of a constant of the trace (lj_ir.h) */
+#define IRT_FUNC 8
 #define GCT_STRING 4
 #define GCT_PROTO 7
 #define GCT_TABLE 11
@@ -131,6 +133,12 @@ static uint64_t proto_by_header(const struct lj *p, const struct opcodes *ops, u
 		}
 	}
 	return 0;
+}
+
+bool jit_proto_at(const struct lj *p, uint64_t pc, uint64_t *proto_ret)
+{
+	*proto_ret = pc ? proto_by_header(p, opcodes_of(p), pc) : 0;
+	return *proto_ret != 0;
 }
 
 /*
@@ -347,6 +355,52 @@ static bool is_certain(const struct way *w, enum op_class kind, const struct can
 	return c && kind == c->class && same == 1;
 }
 
+/* The first instruction of a prototype that makes such a block; pc behind it. 0: none. */
+static uint64_t maker_in(const struct lj *p, const struct opcodes *ops, uint64_t proto,
+			 enum op_class kind)
+{
+	uint64_t pc = lj_code(p, proto) + 4, ins;
+
+	for (int i = 0; i < MAX_WAY && lj_proto_holds(p, proto, pc + 4); i++, pc += 4) {
+		if (!memread_uint(p->mem, pc, 4, &ins))
+			return 0;
+		if (class_of(ops, (uint8_t)ins) == kind)
+			return pc + 4;
+	}
+	return 0;
+}
+
+/*
+ * A short function that is inlined between two snapshots leaves no trace of its own in them, but
+ * the trace is tied to it by a constant. When nothing on the way makes such a block, but it calls
+ * something, and a function among the constants does make one, then that is the place.
+ */
+static bool callee_place(const struct way *w, uint64_t tr, enum op_class kind, struct jit_place *ret)
+{
+	const struct candidate *call = nth(w, OP_CALL, 0);
+	uint64_t ir, nk;
+
+	if (!call || kind == OP_OTHER || !lj_get(w->p, tr, w->p->l->tr_ir, &ir) ||
+	    !lj_get(w->p, tr, w->p->l->tr_nk, &nk) || nk >= REF_BIAS)
+		return false;
+	for (uint64_t ref = nk; ref < REF_BIAS; ref++) {
+		uint64_t at = ir + 8 * ref, type, fn, proto, pc;
+
+		if (!memread_uint(w->p->mem, at + 4, 1, &type) || (type & IRT_TYPE) != IRT_FUNC ||
+		    !memread_uint(w->p->mem, at + (w->p->ref == 8 ? 8 : 0), w->p->ref, &fn))
+			continue;
+		proto = lj_proto_of(w->p, fn);
+		pc = proto && proto != call->proto ? maker_in(w->p, w->ops, proto, kind) : 0;
+		if (!pc)
+			continue;
+		ret->proto = proto;
+		ret->pc = pc;
+		ret->caller_pc = call->pc;
+		return true;
+	}
+	return false;
+}
+
 bool jit_place(const struct lj *p, uint64_t mcode_pc, uint64_t block, struct jit_place *ret)
 {
 	enum op_class kind = class_of_block(p, block);
@@ -356,7 +410,7 @@ bool jit_place(const struct lj *p, uint64_t mcode_pc, uint64_t block, struct jit
 	struct snap a, b;
 	bool has_b;
 
-	ret->certain = false;
+	*ret = (struct jit_place){ .trace = 0 };
 	if (!tr || !snap_before(p, tr, mcode_pc - mcode, &i) || !read_snap(p, tr, i, &a)) {
 		/* Before 2021 there are no offsets: where the trace starts is all that is known. */
 		if (!tr || !lj_get(p, tr, p->l->tr_startpt, &ret->proto) ||
@@ -374,5 +428,11 @@ bool jit_place(const struct lj *p, uint64_t mcode_pc, uint64_t block, struct jit
 	ret->proto = c ? c->proto : a.proto;
 	ret->pc = c ? c->pc : a.pc + 4;
 	ret->certain = is_certain(&w, kind, c);
+	ret->trace = tr;
+	if (c && c->class != kind && callee_place(&w, tr, kind, ret)) {
+		ret->snap = i;
+		return true;
+	}
+	ret->snap = has_b && ret->proto != a.proto && ret->proto == b.proto ? i + 1 : i;
 	return true;
 }

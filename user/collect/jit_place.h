@@ -12,6 +12,10 @@ struct jit_place {
 	uint64_t proto;
 	uint64_t pc;  /* behind the instruction */
 	bool certain; /* nothing else on the way makes such a block: the line is exact */
+	uint64_t trace; /* 0: unknown */
+	uint64_t snap;  /* number of a snapshot that has the functions around it; if trace */
+	uint64_t caller_pc; /* not 0: the place is in a function that the snapshot's innermost one
+			       calls there, and no snapshot has it */
 };
 
 /*
@@ -19,5 +23,8 @@ struct jit_place {
  * is gone or too old to tell.
  */
 bool jit_place(const struct lj *p, uint64_t mcode_pc, uint64_t block, struct jit_place *ret);
+
+/* The prototype that holds a pc, from the bytecode alone; false when there is none nearby. */
+bool jit_proto_at(const struct lj *p, uint64_t pc, uint64_t *proto_ret);
 
 #endif

@@ -2,6 +2,7 @@
 #include "live.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -48,12 +49,25 @@ static void *map_array(int fd, size_t n, size_t size, bool writable, size_t *len
 	return mmap(NULL, *len, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd, 0);
 }
 
+/* Bytes that an event of this kind takes at least. */
+static size_t event_size(const struct lmt_event *e, size_t size)
+{
+	const struct lmt_stack_event *s = (const struct lmt_stack_event *)e;
+
+	if (size < sizeof(*e) || e->kind != LMT_EV_STACK)
+		return sizeof(*e);
+	if (size < offsetof(struct lmt_stack_event, frame) || s->n > LMT_STACK_FRAMES)
+		return SIZE_MAX;
+	return offsetof(struct lmt_stack_event, frame) + s->n * sizeof(s->frame[0]);
+}
+
 static int on_event(void *ctx, void *data, size_t size)
 {
 	struct live *l = ctx;
 
-	if (size >= sizeof(struct lmt_event) && !l->fn_rc)
-		l->fn_rc = l->fn(data, l->fn_ctx);
+	if (size < event_size(data, size) || l->fn_rc)
+		return 0;
+	l->fn_rc = l->fn(data, l->fn_ctx);
 	return 0;
 }
 
@@ -68,8 +82,8 @@ int live_new(const struct attach_maps *maps, struct live **ret, struct errmsg *e
 			       &l->buckets_len);
 	l->states = map_array(maps->states, maps->n_states, sizeof(struct lmt_state), true,
 			      &l->states_len);
-	l->sites = map_array(maps->sites, maps->n_sites, sizeof(struct lmt_site), true,
-			     &l->sites_len);
+	l->sites = map_array(maps->sites, maps->n_sites + maps->n_stacks,
+			     sizeof(struct lmt_site), true, &l->sites_len);
 	l->ring = ring_buffer__new(maps->ring, on_event, l, NULL);
 	l->n_cpus = libbpf_num_possible_cpus();
 	if (l->buckets == MAP_FAILED || l->states == MAP_FAILED || l->sites == MAP_FAILED ||
@@ -118,6 +132,29 @@ const struct lmt_site *live_sites(const struct live *l, uint32_t *n_ret)
 {
 	*n_ret = l->maps->n_sites;
 	return l->sites;
+}
+
+const struct lmt_site *live_stacks(const struct live *l, uint32_t *n_ret)
+{
+	*n_ret = l->maps->n_stacks;
+	return (const struct lmt_site *)l->sites + l->maps->n_sites;
+}
+
+uint32_t live_place_of(const struct live *l, uint32_t site)
+{
+	const struct lmt_site *sites = l->sites;
+
+	if (site < l->maps->n_sites)
+		return site;
+	if (site >= l->maps->n_sites + l->maps->n_stacks)
+		return 0;
+	site = sites[site].parent;
+	return site < l->maps->n_sites ? site : 0;
+}
+
+uint64_t live_sample_bytes(const struct live *l)
+{
+	return l->maps->sample_bytes;
 }
 
 void live_stats(const struct live *l, uint64_t stats[LMT_STAT_MAX])

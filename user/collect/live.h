@@ -25,13 +25,22 @@ void live_free(struct live *l);
 /* Readable when there are events. */
 int live_fd(const struct live *l);
 
-/* Hands all waiting events to fn in order; 0 or fn's first non-zero answer. */
+/*
+ * Hands all waiting events to fn in order; 0 or fn's first non-zero answer. An LMT_EV_STACK is
+ * whole: the event is the head of a struct lmt_stack_event.
+ */
 int live_drain(struct live *l, int (*fn)(const struct lmt_event *e, void *ctx), void *ctx);
 
 /* The tables themselves, changing under the reader. Borrowed; see block.h for who writes. */
 const struct lmt_bucket *live_buckets(const struct live *l, uint32_t *n_ret);
 struct lmt_state *live_states(const struct live *l, uint32_t *n_ret); /* entries in use, from 1 */
 const struct lmt_site *live_sites(const struct live *l, uint32_t *n_ret);
+/* Whole stacks: entry i has the index (number of sites) + i, which sampled blocks carry. */
+const struct lmt_site *live_stacks(const struct live *l, uint32_t *n_ret);
+/* The place that a block's site stands for: itself, or that of a whole stack. 0: none. */
+uint32_t live_place_of(const struct live *l, uint32_t site);
+/* Mean bytes between sampled stacks; 0 none. */
+uint64_t live_sample_bytes(const struct live *l);
 
 /* Sums the failure counters over the CPUs. */
 void live_stats(const struct live *l, uint64_t stats[LMT_STAT_MAX]);

@@ -2,6 +2,7 @@
 #include "snapshot.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -15,13 +16,20 @@ struct sum {
 	uint64_t sample_uaddr[SNAPSHOT_SAMPLES];
 };
 
+/* Of sampled blocks: what they stand for; see struct snapshot_stack. */
+struct estimate {
+	double blocks, bytes, variance;
+};
+
 struct scan {
 	const struct live *live;
 	const struct lmt_state *states;
-	uint32_t n_states, n_sites;
+	uint32_t n_states, n_sites, n_stacks;
+	double sample_bytes;
 	const struct snapshot_filter *filter;
 	uint64_t now_ms, seed;
 	struct sum *by_site;  /* index 0: blocks without a site, by state instead */
+	struct estimate *by_stack;
 	struct sum *by_state; /* all blocks */
 	struct sum *no_site;  /* blocks without a site, by state */
 	struct snapshot *out; /* for the orphans */
@@ -41,6 +49,7 @@ void snapshot_deinit(struct snapshot *s)
 	vec_deinit(&s->states);
 	vec_deinit(&s->sites);
 	vec_deinit(&s->orphans);
+	vec_deinit(&s->stacks);
 }
 
 static bool passes(const struct scan *s, const struct lmt_block *b)
@@ -85,6 +94,7 @@ static void add_orphan(struct scan *s, const struct lmt_block *b, uint64_t uaddr
 {
 	struct snapshot_orphans fresh = { .state = b->state, .size = LMT_BLOCK_SIZE(b),
 					  .tag = LMT_BLOCK_TAG(b), .prev_tag = LMT_BLOCK_PREV_TAG(b) };
+	uint32_t place = live_place_of(s->live, b->site);
 	uint64_t key = ((uint64_t)b->state << 32 ^ b->size_tags) * 0x9E3779B97F4A7C15ull, *at;
 	struct snapshot_orphans *o;
 
@@ -100,16 +110,28 @@ static void add_orphan(struct scan *s, const struct lmt_block *b, uint64_t uaddr
 	if (o->n_sample < sizeof(o->sample) / sizeof(o->sample[0]))
 		o->sample[o->n_sample++] = uaddr;
 	if (!o->site_votes)
-		o->site = b->site;
-	o->site_votes += o->site == b->site ? 1 : -1;
+		o->site = place;
+	o->site_votes += o->site == place ? 1 : -1;
+}
+
+/* A sampled block stands for 1/p blocks of its size, where p was its chance to be sampled. */
+static void add_sampled(struct scan *s, uint32_t stack, uint64_t bytes)
+{
+	double p = s->sample_bytes > 1 ? -expm1(-(double)bytes / s->sample_bytes) : 1;
+	double weighed = (double)bytes / (p > 0 ? p : 1);
+	struct estimate *e = &s->by_stack[stack];
+
+	e->blocks += 1 / (p > 0 ? p : 1);
+	e->bytes += weighed;
+	e->variance += weighed * weighed * (1 - p);
 }
 
 static void add_block(struct scan *s, uint64_t key, const struct lmt_block *b)
 {
 	uint64_t bytes = LMT_BLOCK_SIZE(b), uaddr = key & LMT_ADDR_MASK;
-	uint32_t age;
+	uint32_t age, place;
 
-	if (b->state >= s->n_states || b->site >= s->n_sites)
+	if (b->state >= s->n_states || b->site >= s->n_sites + s->n_stacks)
 		return; /* caught while it was being written */
 	if (LMT_ARENA_GONE(s->states[b->state].flags))
 		return;
@@ -119,8 +141,10 @@ static void add_block(struct scan *s, uint64_t key, const struct lmt_block *b)
 		add_orphan(s, b, uaddr);
 	if (!passes(s, b))
 		return;
-	add(b->site ? &s->by_site[b->site] : &s->no_site[b->state], uaddr, bytes, age,
-	    &s->seed);
+	place = live_place_of(s->live, b->site);
+	add(place ? &s->by_site[place] : &s->no_site[b->state], uaddr, bytes, age, &s->seed);
+	if (b->site >= s->n_sites)
+		add_sampled(s, b->site - s->n_sites, bytes);
 }
 
 static void scan_blocks(struct scan *s)
@@ -162,6 +186,31 @@ static int push_site(struct snapshot *out, uint32_t index, uint32_t state, const
 	return vec_push(&out->sites, x);
 }
 
+static int gather_stacks(struct scan *s, struct snapshot *out)
+{
+	uint32_t n;
+	const struct lmt_site *stacks = live_stacks(s->live, &n);
+	int rc = 0;
+
+	for (uint32_t i = 0; !rc && i < n; i++) {
+		struct snapshot_stack x = {
+			.index = s->n_sites + i,
+			.place = stacks[i].parent,
+			.samples = stacks[i].samples,
+			.allocs = (double)stacks[i].allocs / 65536,
+			.alloc_bytes = (double)stacks[i].alloc_bytes,
+			.alloc_variance = (double)stacks[i].variance,
+			.live_blocks = s->by_stack[i].blocks,
+			.live_bytes = s->by_stack[i].bytes,
+			.live_variance = s->by_stack[i].variance,
+		};
+
+		if (stacks[i].key && x.place && x.place < s->n_sites)
+			rc = vec_push(&out->stacks, x);
+	}
+	return rc;
+}
+
 static int gather(struct scan *s, struct snapshot *out)
 {
 	uint32_t n;
@@ -184,7 +233,7 @@ static int gather(struct scan *s, struct snapshot *out)
 	for (uint32_t i = 1; !rc && i < n; i++)
 		if (sites[i].key && sites[i].state < s->n_states)
 			rc = push_site(out, i, sites[i].state, &sites[i], &s->by_site[i]);
-	return rc;
+	return rc ? rc : gather_stacks(s, out);
 }
 
 int snapshot_take(const struct live *l, const struct snapshot_filter *filter, struct snapshot *ret)
@@ -192,17 +241,21 @@ int snapshot_take(const struct live *l, const struct snapshot_filter *filter, st
 	struct scan s = { .live = l, .filter = filter, .seed = 88172645463325252ull };
 	struct snapshot out = { .start_ns = now_ns() };
 	auto_free struct sum *by_site = NULL, *by_state = NULL, *no_site = NULL;
+	auto_free struct estimate *by_stack = NULL;
 	uint32_t n_buckets;
 	int rc;
 
 	s.states = live_states(l, &s.n_states);
 	live_sites(l, &s.n_sites);
+	live_stacks(l, &s.n_stacks);
+	s.sample_bytes = (double)live_sample_bytes(l);
 	live_buckets(l, &n_buckets);
 	s.now_ms = (out.start_ns - live_start_ns(l)) / 1000000;
 	s.by_site = by_site = calloc(s.n_sites, sizeof(*by_site));
 	s.by_state = by_state = calloc(s.n_states, sizeof(*by_state));
 	s.no_site = no_site = calloc(s.n_states, sizeof(*no_site));
-	if (!by_site || !by_state || !no_site)
+	s.by_stack = by_stack = calloc(s.n_stacks + 1, sizeof(*by_stack));
+	if (!by_site || !by_state || !no_site || !by_stack)
 		return -ENOMEM;
 	s.out = &out;
 	scan_blocks(&s);

@@ -30,6 +30,18 @@ struct snapshot_site {
 	uint64_t sample_uaddr[SNAPSHOT_SAMPLES]; /* some live blocks, 0 where there are none */
 };
 
+/*
+ * A whole stack at a place, of which a part of the allocations were sampled. All numbers are
+ * estimates for all of them: those of the place are exact and include them.
+ */
+struct snapshot_stack {
+	uint32_t index; /* in the table of sites */
+	uint32_t place; /* likewise */
+	uint64_t samples;
+	double allocs, alloc_bytes, alloc_variance;
+	double live_blocks, live_bytes, live_variance;
+};
+
 struct snapshot_state {
 	uint32_t index;
 	struct lmt_state st;
@@ -56,6 +68,7 @@ struct snapshot {
 	vec_of(struct snapshot_state) states;
 	vec_of(struct snapshot_site) sites; /* with live blocks or allocations */
 	vec_of(struct snapshot_orphans) orphans;
+	vec_of(struct snapshot_stack) stacks;
 	uint64_t live_bytes, live_blocks;
 	uint64_t capacity;         /* places in the table */
 	uint64_t stats[LMT_STAT_MAX];

@@ -9,6 +9,7 @@ void heap_deinit(struct heap *h)
 	vec_deinit(&h->sites);
 	vec_deinit(&h->frames);
 	vec_deinit(&h->free_frames);
+	heap_stacks_deinit(&h->stacks);
 	hashmap_deinit(&h->state_by_index);
 	hashmap_deinit(&h->site_by_key);
 	hashmap_deinit(&h->frame_by_site);
@@ -77,6 +78,7 @@ void heap_forget_site(struct heap *h, uint32_t site)
 		*frame = 0;
 	if (kind)
 		*kind = 0;
+	heap_forget_stack(h, site);
 }
 
 int heap_set_frame(struct heap *h, uint32_t site, const struct frame *frame)
@@ -162,7 +164,7 @@ static uint64_t *site_slot(struct heap *h, uint64_t state, enum block_kind kind,
 
 static int apply_site(struct heap *h, const struct snapshot_site *from)
 {
-	uint64_t *state = hashmap_find(&h->state_by_index, from->state), *at;
+	uint64_t *state = hashmap_find(&h->state_by_index, from->state), *at, *site_of;
 	struct frame f = heap_get_frame(h, from->index);
 	bool below = from->site.flags & LMT_SITE_BELOW;
 	struct heap_site *s;
@@ -182,6 +184,10 @@ static int apply_site(struct heap *h, const struct snapshot_site *from)
 			return -ENOMEM;
 		*at = h->sites.n;
 	}
+	site_of = from->index ? hashmap_get_or_add(&h->stacks.site_of, from->index) : at;
+	if (!site_of)
+		return -ENOMEM;
+	*site_of = *at;
 	s = &h->sites.v[*at - 1];
 	s->live_bytes += from->live_bytes;
 	s->live_blocks += from->live_blocks;
@@ -209,6 +215,8 @@ static void apply_states(struct heap *h, const struct snapshot *snap)
 
 int heap_apply(struct heap *h, const struct snapshot *snap)
 {
+	int rc;
+
 	apply_states(h, snap);
 	vec_each(s, &h->sites) {
 		if (h->states.v[s->state].ended)
@@ -218,18 +226,20 @@ int heap_apply(struct heap *h, const struct snapshot *snap)
 		s->survived_cycles = 0;
 	}
 	vec_each(from, &snap->sites) {
-		int rc = apply_site(h, from);
-
+		rc = apply_site(h, from);
 		if (rc)
 			return rc;
 	}
+	rc = heap_apply_stacks(h, snap);
 	vec_each(s, &h->sites) {
 		if (h->states.v[s->state].ended)
 			continue;
+		if (s->live_bytes > s->peak_bytes)
+			s->peak_bytes = s->live_bytes;
 		trend_add(&s->trend, snap->end_ns, s->old_bytes, h->states.v[s->state].gc_cycles);
 		s->verdict = trend_judge(&s->trend, &s->growth_bytes_per_s);
 	}
-	return 0;
+	return rc;
 }
 
 void heap_check(const struct heap *h)

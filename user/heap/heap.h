@@ -15,6 +15,7 @@
 #include "collect/frames.h"
 #include "collect/kind.h"
 #include "collect/snapshot.h"
+#include "stacks.h"
 #include "verdict.h"
 
 /* One lua_State, or what its process could not charge to any (number 0). */
@@ -44,11 +45,14 @@ struct heap_site {
 	struct frame frame;  /* where 0: no Lua frame known */
 	bool below;          /* a C or built-in function lies above the frame */
 	uint64_t live_bytes, live_blocks, old_bytes;
+	uint64_t peak_bytes; /* the most that was live in a snapshot */
 	uint64_t allocs, alloc_bytes;
 	uint32_t survived_cycles;
 	enum verdict verdict;
 	double growth_bytes_per_s;
 	struct trend trend;
+	uint32_t example; /* stack of its first allocation; 0 unknown */
+	uint32_t stacks;  /* position + 1 of the first in heap.stacks; 0 none */
 };
 
 struct heap {
@@ -60,6 +64,7 @@ struct heap {
 	vec_of(struct frame) frames;
 	vec_of(uint64_t) free_frames;  /* positions + 1 in frames */
 	struct hashmap kind_by_site;   /* BPF site index → kind + 1, where a live block told it */
+	struct heap_stacks stacks;
 	uint32_t next_number;
 };
 

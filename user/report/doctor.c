@@ -7,6 +7,7 @@
 #include "base/escape.h"
 #include "format.h"
 #include "jsonw.h"
+#include "resolve/known_bug.h"
 
 static const char *const status_names[] = { "ok", "note", "fail" };
 
@@ -53,6 +54,10 @@ static void write_runtime(const struct report *r, const struct report_runtime *r
 		"run by the kernel");
 	vec_each(f, &rt->functions)
 		write_function(f, out);
+	if (rt->bug)
+		fprintf(out, "    known-bug (%s) %s; %s; fixed in %s\n",
+			rt->bug_certain ? "certain" : "likely", rt->bug->text, rt->bug->reference,
+			rt->bug->fixed_in);
 }
 
 void doctor_write_text(const struct doctor_check *checks, size_t n, const struct report *r,
@@ -98,6 +103,25 @@ static void write_check(const struct doctor_check *c, FILE *out)
 	jsonw_end(&w);
 }
 
+static void write_bug(const struct report_runtime *rt, FILE *out)
+{
+	struct jsonw w;
+
+	jsonw_begin(&w, out);
+	jsonw_str(&w, "type", "finding");
+	jsonw_str(&w, "kind", "known-bug");
+	jsonw_str(&w, "severity", "warning");
+	jsonw_str(&w, "confidence", rt->bug_certain ? "certain" : "likely");
+	jsonw_u64(&w, "pid", (uint64_t)rt->pid);
+	jsonw_u64(&w, "runtime", rt->runtime);
+	jsonw_str(&w, "message", rt->bug->text);
+	jsonw_object(&w, "evidence");
+	jsonw_str(&w, "reference", rt->bug->reference);
+	jsonw_str(&w, "fixed_in", rt->bug->fixed_in);
+	jsonw_close(&w, '}');
+	jsonw_end(&w);
+}
+
 void doctor_write_json(const struct doctor_check *checks, size_t n, const struct report *r, FILE *out)
 {
 	struct format_options fo = { .first = false };
@@ -105,5 +129,8 @@ void doctor_write_json(const struct doctor_check *checks, size_t n, const struct
 	json_write_header(r, out);
 	for (size_t i = 0; i < n; i++)
 		write_check(&checks[i], out);
+	vec_each(rt, &r->runtimes)
+		if (rt->bug)
+			write_bug(rt, out);
 	json_write(r, &fo, out);
 }

@@ -2,6 +2,9 @@
 /* One JSON object a line; the fields are a contract (docs/JSON.md) and only ever grow. */
 #include "format.h"
 
+#include <limits.h>
+#include <string.h>
+
 #include "base/fmt.h"
 #include "findings.h"
 #include "jsonw.h"
@@ -126,25 +129,83 @@ static void write_state(const struct report *r, const struct report_state *s, FI
 	jsonw_end(&w);
 }
 
-static void write_stack(struct jsonw *w, const struct report_site *s)
+/* The symbol, else what Lua calls it, else where it lies. */
+static void write_native(struct jsonw *w, const struct report_frame *f)
 {
+	const char *slash = f->module ? strrchr(f->module, '/') : NULL;
+	char text[PATH_MAX + 32];
+
+	if (f->native || f->name) {
+		jsonw_str(w, "native", f->native ? f->native : f->name);
+		return;
+	}
+	snprintf(text, sizeof(text), f->module ? "%s+0x%llx" : "built-in function",
+		 slash ? slash + 1 : f->module, (unsigned long long)f->offset);
+	jsonw_str(w, "native", text);
+}
+
+static void write_frame(struct jsonw *w, const struct report_frame *f)
+{
+	jsonw_object(w, NULL);
+	if (f->truncated) {
+		jsonw_bool(w, "truncated", true);
+	} else if (f->lua) {
+		jsonw_str(w, "lua", f->lua);
+		jsonw_str_known(w, "name", f->name);
+		if (f->approx)
+			jsonw_bool(w, "approx", true);
+	} else {
+		write_native(w, f);
+		if (f->native)
+			jsonw_str_known(w, "name", f->name);
+		jsonw_str_known(w, "module", f->module);
+		if (f->offset)
+			jsonw_addr(w, "offset", f->offset);
+	}
+	if (f->tail)
+		jsonw_bool(w, "tail", true);
+	if (f->jit)
+		jsonw_bool(w, "jit", true);
+	if (f->thread)
+		jsonw_bool(w, "resumer", true);
+	jsonw_close(w, '}');
+}
+
+/* Without a whole stack: only the innermost Lua frame is known. */
+static void write_top_frame(struct jsonw *w, const struct report_site *s)
+{
+	static const struct report_frame more = { .truncated = true };
+
 	jsonw_array(w, "stack");
 	if (s->frame.lua) {
-		jsonw_object(w, NULL);
-		jsonw_str(w, "lua", s->frame.lua);
-		jsonw_str_known(w, "name", s->frame.name);
-		if (s->frame.approx)
-			jsonw_bool(w, "approx", true);
-		jsonw_close(w, '}');
-		/* Only the innermost Lua frame is kept for every event. */
-		jsonw_object(w, NULL);
-		jsonw_bool(w, "truncated", true);
-		jsonw_close(w, '}');
+		write_frame(w, &s->frame);
+		write_frame(w, &more);
 	}
 	jsonw_close(w, ']');
 }
 
-static void write_site(const struct report_site *s, FILE *out)
+/*
+ * The stack begins with the innermost Lua frame, the line to blame; the C functions that it
+ * called, which made the block, stand in `via`.
+ */
+static void write_stack(struct jsonw *w, const struct report *r, const struct report_stack *st)
+{
+	uint32_t above = report_frames_above(r, st);
+
+	jsonw_array(w, "stack");
+	for (uint32_t i = above; i < st->n; i++)
+		write_frame(w, report_frame_at(r, st, i));
+	jsonw_close(w, ']');
+	if (!above)
+		return;
+	jsonw_array(w, "via");
+	for (uint32_t i = 0; i < above; i++)
+		write_frame(w, report_frame_at(r, st, i));
+	jsonw_close(w, ']');
+}
+
+static void write_site(const struct report *r, const struct report_site *s,
+		       const struct report_stack *st, FILE *out)
 {
 	struct jsonw w;
 
@@ -153,16 +214,39 @@ static void write_site(const struct report_site *s, FILE *out)
 	jsonw_u64(&w, "pid", (uint64_t)s->pid);
 	jsonw_u64(&w, "state", s->state);
 	jsonw_str(&w, "kind", s->kind);
-	jsonw_u64(&w, "live_bytes", s->live_bytes);
-	jsonw_u64(&w, "live_blocks", s->live_blocks);
-	jsonw_u64(&w, "allocs", s->allocs);
-	jsonw_u64(&w, "alloc_bytes", s->alloc_bytes);
+	jsonw_u64(&w, "live_bytes", st->live_bytes);
+	jsonw_u64(&w, "live_blocks", st->live_blocks);
+	jsonw_u64(&w, "allocs", st->allocs);
+	jsonw_u64(&w, "alloc_bytes", st->alloc_bytes);
 	jsonw_u64(&w, "survived_cycles", s->survived_cycles);
-	jsonw_double(&w, "growth_bytes_per_s", s->growth_bytes_per_s);
+	jsonw_double(&w, "growth_bytes_per_s", st->growth_bytes_per_s);
+	jsonw_u64(&w, "peak_bytes", s->peak_bytes);
 	jsonw_str(&w, "verdict", verdict_name(s->verdict));
-	jsonw_bool(&w, "sampled", false);
-	write_stack(&w, s);
+	jsonw_bool(&w, "sampled", s->n_stacks > 1 && r->sample_bytes > 1);
+	if (r->sample_bytes) {
+		jsonw_u64(&w, "samples", st->samples);
+		jsonw_double(&w, "error_pct", st->error_pct);
+	}
+	if (st->n)
+		write_stack(&w, r, st);
+	else
+		write_top_frame(&w, s);
 	jsonw_end(&w);
+}
+
+/* A record for each stack; those of one line add up to what its blocks truly are. */
+static void write_site_stacks(const struct report *r, const struct report_site *s, FILE *out)
+{
+	struct report_stack whole = {
+		.live_bytes = s->live_bytes, .live_blocks = s->live_blocks,
+		.old_bytes = s->old_bytes, .allocs = s->allocs, .alloc_bytes = s->alloc_bytes,
+		.growth_bytes_per_s = s->growth_bytes_per_s,
+	};
+
+	if (!s->n_stacks)
+		write_site(r, s, &whole, out);
+	for (uint32_t i = 0; i < s->n_stacks; i++)
+		write_site(r, s, &r->stacks.v[s->first_stack + i], out);
 }
 
 static void write_coverage(struct jsonw *w, const struct report *r)
@@ -242,7 +326,7 @@ void json_write(const struct report *r, const struct format_options *opt, FILE *
 	findings_write_json(r, out);
 	vec_each(s, &r->sites)
 		if (!r->top || n++ < r->top)
-			write_site(s, out);
+			write_site_stacks(r, s, out);
 	if (r->last)
 		write_end(r, out);
 }

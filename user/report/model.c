@@ -15,12 +15,23 @@ void report_deinit(struct report *r)
 	vec_deinit(&r->blind_spots);
 	vec_deinit(&r->series);
 	vec_deinit(&r->events_log);
+	vec_deinit(&r->frames);
+	vec_deinit(&r->stack_frames);
+	vec_deinit(&r->stacks);
+}
+
+uint32_t report_frames_above(const struct report *r, const struct report_stack *s)
+{
+	for (uint32_t i = 0; i < s->n; i++)
+		if (report_frame_at(r, s, i)->lua)
+			return i;
+	return 0;
 }
 
 bool report_complete(const struct report *r)
 {
 	for (unsigned int i = 0; i < LMT_STAT_MAX; i++)
-		if (r->lost[i])
+		if (r->lost[i] && i != LMT_STAT_STACK_LOST) /* its block is counted all the same */
 			return false;
 	return r->blind_spots.n == 0 && !r->left_out && !r->detail_dropped;
 }

@@ -34,6 +34,8 @@ struct report_runtime {
 	uint32_t runtime;
 	const char *family, *version, *variant, *module, *build_id, *layout, *evidence;
 	const char *title; /* "Lua 5.4.4" */
+	const struct known_bug *bug; /* published, and in this very copy; NULL: none known */
+	bool bug_certain;
 	vec_of(struct report_function) functions;
 };
 
@@ -63,8 +65,27 @@ struct report_state {
 
 struct report_frame {
 	const char *lua;  /* "@app.lua:12" */
-	const char *name;
-	bool approx;
+	const char *name; /* as Lua calls the function */
+	bool approx;      /* the line may be a neighbour */
+	bool tail;        /* was tail called: its callers up to the next frame are gone */
+	bool jit;         /* ran as machine code of a trace */
+	bool thread;      /* innermost of the thread that resumed those before */
+	bool truncated;   /* the stack goes on; nothing else is set */
+	const char *native, *module; /* a C function: symbol, file */
+	uint64_t offset;  /* in the file */
+	uint32_t line_defined;
+};
+
+/*
+ * One of the stacks that lead to a site, with what falls to it of the site's numbers. The parts
+ * of all its stacks add up to the site's.
+ */
+struct report_stack {
+	uint32_t first, n; /* report.stack_frames: innermost first */
+	uint64_t samples;  /* 0: of the first allocation only */
+	double error_pct;  /* of its bytes, 95 % confidence */
+	uint64_t live_bytes, live_blocks, old_bytes, allocs, alloc_bytes;
+	double growth_bytes_per_s;
 };
 
 struct report_site {
@@ -74,9 +95,11 @@ struct report_site {
 	struct report_frame frame; /* lua NULL: no Lua frame */
 	bool below;
 	uint64_t live_bytes, live_blocks, old_bytes, allocs, alloc_bytes;
+	uint64_t peak_bytes;
 	uint32_t survived_cycles;
 	double growth_bytes_per_s;
 	enum verdict verdict;
+	uint32_t first_stack, n_stacks; /* report.stacks: the biggest first */
 };
 
 /* A stretch of time of one state; several recorded moments may fall into it. */
@@ -133,6 +156,10 @@ struct report {
 	vec_of(struct report_finding) findings; /* the worst first */
 	vec_of(struct report_site) sites; /* sorted */
 	size_t top;                       /* sites shown; 0: all */
+	vec_of(struct report_frame) frames;
+	vec_of(uint32_t) stack_frames;    /* positions in frames */
+	vec_of(struct report_stack) stacks;
+	uint64_t sample_bytes;            /* mean bytes between two sampled stacks; 0 none */
 
 	/* over time, only when loaded from a file */
 	vec_of(struct report_point) series; /* by state, then time */
@@ -149,6 +176,16 @@ struct report {
 };
 
 void report_deinit(struct report *r);
+
+/* The i-th frame of a stack, innermost first. */
+static inline const struct report_frame *report_frame_at(const struct report *r,
+							 const struct report_stack *s, uint32_t i)
+{
+	return &r->frames.v[r->stack_frames.v[s->first + i]];
+}
+
+/* Frames of C functions above the innermost Lua frame; 0 also where there is no Lua frame. */
+uint32_t report_frames_above(const struct report *r, const struct report_stack *s);
 
 /* Nothing was lost and nothing is out of sight. */
 bool report_complete(const struct report *r);

@@ -7,6 +7,7 @@
 
 #include "base/escape.h"
 #include "base/fmt.h"
+#include "flame.h"
 #include "findings.h"
 
 struct text {
@@ -171,6 +172,33 @@ static void write_site(const struct text *t, const struct report_site *s, bool m
 	fputc('\n', t->out);
 }
 
+#define CALLERS_SHOWN 3
+
+/* Who made the line allocate: the nearest callers on its biggest stack. */
+static void write_callers(const struct text *t, const struct report_site *s)
+{
+	const struct report_stack *st = s->n_stacks ? &t->r->stacks.v[s->first_stack] : NULL;
+	uint32_t i = st && s->frame.lua ? report_frames_above(t->r, st) + 1 : 0, shown = 0;
+	char label[1400], brief[1400];
+
+	for (; st && i && i < st->n && shown < CALLERS_SHOWN; i++) {
+		const struct report_frame *f = report_frame_at(t->r, st, i);
+
+		if (!f->lua)
+			continue;
+		flame_frame_text(f, label, sizeof(label));
+		flame_short_text(label, brief, sizeof(brief));
+		fprintf(t->out, "%s%s", shown ? "" : color(t, DIM), shown ? " < " : "           from ");
+		put_escaped(t, brief);
+		shown++;
+	}
+	if (!shown)
+		return;
+	if (s->n_stacks > 1)
+		fprintf(t->out, " and %u other ways", s->n_stacks - 1);
+	fprintf(t->out, "%s\n", color(t, RESET));
+}
+
 static void write_sites(const struct text *t)
 {
 	const struct report *r = t->r;
@@ -192,6 +220,7 @@ static void write_sites(const struct text *t)
 		if (r->top && shown == r->top)
 			break;
 		write_site(t, s, many);
+		write_callers(t, s);
 		shown++;
 	}
 	if (shown < r->sites.n)

@@ -2,11 +2,14 @@
 #include "choose.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define MAX_ROWS 64
 #define TAG_TABLE 5
+#define FIRST_COMMIT 1000000000 /* seconds; a smaller number is no time of a commit */
 
 /* True when the comma-separated list holds the word. */
 static bool lists(const char *list, const char *word)
@@ -142,6 +145,31 @@ static bool all_same(const struct layout *const *rows, size_t n)
 	return true;
 }
 
+/*
+ * Rolling releases of LuaJIT are numbered by the time of their commit: 2.1.1737090214. The row's
+ * history has ranges of days for each branch: "v2.1: 2024-04-19 f5affaa6 .. 2025-11-06 68354f44".
+ */
+static bool covers_commit(const struct layout *row, const char *version)
+{
+	char branch[8], day[16];
+	const char *p = strrchr(version, '.');
+	time_t t = p ? (time_t)strtoll(p + 1, NULL, 10) : 0;
+	struct tm tm;
+
+	if (row->l.family != LMT_FAMILY_LUAJIT || t < FIRST_COMMIT || !gmtime_r(&t, &tm))
+		return false;
+	snprintf(branch, sizeof(branch), "v%.3s:", version);
+	strftime(day, sizeof(day), "%Y-%m-%d", &tm);
+	for (p = row->history; (p = strstr(p, branch)); p++) {
+		const char *from = p + strlen(branch) + 1, *to = strstr(from, " .. ");
+
+		if (strncmp(from, day, 10) <= 0 &&
+		    (!to || !strncmp(to + 4, "current", 7) || strncmp(day, to + 4, 10) <= 0))
+			return true;
+	}
+	return false;
+}
+
 const struct layout *choose_layout(const struct layout *const *rows, size_t n, const char *version,
 				   const struct code *code, const char **why)
 {
@@ -159,6 +187,8 @@ const struct layout *choose_layout(const struct layout *const *rows, size_t n, c
 		n = keep(left, n, version, same_generation);
 	if (*version && n > 1)
 		n = keep(left, n, version, names_release);
+	if (*version && n > 1)
+		n = keep(left, n, version, covers_commit);
 	if (!all_same(left, n) && code)
 		n = keep_by_code(left, n, code);
 	if (!all_same(left, n)) {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hashmap.h"
 #include "base/vec.h"
 
 #define MAX_CODE (64u << 20)
@@ -77,15 +78,24 @@ struct insn *code_decode_one(struct elf_file *f, uint64_t vaddr, struct code_fun
 }
 
 /* A library calls its own exports through the PLT unless told otherwise: look through that. */
-static uint64_t through_plt(struct code *c, uint64_t target)
+static uint64_t through_plt(struct code *c, struct hashmap *known, uint64_t target)
 {
-	const char *name = elf_import_at(c->elf, target);
-	uint64_t own = name ? elf_find_sym(c->elf, name, NULL) : 0;
+	uint64_t *answer = hashmap_find(known, target), own;
+	const char *name;
 
+	if (answer)
+		return *answer;
+	name = elf_import_at(c->elf, target);
+	if (!name)
+		return target;
+	own = elf_find_sym(c->elf, name, NULL);
+	answer = hashmap_get_or_add(known, target); /* thousands of calls of a few stubs */
+	if (answer)
+		*answer = own ? own : target;
 	return own ? own : target;
 }
 
-static int add_edges(struct code *c, size_t index, struct insn *insn)
+static int add_edges(struct code *c, struct hashmap *plt, size_t index, struct insn *insn)
 {
 	const struct code_function *fn = &c->fn[index];
 
@@ -95,7 +105,7 @@ static int add_edges(struct code *c, size_t index, struct insn *insn)
 
 		if (!leaves(fn, &insn[k]))
 			continue;
-		insn[k].target = e.target = through_plt(c, insn[k].target);
+		insn[k].target = e.target = through_plt(c, plt, insn[k].target);
 		if (vec_push(&c->edges, e))
 			return -ENOMEM;
 	}
@@ -114,6 +124,7 @@ static int by_target(const void *a, const void *b)
 static int decode_all(struct code *c, const struct elf_function *from)
 {
 	size_t *first = calloc(c->n + 1, sizeof(*first));
+	struct hashmap plt = { 0 };
 	int rc = first ? 0 : -ENOMEM;
 
 	for (size_t i = 0; !rc && i < c->n; i++) {
@@ -123,9 +134,10 @@ static int decode_all(struct code *c, const struct elf_function *from)
 	}
 	for (size_t i = 0; !rc && i < c->n; i++) {
 		c->fn[i].insn = c->insn + first[i];
-		rc = add_edges(c, i, c->insn + first[i]);
+		rc = add_edges(c, &plt, i, c->insn + first[i]);
 	}
 	free(first);
+	hashmap_deinit(&plt);
 	if (!rc && c->edges.n)
 		qsort(c->edges.v, c->edges.n, sizeof(*c->edges.v), by_target);
 	return rc;

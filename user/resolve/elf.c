@@ -51,8 +51,12 @@ static int read_segments(struct elf_file *f)
 		}
 		if (ph.p_type != PT_LOAD)
 			continue;
-		if (ph.p_offset > f->size || ph.p_vaddr + ph.p_memsz < ph.p_vaddr)
+		if (ph.p_vaddr + ph.p_memsz < ph.p_vaddr)
 			return -ENOEXEC;
+		if (ph.p_offset > f->size) { /* a file of symbols only keeps the header */
+			ph.p_offset = 0;
+			ph.p_filesz = 0;
+		}
 		if (ph.p_filesz > f->size - ph.p_offset)
 			ph.p_filesz = f->size - ph.p_offset; /* cut short: use what is there */
 		f->seg[f->n_segs++] = (struct elf_segment){

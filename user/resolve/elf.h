@@ -57,6 +57,9 @@ uint64_t elf_find_bytes(struct elf_file *f, const void *bytes, size_t len, uint6
 /* Address of a defined function or object by name; 0 if the file names no such thing. */
 uint64_t elf_find_sym(struct elf_file *f, const char *name, const char **source_ret);
 
+/* All addresses of that name, at most max: static functions of several sources may share one. */
+size_t elf_find_all(struct elf_file *f, const char *name, uint64_t *ret, size_t max);
+
 /* The name of the symbol at exactly this address, or NULL. Borrowed. */
 const char *elf_name_at(struct elf_file *f, uint64_t vaddr);
 

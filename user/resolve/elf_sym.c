@@ -69,6 +69,24 @@ uint64_t elf_find_sym(struct elf_file *f, const char *name, const char **source_
 	return 0;
 }
 
+size_t elf_find_all(struct elf_file *f, const char *name, uint64_t *ret, size_t max)
+{
+	size_t n = 0;
+
+	read_symbols(f);
+	vec_each(s, &f->symbols) {
+		size_t i = 0;
+
+		if (strcmp(s->name, name))
+			continue;
+		while (i < n && ret[i] != s->vaddr)
+			i++;
+		if (i == n && n < max)
+			ret[n++] = s->vaddr;
+	}
+	return n;
+}
+
 const char *elf_name_at(struct elf_file *f, uint64_t vaddr)
 {
 	read_symbols(f);

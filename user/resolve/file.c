@@ -9,6 +9,7 @@ static void file_free(struct file *f)
 	if (!f)
 		return;
 	code_free(f->code);
+	elf_free(f->debug);
 	elf_free(f->elf);
 	free(f->open_path);
 	free(f->path);

@@ -21,6 +21,9 @@ struct file {
 	char *open_path;      /* of the process it was first met in */
 	char *path;           /* as that process names it */
 	struct elf_file *elf; /* NULL: could not be opened, see err */
+	struct elf_file *debug; /* the file's separate symbols, of the same build id; NULL: none */
+	const char *debug_source; /* "debugdata", "debug-file", "debuglink", "debuginfod" */
+	bool debug_tried;
 	struct code *code;    /* NULL: not decoded yet, or it failed */
 	bool code_tried;
 	bool identified;

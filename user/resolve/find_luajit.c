@@ -35,6 +35,9 @@ static const uint8_t exit_handler[] = {
 	0x65, 0xf0,
 };
 
+/* lj_vm_ffi_call: push rbp; mov rbp, rsp; push rbx; mov rbx, rdi; mov … */
+static const uint8_t ffi_stub[] = { 0x55, 0x48, 0x89, 0xe5, 0x53, 0x48, 0x89, 0xfb, 0x8b };
+
 uint64_t find_luajit_exit_handler(struct elf_file *elf)
 {
 	uint64_t first = elf_find_bytes(elf, exit_handler, sizeof(exit_handler), 0);
@@ -63,6 +66,25 @@ static void trace_exit(struct lj *s)
 		p += in.len;
 		at += in.len;
 	}
+}
+
+/* Built without the JIT there is no exit handler: the VM is the range before the call stub. */
+static void vm_by_stub(struct lj *s)
+{
+	const struct code_function *stub = NULL;
+
+	for (size_t i = 0; i < code_count(s->c); i++) {
+		const struct code_function *fn = code_get(s->c, i);
+		const uint8_t *p = elf_data(code_elf(s->c), fn->start, sizeof(ffi_stub));
+
+		if (!p || memcmp(p, ffi_stub, sizeof(ffi_stub)))
+			continue;
+		if (stub)
+			return;
+		stub = fn;
+	}
+	if (stub)
+		s->vm = code_holding(s->c, stub->start - 1);
 }
 
 static bool tests_reg(const struct code_function *fn, unsigned int reg)
@@ -117,14 +139,13 @@ static void alloc_family(struct lj *s)
  */
 static void ccall(struct lj *s)
 {
-	static const uint8_t prologue[] = { 0x55, 0x48, 0x89, 0xe5, 0x53, 0x48, 0x89, 0xfb };
 	const struct code_function *ffi = s->vm ? code_at(s->c, s->vm->end) : NULL;
-	const uint8_t *p = ffi ? elf_data(code_elf(s->c), ffi->start, sizeof(prologue)) : NULL;
+	const uint8_t *p = ffi ? elf_data(code_elf(s->c), ffi->start, sizeof(ffi_stub)) : NULL;
 	const struct code_edge *e;
 	const struct code_function *fn;
 	size_t n;
 
-	if (!p || memcmp(p, prologue, sizeof(prologue)))
+	if (!p || memcmp(p, ffi_stub, sizeof(ffi_stub)))
 		return;
 	find_answer(s->f, FUNC_LJ_VM_FFI_CALL, ffi->start, "range behind the VM's");
 	if (code_caller_count(s->c, ffi->start) != 1)
@@ -429,6 +450,8 @@ void find_luajit(struct finder *f)
 	struct lj s = { .f = f, .c = f->code };
 
 	trace_exit(&s);
+	if (!s.vm)
+		vm_by_stub(&s);
 	alloc_family(&s);
 	ccall(&s);
 	build_set(&s);

@@ -15,6 +15,7 @@
 #define CALLINFO_BYTES 16 /* a function and its flags */
 #define GCT_CDATA 10      /* gct of a cdata; the first with a free function is 4, a string */
 #define GCT_FIRST 4
+#define GCT_TRACE 9
 #define N_FREE_FUNCTIONS 9
 #define CDATA_FIN 0x10    /* LJ_GC_CDATA_FIN, lj_obj.h */
 #define CDATA_FREE_MAX 0x400u
@@ -141,8 +142,8 @@ static void free_table(struct finder *f, uint64_t base)
 {
 	const struct code_function *cdata = function_in(f, base + 8 * (GCT_CDATA - GCT_FIRST));
 
-	for (int i = 0; i < N_FREE_FUNCTIONS; i++)
-		if (!function_in(f, base + 8 * (uint64_t)i))
+	for (int i = 0; i < N_FREE_FUNCTIONS; i++) /* without the JIT none for traces */
+		if (i != GCT_TRACE - GCT_FIRST && !function_in(f, base + 8 * (uint64_t)i))
 			return;
 	if (cdata && tests_finalizer(cdata))
 		find_answer(f, FUNC_LJ_CDATA_FREE, cdata->start, "table of free functions");

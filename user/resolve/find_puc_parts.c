@@ -14,6 +14,7 @@
 #define VECTOR_MAX 0x180u
 #define MIN_VECTOR 4    /* MINSIZEARRAY, lmem.c */
 #define MAX_CALLEES 256
+#define MARKED 9        /* offset of `marked` in every object, all versions */
 #define MIN_GCSTATE 0x15 /* offset of gcstate in any global_State; `marked` is below */
 
 static const struct code_function *answer(const struct finder *f, enum func_id id)
@@ -265,6 +266,33 @@ static bool flips_white(const struct code_function *fn, unsigned int version)
 	return flips && clears;
 }
 
+/* Writes an object's mark byte. */
+static bool repaints(const struct code_function *fn)
+{
+	for (size_t i = 0; i < fn->n; i++) {
+		const struct insn *in = &fn->insn[i];
+
+		if (in->op == INSN_MOV && in->o[0].type == OPND_MEM && in->o[0].size == 1 &&
+		    in->o[0].value == MARKED && in->o[1].type == OPND_REG)
+			return true;
+	}
+	return false;
+}
+
+/* Uses a fourth argument: sweepstep, into which sweeplist was inlined, does; sweeplist has three. */
+static bool takes_arg3(const struct code_function *fn)
+{
+	for (size_t i = 0; i < fn->n; i++) {
+		const struct insn *in = &fn->insn[i];
+
+		if (in->op == INSN_MOV && in->n_ops > 1 && opnd_is_reg(&in->o[1], REG_CX))
+			return true;
+		if (in->op == INSN_CALL || (in->writes >> REG_CX & 1))
+			return false;
+	}
+	return false;
+}
+
 /* sweeplist: often inlined or cloned; the only function near singlestep that repaints, or none. */
 static void sweeplist(struct finder *f)
 {
@@ -274,10 +302,11 @@ static void sweeplist(struct finder *f)
 	if (!step)
 		return;
 	gather(f->code, step, 2, &near);
-	for (size_t i = 0; i < near.n; i++) {
-		if (!flips_white(near.fn[i], f->version))
+	for (size_t i = 1; i < near.n; i++) { /* [0] is singlestep, which may hold the flip itself */
+		if (!flips_white(near.fn[i], f->version) || !repaints(near.fn[i]) ||
+		    takes_arg3(near.fn[i]) || code_calls(f->code, near.fn[i], step->start))
 			continue;
-		if (found || near.fn[i] == step) {
+		if (found) {
 			f->fn[FUNC_SWEEPLIST].why_not = "inlined or cloned; nearest is singlestep";
 			return;
 		}

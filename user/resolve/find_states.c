@@ -113,19 +113,72 @@ static void birth_answer(struct finder *f, const struct code_function *birth)
 		find_answer(f, FUNC_LUA_NEWSTATE, birth->start, "asks for the state's block");
 }
 
+static void close_answer(struct finder *f, const struct code_function *close,
+			 const struct code_function *birth)
+{
+	if (code_calls(f->code, birth, close->start)) {
+		find_answer(f, FUNC_CLOSE_STATE, close->start, "frees the state's block");
+		close_by_caller(f, close, birth->start);
+	} else {
+		find_answer(f, FUNC_LUA_CLOSE, close->start, "frees the state's block");
+		f->fn[FUNC_CLOSE_STATE].why_not = "inlined into lua_close";
+	}
+}
+
+/* Frees a block of that size through a computed call, however the allocator gets there. */
+static bool frees_block(const struct code_function *fn, int64_t size)
+{
+	for (size_t k = 0; k < fn->n; k++) {
+		int64_t rdx, rcx;
+
+		if (insn_is_indirect(&fn->insn[k]) && code_const_arg(fn, k, REG_DX, WINDOW, &rdx) &&
+		    rdx == size && code_const_arg(fn, k, REG_CX, WINDOW, &rcx) && rcx == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * LuaJIT: no other block is as large as the one that holds the dispatch table, so its size alone
+ * tells who asks for it and who gives it back.
+ */
+static void by_size(struct finder *f)
+{
+	int64_t size = 0;
+	const struct code_function *birth = newstate_of_size(f->code, 0, MIN_GG_STATE, &size);
+	const struct code_function *close = NULL;
+
+	if (!birth)
+		return;
+	f->state_block = (uint64_t)size;
+	birth_answer(f, birth);
+	for (size_t i = 0; i < code_count(f->code); i++) {
+		const struct code_function *fn = code_get(f->code, i);
+
+		if (fn == birth || !frees_block(fn, size))
+			continue;
+		if (close)
+			return;
+		close = fn;
+	}
+	if (close)
+		close_answer(f, close, birth);
+}
+
 void find_birth_and_death(struct finder *f, const struct alloc_calls *calls, bool luajit)
 {
 	const struct code_function *close = NULL, *birth = NULL, *fn;
 	int64_t size = 0, got;
 	size_t n_close = 0;
 
-	/* No other block of LuaJIT's is as large as the one that holds its dispatch table. */
-	if (luajit)
-		birth = newstate_of_size(f->code, 0, MIN_GG_STATE, &size);
+	if (luajit) {
+		by_size(f);
+		return;
+	}
 	vec_each(call, &calls->v) {
-		if (!is_close_call(call) || call->fn == close || (luajit && call->rdx != size))
+		if (!is_close_call(call) || call->fn == close)
 			continue;
-		fn = luajit ? birth : newstate_of_size(f->code, call->rdx, MIN_STATE_SIZE, &got);
+		fn = newstate_of_size(f->code, call->rdx, MIN_STATE_SIZE, &got);
 		if (!fn || (birth && fn != birth))
 			continue;
 		birth = fn;
@@ -135,19 +188,12 @@ void find_birth_and_death(struct finder *f, const struct alloc_calls *calls, boo
 		close = call->fn;
 		n_close++;
 	}
-	f->state_block = (uint64_t)size;
 	if (!birth)
 		return;
+	f->state_block = (uint64_t)size;
 	birth_answer(f, birth);
-	if (n_close != 1)
-		return;
-	if (code_calls(f->code, birth, close->start)) {
-		find_answer(f, FUNC_CLOSE_STATE, close->start, "frees the state's block");
-		close_by_caller(f, close, birth->start);
-	} else {
-		find_answer(f, FUNC_LUA_CLOSE, close->start, "frees the state's block");
-		f->fn[FUNC_CLOSE_STATE].why_not = "inlined into lua_close";
-	}
+	if (n_close == 1)
+		close_answer(f, close, birth);
 }
 
 static bool tests_arg1(const struct code_function *fn)

@@ -6,16 +6,11 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/embed.h"
 #include "base/vec.h"
 
 #define MAX_COLUMNS 400
 #define MAX_FILE (4u << 20)
-
-/* The tables as text, between two labels. */
-#define EMBED(symbol, path)                                                  \
-	__asm__(".section .rodata\n.global " #symbol "\n" #symbol ":\n"       \
-		".incbin \"" path "\"\n.byte 0\n.previous\n");                \
-	extern const char symbol[]
 
 EMBED(layouts_puc_tsv, "user/resolve/layouts/puc.tsv");
 EMBED(layouts_luajit_tsv, "user/resolve/layouts/luajit.tsv");

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Hostile files through everything that reads files: ELF headers, segments, symbols, relocations,
+ * unwind tables, separate symbols, the instruction decoder and the search for functions.
+ *
+ * As libFuzzer's target: clang -fsanitize=fuzzer,address -DLIBFUZZER. By itself it mutates the
+ * files it is given, a fixed number of times from a fixed seed, so that a failure can be repeated:
+ *
+ * usage: elf COUNT SEED FILE…
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "resolve/cfi.h"
+#include "resolve/choose.h"
+#include "resolve/ehframe.h"
+#include "resolve/functions.h"
+#include "resolve/insn.h"
+#include "resolve/known_bug.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+const char *__lsan_default_suppressions(void);
+
+/* libelf 0.188 loses a section's copy when that turns out to be malformed. */
+const char *__lsan_default_suppressions(void)
+{
+	return "leak:libelf.so";
+}
+
+static int ignore_function(uint64_t start, uint64_t end, bool has_lsda, void *ctx)
+{
+	(void)has_lsda;
+	*(uint64_t *)ctx += end - start;
+	return 0;
+}
+
+/* The parsers of raw bytes alone: most inputs get no further than the ELF header. */
+static void raw(const uint8_t *data, size_t size)
+{
+	uint64_t sum = 0;
+	struct insn in;
+	char text[64];
+
+	ehframe_each(data, size, 0x1000, ignore_function, &sum);
+	if (size >= 12)
+		ehframe_from_hdr(data, size, 0x1000);
+	for (size_t i = 0; i < size && i < 4096; i++)
+		if (insn_decode(data + i, size - i, i, &in))
+			insn_format(data + i, size - i, i, text, sizeof(text));
+}
+
+static void search(struct file *f)
+{
+	struct func_answer fn[FUNC_MAX] = { 0 };
+	const struct identity *id = file_identity(f);
+	uint64_t block;
+	bool certain;
+
+	/* Whatever it says it is: both families' methods, on code that is neither. */
+	for (unsigned int family = LMT_FAMILY_PUC; family <= LMT_FAMILY_LUAJIT; family++) {
+		memset(fn, 0, sizeof(fn));
+		block = functions_find(f, family, id->number, fn);
+		choose_by_file(family, id->version, block, f->code);
+		known_bug_of(family, id->version, f->code, fn, 0, &certain);
+	}
+}
+
+static void one_file(const char *path)
+{
+	struct file f = { .open_path = (char *)path, .path = (char *)path };
+	struct cfi *cfi;
+	struct cfi_row row;
+	size_t n = 0;
+
+	if (elf_open(path, &f.elf, &f.err))
+		return;
+	elf_bias(f.elf, 0x10000, 0);
+	elf_imports(f.elf, "malloc");
+	for (const struct elf_function *fn = elf_functions(f.elf, &n); n; n--, fn++)
+		if (n % 64 == 0)
+			elf_pointer(f.elf, fn->start);
+	cfi = cfi_new(f.elf);
+	if (cfi)
+		cfi_row(cfi, 0x1000, &row);
+	cfi_free(cfi);
+	search(&f);
+	code_free(f.code);
+	elf_free(f.debug);
+	elf_free(f.elf);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	int fd = memfd_create("input", MFD_CLOEXEC);
+	char path[64];
+
+	raw(data, size);
+	if (fd < 0 || write(fd, data, size) != (ssize_t)size)
+		abort();
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	one_file(path);
+	close(fd);
+	return 0;
+}
+
+#ifndef LIBFUZZER
+static uint64_t state;
+
+static uint64_t rnd(uint64_t below)
+{
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return below ? state % below : 0;
+}
+
+static uint64_t value(void)
+{
+	static const uint64_t odd[] = { 0, 1, 7, 8, 0xff, 0x7fff, 0xffff, 0x7fffffff, 0x80000000,
+					0xffffffff, 0x7fffffffffffffff, 0xffffffffffffffff,
+					0xfffffffffffff000, 1ull << 40 };
+
+	return rnd(3) ? odd[rnd(sizeof(odd) / sizeof(*odd))] : rnd(0);
+}
+
+/* Where the offsets, sizes and counts are: the headers, the section table, .eh_frame_hdr's end. */
+static size_t place(const uint8_t *data, size_t size)
+{
+	uint64_t shoff;
+
+	memcpy(&shoff, data + 40, 8);
+	switch (rnd(4)) {
+	case 0:
+		return rnd(64 + 13 * 56);
+	case 1:
+		return shoff < size ? shoff + rnd(size - shoff) : rnd(size);
+	case 2: /* dynamic symbols, strings and relocations come early */
+		return rnd(size / 8);
+	default:
+		return rnd(size);
+	}
+}
+
+static size_t mutate(uint8_t *data, size_t size)
+{
+	if (rnd(10) == 0)
+		return 64 + rnd(size - 64); /* cut short */
+	for (uint64_t n = 1 + rnd(12); n; n--) {
+		size_t at = place(data, size), width = (size_t)1 << rnd(4);
+		uint64_t v = value();
+
+		if (at + width <= size)
+			memcpy(data + at, &v, width);
+	}
+	return size;
+}
+
+static uint8_t *slurp(const char *path, size_t *size)
+{
+	FILE *f = fopen(path, "rb");
+	uint8_t *data = malloc(8u << 20);
+
+	*size = f && data ? fread(data, 1, 8u << 20, f) : 0;
+	if (f)
+		fclose(f);
+	return data;
+}
+
+int main(int argc, char **argv)
+{
+	long count = argc > 2 ? atol(argv[1]) : 0;
+
+	state = argc > 2 ? strtoull(argv[2], NULL, 0) * 2 + 1 : 1;
+	for (int i = 3; i < argc; i++) {
+		size_t size;
+		uint8_t *seed = slurp(argv[i], &size), *data = malloc(size + 64);
+
+		if (!seed || !data)
+			return 1;
+		LLVMFuzzerTestOneInput(seed, size);
+		for (long k = 0; k < count && size > 1024; k++) {
+			memcpy(data, seed, size);
+			LLVMFuzzerTestOneInput(data, mutate(data, size));
+		}
+		free(seed);
+		free(data);
+	}
+	printf("%ld mutations of each of %d files\n", count, argc - 3);
+	return 0;
+}
+#endif

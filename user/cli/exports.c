@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+#include "exports.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "report/page.h"
+#include "stored.h"
+
+static bool has_suffix(const char *s, const char *suffix)
+{
+	size_t n = strlen(s), k = strlen(suffix);
+
+	return n >= k && !strcmp(s + n - k, suffix);
+}
+
+static int open_one(const char *path, FILE **ret, struct errmsg *err)
+{
+	int fd;
+
+	if (!path)
+		return 0;
+	if (!strcmp(path, "-")) {
+		*ret = stdout;
+		return 0;
+	}
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644);
+	*ret = fd < 0 ? NULL : fdopen(fd, "w");
+	if (!*ret) {
+		int rc = errno;
+
+		if (fd >= 0)
+			close(fd);
+		return errmsg_set(err, -EIO, "cannot write '%s': %s; name a file that can be written",
+				  path, strerror(rc));
+	}
+	return 0;
+}
+
+int exports_open(struct exports *e, const struct options *opt, struct errmsg *err)
+{
+	const char *graph = opt->flamegraph;
+	int rc;
+
+	if (graph && strcmp(graph, "-") && !has_suffix(graph, ".svg") && !has_suffix(graph, ".html"))
+		return errmsg_set(err, -EINVAL, "'%s' is neither FILE.svg nor FILE.html", graph);
+	rc = open_one(graph, &e->flamegraph, err);
+	rc = rc ? rc : open_one(opt->html, &e->html, err);
+	return rc ? rc : open_one(opt->pprof, &e->pprof, err);
+}
+
+static void close_one(FILE **f)
+{
+	if (*f && *f != stdout)
+		fclose(*f);
+	*f = NULL;
+}
+
+void exports_deinit(struct exports *e)
+{
+	close_one(&e->flamegraph);
+	close_one(&e->pprof);
+	close_one(&e->html);
+	flame_free(e->flame);
+	e->flame = NULL;
+}
+
+bool exports_take_stdout(const struct options *opt)
+{
+	return opt->folded || (opt->flamegraph && !strcmp(opt->flamegraph, "-")) ||
+	       (opt->html && !strcmp(opt->html, "-")) || (opt->pprof && !strcmp(opt->pprof, "-"));
+}
+
+/* A word nobody can guess, so that nothing that slipped in could run as a script. */
+static void make_nonce(char nonce[33])
+{
+	unsigned char bytes[16] = { 0 };
+
+	if (getrandom(bytes, sizeof(bytes), 0) < 0)
+		bytes[0] = 1;
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		snprintf(nonce + 2 * i, 3, "%02x", bytes[i]);
+}
+
+static int begin(FILE *f)
+{
+	return f != stdout && (ftruncate(fileno(f), 0) && errno != EINVAL) ? -errno : 0;
+}
+
+static int end(FILE *f)
+{
+	return fflush(f) || ferror(f) ? -EIO : 0;
+}
+
+static int write_graph(struct exports *e, const struct options *opt, const struct report *r)
+{
+	char nonce[33];
+	int rc;
+
+	if (!e->flamegraph)
+		return 0;
+	rc = begin(e->flamegraph);
+	if (rc)
+		return rc;
+	make_nonce(nonce);
+	if (has_suffix(opt->flamegraph, ".html"))
+		html_write(e->flame, r, METRIC_INUSE_SPACE, nonce, e->flamegraph);
+	else
+		svg_write(e->flame, r, METRIC_INUSE_SPACE, e->flamegraph);
+	return end(e->flamegraph);
+}
+
+static int write_page(struct exports *e, const struct options *opt, const struct report *r)
+{
+	auto_free char *file = opt->n_words ? stored_path(opt->words[0]) : NULL;
+	char nonce[33];
+	int rc;
+
+	if (!e->html)
+		return 0;
+	rc = begin(e->html);
+	if (rc)
+		return rc;
+	make_nonce(nonce);
+	page_write(r, e->flame, file, nonce, e->html);
+	return end(e->html);
+}
+
+static int write_all(struct exports *e, const struct options *opt, const struct report *r)
+{
+	int rc = write_graph(e, opt, r);
+
+	rc = rc ? rc : write_page(e, opt, r);
+	if (!rc && opt->folded) {
+		folded_write(e->flame, (enum metric)(opt->folded - 1), stdout);
+		rc = end(stdout);
+	}
+	if (!rc && e->pprof) {
+		rc = begin(e->pprof);
+		rc = rc ? rc : pprof_write(r, e->pprof);
+		rc = rc ? rc : end(e->pprof);
+	}
+	return rc;
+}
+
+/* errno tells the caller why, as after any failed write. */
+int exports_report(struct exports *e, const struct options *opt, const struct report *r)
+{
+	bool first = !e->flame;
+	int rc = 0;
+
+	if (!e->flamegraph && !e->pprof && !e->html && !opt->folded)
+		return 0;
+	if (first)
+		rc = flame_new(&e->flame);
+	if (!rc && (r->last || first))
+		rc = flame_add(e->flame, r, !r->last);
+	if (!rc && r->last) {
+		flame_finish(e->flame);
+		rc = write_all(e, opt, r);
+	}
+	if (rc && rc != -EIO)
+		errno = -rc;
+	return rc;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * exports: the files that a live run writes besides its report: flame graphs, profiles.
+ * L7 cli.
+ */
+#ifndef LMT_CLI_EXPORTS_H
+#define LMT_CLI_EXPORTS_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "base/err.h"
+#include "options.h"
+#include "report/flame.h"
+
+struct exports {
+	FILE *flamegraph, *pprof, *html; /* NULL: not wanted */
+	struct flame *flame;      /* from the first interval report on, the base of a comparison */
+};
+
+/*
+ * Opens what is to be written, so that a file that cannot be is known before the trace; what is
+ * in it stays until there is something new. -EIO with the text for the user.
+ */
+int exports_open(struct exports *e, const struct options *opt, struct errmsg *err);
+void exports_deinit(struct exports *e);
+
+/* True when an export goes to stdout and the report must not. */
+bool exports_take_stdout(const struct options *opt);
+
+/* Takes each report; writes with the last. 0 or a negative errno. */
+int exports_report(struct exports *e, const struct options *opt, const struct report *r);
+
+#endif

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/* A stack as BPF walked it → frames with lines and names, while the target lives. */
+#include "frames_stack.h"
+
+#include <string.h>
+
+#include "jit_stack.h"
+#include "names.h"
+#include "symbols.h"
+
+/* The frames as sent, and those inlined in a trace. */
+struct raw {
+	struct lmt_frame f[STACKDB_FRAMES];
+	uint16_t flags[STACKDB_FRAMES]; /* STACK_… */
+	size_t n;
+};
+
+static void push(struct raw *r, uint64_t at, uint64_t pc, unsigned int flags)
+{
+	if (r->n == STACKDB_FRAMES)
+		return;
+	r->f[r->n] = (struct lmt_frame){ at, pc };
+	r->flags[r->n++] = (uint16_t)flags;
+}
+
+/*
+ * Machine code: the functions inlined at the place, then the frame the trace runs on top of.
+ * Where the trace does not tell, that frame's function is what remains.
+ */
+static void push_trace(const struct frames_source *src, const struct lj *p, struct raw *r,
+		       uint64_t mcode_pc, const struct lmt_frame *base)
+{
+	struct lmt_frame in[LMT_STACK_FRAMES];
+	struct jit_place place;
+	uint64_t base_pc = 0;
+	size_t n = 0;
+
+	if (!mcode_pc || !jit_place(p, mcode_pc, src->block, &place)) {
+		if (base)
+			push(r, base->at, 0, STACK_JIT | STACK_APPROX);
+		return;
+	}
+	n = jit_stack(p, &place, in, LMT_STACK_FRAMES, &base_pc);
+	for (size_t i = 0; i < n; i++)
+		push(r, in[i].at, in[i].pc,
+		     STACK_JIT | ((i == 0 && !place.certain) || (i == 1 && place.caller_pc)
+					  ? STACK_APPROX : 0u));
+	if (!base)
+		return;
+	if (n)
+		push(r, base->at, base_pc,
+		     STACK_JIT | (!base_pc || (n == 1 && place.caller_pc) ? STACK_APPROX : 0u));
+	else
+		push(r, place.proto | (uint64_t)LMT_FRAME_LUA << 48, place.pc,
+		     STACK_JIT | (place.certain ? 0u : STACK_APPROX));
+}
+
+static void expand(const struct frames_source *src, const struct lj *p,
+		   const struct lmt_stack_event *ev, struct raw *r)
+{
+	r->n = 0;
+	for (uint32_t i = 0; i < ev->n; i++) {
+		const struct lmt_frame *f = &ev->frame[i];
+		uint32_t flags = LMT_FRAME_FLAGS(f);
+
+		if ((flags & LMT_FRAME_KIND) == LMT_FRAME_JIT) {
+			bool based = i + 1 < ev->n && LMT_FRAME_FLAGS(f + 1) & LMT_FRAME_BASE;
+
+			push_trace(src, p, r, f->pc, based ? f + 1 : NULL);
+			i += based;
+			continue;
+		}
+		push(r, f->at, f->pc, (flags & LMT_FRAME_TAIL ? STACK_TAIL : 0u) |
+				      (flags & LMT_FRAME_THREAD ? STACK_THREAD : 0u));
+	}
+}
+
+static bool resolve_lua(const struct frames_source *src, const struct lj *p,
+			const struct lmt_frame *f, struct stack_frame *out)
+{
+	struct lmt_site site = { .pc = f->pc, .proto = LMT_FRAME_ADDR(f) };
+	struct frame frame = { 0 };
+
+	if (!(src->l->family == LMT_FAMILY_PUC
+		      ? frames_puc(src->mem, src->l, &site, src->pool, &frame)
+		      : frames_luajit(src->mem, src->l, p->g, 0, &site, src->pool, &frame)))
+		return false;
+	out->kind = STACK_LUA;
+	out->where = frame.where;
+	out->name = frame.name;
+	out->line_defined = frame.line_defined;
+	if (frame.approx)
+		out->flags |= STACK_APPROX;
+	return true;
+}
+
+/* name: what Lua calls it, or 0. */
+static void resolve_native(const struct frames_source *src, uint64_t uaddr, struct stack_frame *out)
+{
+	struct symbol sym;
+
+	out->kind = STACK_NATIVE;
+	if (!uaddr || !symbols_find(src->target, src->files, uaddr, &sym))
+		return;
+	out->native = sym.name ? strpool_add(src->pool, sym.name) : 0;
+	out->module = strpool_add(src->pool, sym.module);
+	out->offset = sym.offset;
+}
+
+/* What the caller calls a frame, told by its code; 0 when it does not say. */
+static uint32_t called_name(const struct frames_source *src, const struct raw *r, size_t i)
+{
+	const struct lmt_frame *caller = &r->f[i + 1];
+	uint32_t flags = LMT_FRAME_FLAGS(caller);
+	char name[NAME_MAX_BYTES];
+
+	if (i + 1 >= r->n || r->flags[i] & STACK_TAIL || r->flags[i + 1] & STACK_THREAD)
+		return 0;
+	if (flags & LMT_FRAME_HOOKED)
+		return strpool_add(src->pool, "hook");
+	if ((flags & LMT_FRAME_KIND) != LMT_FRAME_LUA || !caller->pc)
+		return 0;
+	if (!(src->l->family == LMT_FAMILY_PUC
+		      ? names_puc(src->mem, src->l, LMT_FRAME_ADDR(caller), caller->pc, name, sizeof(name))
+		      : names_luajit(src->mem, src->l, LMT_FRAME_ADDR(caller), caller->pc, name,
+				     sizeof(name))))
+		return 0;
+	return strpool_add(src->pool, name);
+}
+
+size_t frames_stack(const struct frames_source *src, const struct lmt_stack_event *ev,
+		    struct stack_frame *out, size_t max)
+{
+	struct lj p = { .mem = src->mem, .l = src->l, .g = src->g, .ref = src->l->gc64.off ? 8 : 4 };
+	struct raw r;
+	size_t n = 0;
+
+	expand(src, &p, ev, &r);
+	for (size_t i = 0; i < r.n && n < max; i++) {
+		struct stack_frame frame = { .flags = r.flags[i] };
+		uint32_t kind = LMT_FRAME_FLAGS(&r.f[i]) & LMT_FRAME_KIND;
+
+		if (kind == LMT_FRAME_LUA) {
+			if (!resolve_lua(src, &p, &r.f[i], &frame))
+				continue;
+		} else {
+			resolve_native(src, kind == LMT_FRAME_C ? LMT_FRAME_ADDR(&r.f[i]) : 0, &frame);
+		}
+		if (!frame.name)
+			frame.name = called_name(src, &r, i);
+		out[n++] = frame;
+	}
+	if (ev->flags & LMT_STACK_TRUNCATED && n < max)
+		out[n++] = (struct stack_frame){ .kind = STACK_TRUNCATED };
+	return n;
+}
