@@ -230,23 +230,13 @@ int attach_plan(struct attach *a, int slot, pid_t pid, const struct plan *p, str
 int attach_site(struct attach *a, int slot, pid_t pid, const struct plan_site *site,
 		struct errmsg *err)
 {
-	/* A function of the C library is watched in the processes that need it, never in all. */
-	bool shared = a->system_wide && site->probe.kind != LMT_PROBE_C_CALL;
-	struct batch b = { .file = site->file, .slot = shared ? 0 : slot, .pid = shared ? 0 : pid,
-			   .offsets = { site->offset }, .n = 1 };
+	struct batch b = { .file = site->file, .slot = a->system_wide ? 0 : slot,
+			   .pid = a->system_wide ? 0 : pid, .offsets = { site->offset }, .n = 1 };
 	int row = enter_probe(a, b.slot, site), rc = row;
 
-	if (!row)
-		return (int)probed_at(a, b.slot, site)->row;
 	if (row > 0) {
 		b.cookies[0] = (uint64_t)row;
 		rc = link_batch(a, site->program, &b);
 	}
 	return rc < 0 ? explain_link(rc, pid, &b, err) : row;
-}
-
-void attach_add_callsites(struct attach *a, int slot, const struct plan_callsite *c, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		enter_callsite(a, slot, &c[i]);
 }

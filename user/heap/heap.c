@@ -85,10 +85,6 @@ int heap_set_frame(struct heap *h, uint32_t site, const struct frame *frame)
 
 	if (!at)
 		return -ENOMEM;
-	if (*at) { /* it could not be read the first time */
-		h->frames.v[*at - 1] = *frame;
-		return 0;
-	}
 	if (h->free_frames.n) {
 		*at = h->free_frames.v[--h->free_frames.n];
 		h->frames.v[*at - 1] = *frame;

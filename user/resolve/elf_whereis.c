@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "whereis.h"
+#include "elf_whereis.h"
 
 #include <string.h>
 
