@@ -51,10 +51,6 @@ static __always_inline __u64 find_count(__u64 key)
 	return now & (now - 1) ? 0 : now;
 }
 
-/* Never used: put the layouts into the object's BTF, where tests/bpf/t_abi.c reads them. */
-const struct lmt_finding *finding_type __weak = 0;
-const struct lmt_memory *memory_type __weak = 0;
-
 /*
  * A record to be filled and given to find_send(), or NULL. by: what tells it from others of its
  * kind in the same state. Its place in the ring is taken here: get its site first, so that user
