@@ -13,7 +13,7 @@ breach() { # file:line text
 }
 
 # Folders of user/ from left to right; each may include itself and what stands before it.
-LAYERS=(base discover resolve attach collect heap report cli)
+LAYERS=(base discover resolve attach collect census heap report cli)
 
 level_of() { # folder: sets $level, -1 when it is none
 	local i
