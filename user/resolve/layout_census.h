@@ -49,6 +49,7 @@
 	X(P_sizeupvalues, "P.sizeupvalues", "")               \
 	X(P_sizelocvars, "P.sizelocvars", "")                 \
 	X(P_flag, "P.flag", "")                               \
+	X(T_lastfree, "T.lastfree", "")                       \
 	X(S_hnext, "S.hnext", "")                             \
 	X(S_falloc, "S.falloc", "")                           \
 	X(U_nuvalue, "U.nuvalue", "")                         \
@@ -88,6 +89,7 @@
 	X(P_sizeuv, "", "pt.sizeuv")                          \
 	X(P_trace, "", "pt.trace")                            \
 	X(P_uvinfo, "", "pt.uvinfo")                          \
+	X(P_framesize, "", "pt.framesize")                    \
 	X(T_colo, "", "t.colo")                               \
 	X(T_asize, "", "t.asize")                             \
 	X(T_hmask, "", "t.hmask")                             \
