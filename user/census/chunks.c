@@ -33,7 +33,7 @@ static void set_free(struct chunk_segment *s, uint64_t from, uint64_t to)
 }
 
 /* Follows the chunks up to the last, which is all that was never handed out. */
-static bool read_segment(struct chunks *c, const struct walk *w, struct chunk_segment *s, uint64_t top,
+static void read_segment(struct chunks *c, const struct walk *w, struct chunk_segment *s, uint64_t top,
 			 uint64_t top_size)
 {
 	uint64_t at = s->start;
@@ -45,10 +45,10 @@ static bool read_segment(struct chunks *c, const struct walk *w, struct chunk_se
 		if (at == top) {
 			set_free(s, at + 2 * CHUNK_HEAD, at + top_size);
 			c->free_bytes += top_size;
-			return true;
+			return;
 		}
 		if (!p || size < 32 || size % GRAIN || size > s->end - at)
-			return s->start + size != at; /* the foot of a full segment ends it */
+			return; /* the foot of a full segment ends it */
 		if (!(head & IN_USE)) {
 			/* Its first words are the allocator's links: a pointer there is as stale. */
 			set_free(s, at + 2 * CHUNK_HEAD, at + size);
@@ -58,7 +58,6 @@ static bool read_segment(struct chunks *c, const struct walk *w, struct chunk_se
 		}
 		at += size;
 	}
-	return true;
 }
 
 static int add_segment(struct chunks *c, uint64_t start, uint64_t size)

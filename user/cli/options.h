@@ -24,7 +24,7 @@ enum exit_status {
 	EXIT_PERMISSION = 77,
 };
 
-enum command { COMMAND_TRACE = 1, COMMAND_LIST = 2, COMMAND_DOCTOR = 4 };
+enum command { COMMAND_TRACE = 1, COMMAND_LIST = 2, COMMAND_DOCTOR = 4, COMMAND_CENSUS = 8 };
 
 enum mode { MODE_AUTO, MODE_WATCH, MODE_EXACT };
 
@@ -47,6 +47,11 @@ struct options {
 	int sort;        /* enum sort_key of build_report.h */
 	uint64_t max_blocks, max_states;
 	const char *layout_file;
+
+	int by;                 /* enum census_by */
+	uint64_t pause_budget_ms;
+	const char *path_text;  /* addresses to name, comma-separated */
+	int strings, folded, exit_code;
 
 	int json, no_color, verbose, quiet, help, version;
 };

@@ -220,16 +220,21 @@ static void write_interval(const struct report *r, FILE *out)
 	jsonw_end(&w);
 }
 
+void json_write_processes(const struct report *r, FILE *out)
+{
+	vec_each(p, &r->processes)
+		write_process(p, out);
+	vec_each(rt, &r->runtimes)
+		write_runtime(rt, out);
+}
+
 void json_write(const struct report *r, const struct format_options *opt, FILE *out)
 {
 	size_t n = 0;
 
 	if (opt->first)
 		json_write_header(r, out);
-	vec_each(p, &r->processes)
-		write_process(p, out);
-	vec_each(rt, &r->runtimes)
-		write_runtime(rt, out);
+	json_write_processes(r, out);
 	if (!r->last)
 		write_interval(r, out);
 	vec_each(s, &r->states)
