@@ -42,7 +42,7 @@ void edges_roots(struct edges *e, const struct edge_sink *to)
 static uint64_t mode_name(const struct walk *w)
 {
 	if (w->l->family == LMT_FAMILY_PUC)
-		return walk_u64(w->g + w->c->G_tmname.off + 8 * MODE_NUMBER);
+		return walk_u64(w->g + w->l->G_tmname.off + 8 * MODE_NUMBER);
 	return walk_ref(w, w->g + w->c->G_gcroot.off + w->ref * MODE_NUMBER);
 }
 

@@ -348,7 +348,7 @@ void edges_puc_roots(struct edges *e, const struct edge_sink *to)
 	list_roots(w, w->c->G_tmudata, EDGE_FINALIZE, true, to);
 	list_roots(w, w->c->G_fixedgc, EDGE_FIXED, false, to);
 	fixed_strings(w, to);
-	each_ref(w, w->G + (uint64_t)w->c->G_tmname.off, w->c->G_tmname.size / 8, 8, EDGE_FIXED, to);
+	each_ref(w, w->G + (uint64_t)w->l->G_tmname.off, w->l->G_tmname.size / 8, 8, EDGE_FIXED, to);
 }
 
 uint64_t edges_puc_field(const struct walk *w, uint64_t table, uint64_t name)

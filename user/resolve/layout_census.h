@@ -35,11 +35,9 @@
 	X(G_tobefnz, "G.tobefnz", "")                         \
 	X(G_fixedgc, "G.fixedgc", "")                         \
 	X(G_tmudata, "G.tmudata", "")                         \
-	X(G_tmname, "G.tmname", "")                           \
 	X(G_mt, "G.mt", "")                                   \
 	X(G_buffsize, "G.buff.buffsize", "")                  \
 	X(ci_next, "ci.next", "")                             \
-	X(P_sp, "P.sp", "")                                   \
 	X(P_k, "P.k", "")                                     \
 	X(P_p, "P.p", "")                                     \
 	X(P_upvalues, "P.upvalues", "")                       \
