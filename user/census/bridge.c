@@ -44,6 +44,12 @@ static uint64_t resident(const struct memread *mem, const struct proc_map *m)
 	return sum;
 }
 
+/* The kernel's own pages, mapped into every process, are in nobody's count. */
+static bool in_rss(const struct proc_map *m)
+{
+	return m->prot && strncmp(m->path, "[v", 2);
+}
+
 static bool is_shared(const struct proc_map *m)
 {
 	return !strncmp(m->path, "/dev/", 5) || !strncmp(m->path, "/memfd:", 7) ||
@@ -117,7 +123,7 @@ void bridge_build(struct census *c, struct bridge *b)
 	if (!task_read_rss(c->target->pid, &rss))
 		return;
 	vec_each(m, &c->copier.maps.maps) {
-		uint64_t bytes = (m->prot & (PROC_R | PROC_W | PROC_X)) ? resident(c->mem, m) : 0;
+		uint64_t bytes = in_rss(m) ? resident(c->mem, m) : 0;
 
 		b->bytes[box_of(m)] += (int64_t)bytes;
 		if (!strcmp(m->path, "[heap]"))

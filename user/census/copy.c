@@ -2,6 +2,7 @@
 #include "copy.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <time.h>
 
@@ -117,6 +118,14 @@ uint64_t copier_estimate_ns(const struct copier *c)
 	return c->fill_ns;
 }
 
+/* While the target waits for us nobody else should be served first. Not allowed: then not. */
+static void hurry(bool on)
+{
+	struct sched_param p = { .sched_priority = on ? 1 : 0 };
+
+	sched_setscheduler(0, on ? SCHED_FIFO : SCHED_OTHER, &p);
+}
+
 int copier_take_stopped(struct copier *c, struct errmsg *err)
 {
 	uint64_t deadline, held = 0;
@@ -125,14 +134,18 @@ int copier_take_stopped(struct copier *c, struct errmsg *err)
 
 	if (!rc)
 		rc = prepare(c, err); /* most of it before the stop: reserving takes time */
+	hurry(true);
 	if (!rc)
 		rc = stopper_stop(&c->stopper, c->budget_ns, err);
-	if (rc)
+	if (rc) {
+		hurry(false);
 		return rc;
+	}
 	deadline = now_ns() + c->budget_ns;
 	rc = prepare(c, err);
 	done = !rc && fill(c, deadline);
 	in_time = stopper_resume(&c->stopper, &held);
+	hurry(false);
 	c->stops++;
 	if (held > c->pause_ns)
 		c->pause_ns = held;

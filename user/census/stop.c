@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -174,6 +175,7 @@ static void __attribute__((noreturn)) holder_main(pid_t target, int fd)
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NAME, "lmt-hold");
+	sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){ .sched_priority = 2 });
 	setsid(); /* Ctrl-C and Ctrl-Z are for the one that asked; this one must keep its time */
 	while (recv(fd, &r, sizeof(r), 0) == sizeof(r)) {
 		struct answer a = { .rc = stop_all(&h) };

@@ -14,11 +14,6 @@ static const struct report_state *state_of(const struct census_report *cr, uint3
 	return NULL;
 }
 
-static void i64(struct jsonw *w, const char *key, int64_t v)
-{
-	jsonw_double(w, key, (double)v);
-}
-
 static void write_state(const struct census_report *cr, const struct census_process *p,
 			const struct census_state *s, FILE *out)
 {
@@ -46,7 +41,7 @@ static void write_state(const struct census_report *cr, const struct census_proc
 	jsonw_bool(&w, "counted", s->done);
 	if (s->done) {
 		jsonw_str(&w, "layout", s->row->id);
-		i64(&w, "difference_bytes", s->difference);
+		jsonw_i64(&w, "difference_bytes", s->difference);
 		jsonw_u64(&w, "objects", s->objects);
 		jsonw_u64(&w, "live_objects", s->live_objects);
 		jsonw_u64(&w, "live_object_bytes", s->live_bytes);
@@ -191,7 +186,7 @@ static void write_bridge(const struct census_process *p, FILE *out)
 	jsonw_u64(&w, "rss_bytes", p->bridge.rss_bytes);
 	for (unsigned int i = 0; i < BRIDGE_MAX; i++)
 		if (p->bridge.bytes[i])
-			i64(&w, bridge_key(i), p->bridge.bytes[i]);
+			jsonw_i64(&w, bridge_key(i), p->bridge.bytes[i]);
 	jsonw_end(&w);
 }
 

@@ -72,6 +72,12 @@ void jsonw_u64(struct jsonw *w, const char *key, uint64_t value)
 	fprintf(w->out, "%" PRIu64, value);
 }
 
+void jsonw_i64(struct jsonw *w, const char *key, int64_t value)
+{
+	put_key(w, key);
+	fprintf(w->out, "%" PRId64, value);
+}
+
 void jsonw_bool(struct jsonw *w, const char *key, bool value)
 {
 	put_key(w, key);

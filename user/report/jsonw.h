@@ -25,6 +25,7 @@ void jsonw_close(struct jsonw *w, char bracket); /* '}' or ']' */
 
 void jsonw_str(struct jsonw *w, const char *key, const char *value);
 void jsonw_u64(struct jsonw *w, const char *key, uint64_t value);
+void jsonw_i64(struct jsonw *w, const char *key, int64_t value);
 void jsonw_bool(struct jsonw *w, const char *key, bool value);
 void jsonw_double(struct jsonw *w, const char *key, double value); /* three decimals */
 void jsonw_addr(struct jsonw *w, const char *key, uint64_t uaddr); /* "0x…" */
