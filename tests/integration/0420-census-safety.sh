@@ -103,13 +103,13 @@ fi
 for ((i = 0; i < 5; i++)); do
 	"$TRACER" census -p "$target" --json >"$TMP/ends" 2>"$TMP/ends.err" &
 	tracer=$!
-	sleep 0.0$((i + 1))
+	sleep "0.$((2 * i + 1))"
 	kill -9 "$target"
 	wait "$tracer"
 	status=$?
 	wait "$target" 2>/dev/null
 	[ "$status" -eq 0 ] || [ "$status" -eq 66 ] || [ "$status" -eq 70 ]
-	ok $? "ended after $((10 * i + 10)) ms: the tracer ends with status $status"
+	ok $? "ended after $((200 * i + 100)) ms: the tracer ends with status $status"
 	start_busy lua5.4
 done
 kill -9 "$target"

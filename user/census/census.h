@@ -54,13 +54,17 @@ struct census_holder {
 
 enum census_finding_kind { CENSUS_FOREIGN_NODES, CENSUS_DANGLING };
 
+/* What a pointer in C data points at. */
+enum census_dangling { CENSUS_PTR_NOTHING, CENSUS_PTR_FREED, CENSUS_PTR_UNHELD, CENSUS_PTR_RECYCLED };
+
 struct census_finding {
 	enum census_finding_kind kind;
 	uint64_t count;
 	uint32_t home, foreign;  /* module paths */
 	uint32_t ctype, field;   /* dangling: type, "" or the member */
 	uint64_t uaddr, target;  /* the cdata, and where it points */
-	uint32_t block_kind;     /* what lies there: string id, 0: nothing that lives */
+	enum census_dangling wrong;
+	uint32_t block_kind;     /* the object there: string id, 0: none */
 	bool crashes;            /* this release frees the static node */
 	struct census_path path;
 };

@@ -46,13 +46,20 @@ static void count_node(struct copies *cp, const struct module *m, uint32_t objec
 	cp->freed[i] |= freed;
 }
 
-/* The copy that made the state, if resolve could tell, else that of most tables. */
+/*
+ * The copy that made the state: whose allocator it has; else as resolve tells, which looks at a
+ * few tables only; else that of most tables.
+ */
 static size_t home_of(const struct census *c, const struct census_state *s, const struct copies *cp)
 {
 	const struct resolved_state *rs = &c->resolved->states.v[s->index];
 	const struct runtime *rt = resolved_runtime(c->resolved, rs->runtime);
+	const struct module *alloc = target_module_at(c->target, rs->gc.alloc);
 	size_t best = 0;
 
+	for (size_t i = 0; i < cp->n; i++)
+		if (cp->module[i] == alloc)
+			return i;
 	for (size_t i = 0; i < cp->n; i++) {
 		if (rt && cp->module[i]->start == rt->start)
 			return i;
@@ -105,27 +112,61 @@ struct dangling {
 	bool unsure; /* compiled code is running: what it holds in registers is out of sight */
 };
 
+/* Bytes of the object's own block, without what it has elsewhere. */
+static uint64_t block_bytes(const struct walk *w, const struct census_object *o)
+{
+	if (o->kind == CENSUS_TABLE)
+		return (uint64_t)w->l->size_tab.off;
+	return o->kind == CENSUS_THREAD ? (uint64_t)w->l->size_L.off : o->bytes;
+}
+
+/* May C data point there? At what an object shows to C: a string's text, a userdata's bytes. */
+static bool is_shown_to_c(const struct walk *w, const struct census_object *o, uint64_t v)
+{
+	uint64_t at = v - o->uaddr;
+	struct lj_cdata cd;
+
+	switch ((enum census_kind)o->kind) {
+	case CENSUS_STRING:
+		return at >= (uint64_t)w->l->size_str.off;
+	case CENSUS_USERDATA:
+		return at >= (uint64_t)w->c->size_udata.off;
+	case CENSUS_CDATA:
+		return lj_cdata(w, o->uaddr, &cd) && v >= cd.payload && v <= cd.payload + cd.len;
+	case CENSUS_THREAD:
+		return true; /* a lua_State, which C code is given */
+	case CENSUS_TABLE:
+	case CENSUS_FUNCTION:
+	case CENSUS_PROTO:
+	case CENSUS_UPVALUE:
+	case CENSUS_TRACE:
+	case CENSUS_KIND_MAX:
+		break;
+	}
+	return false;
+}
+
 /*
- * What is wrong with a pointer: 0 nothing, 1 the memory is free, 2 nobody holds its owner.
- * Only what is surely so: memory of the heap that is in use and no object's may be anything.
+ * What is wrong with a pointer into the heap? Only what is surely so: a block that is in use and
+ * is no object (the slots of a table, a stack) may be anything.
  */
-static int judge(struct dangling *d, uint64_t v, uint32_t *owner)
+static enum census_dangling judge(struct dangling *d, uint64_t v, uint32_t *owner)
 {
 	const struct walk *w = d->r->w;
 	uint32_t n;
 
 	*owner = IMAGE_NONE;
 	if (!chunks_hold(&d->chunks, v))
-		return 0;
+		return CENSUS_PTR_NOTHING;
 	if (chunks_is_free(&d->chunks, v))
-		return 1;
+		return CENSUS_PTR_FREED;
 	n = image_number_below(w->im, v);
-	if (n == IMAGE_NONE || v - w->obj[n].uaddr >= w->obj[n].bytes ||
-	    (w->obj[n].kind != CENSUS_CDATA && w->obj[n].kind != CENSUS_STRING &&
-	     w->obj[n].kind != CENSUS_USERDATA))
-		return 0;
+	if (n == IMAGE_NONE || v - w->obj[n].uaddr >= block_bytes(w, &w->obj[n]))
+		return CENSUS_PTR_NOTHING;
 	*owner = n;
-	return !reach_is_live(d->r, n) && !d->unsure ? 2 : 0;
+	if (!is_shown_to_c(w, &w->obj[n], v))
+		return CENSUS_PTR_RECYCLED;
+	return !reach_is_live(d->r, n) && !d->unsure ? CENSUS_PTR_UNHELD : CENSUS_PTR_NOTHING;
 }
 
 static int check_pointer(struct dangling *d, uint32_t object, uint32_t ctype, uint32_t field, uint64_t v)
@@ -134,7 +175,8 @@ static int check_pointer(struct dangling *d, uint32_t object, uint32_t ctype, ui
 				    .field = field, .uaddr = d->r->w->obj[object].uaddr };
 	uint32_t owner;
 
-	if (!judge(d, v, &owner) || d->s->findings.n >= MAX_DANGLING)
+	f.wrong = judge(d, v, &owner);
+	if (f.wrong == CENSUS_PTR_NOTHING || d->s->findings.n >= MAX_DANGLING)
 		return 0;
 	f.ctype = census_ctype_name(d->r->w, ctype, d->c->pool);
 	if (owner != IMAGE_NONE)

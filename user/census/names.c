@@ -142,6 +142,22 @@ static void ctype_own_name(const struct walk *w, const uint8_t *ct, char *out, s
 			 (const char *)text);
 }
 
+/* A struct without a name of its own: that of a typedef for it. */
+static void typedef_name(const struct walk *w, const uint8_t *ct, char *out, size_t size)
+{
+	const uint8_t *tab = image_at(w->im, w->ctypes, (uint64_t)w->n_ctypes *
+				      (uint64_t)w->c->size_CType.off);
+	uint32_t id = tab ? (uint32_t)((size_t)(ct - tab) / (size_t)w->c->size_CType.off) : 0;
+
+	for (uint32_t i = 1; tab && i < w->n_ctypes && !*out; i++) {
+		const uint8_t *p = tab + i * (size_t)w->c->size_CType.off;
+		uint32_t info = (uint32_t)walk_get(p, w->c->CType_info);
+
+		if (LJ_CT_KIND(info) == LJ_CT_TYPEDEF && (info & 0xffff) == id)
+			ctype_own_name(w, p, out, size);
+	}
+}
+
 static const char *number_name(uint32_t info, uint64_t size)
 {
 	bool is_float = info >> 26 & 1, is_unsigned = info >> 23 & 1, is_bool = info >> 27 & 1;
@@ -213,6 +229,8 @@ uint32_t census_ctype_name(const struct walk *w, uint32_t id, struct strpool *po
 		}
 	}
 	ctype_own_name(w, ct, own, sizeof(own));
+	if (!*own && LJ_CT_KIND(info) == LJ_CT_STRUCT)
+		typedef_name(w, ct, own, sizeof(own));
 	if (LJ_CT_KIND(info) == LJ_CT_STRUCT)
 		snprintf(text, sizeof(text), "%s %s%s", info >> 23 & 1 ? "union" : "struct",
 			 *own ? own : "(no name)", suffix);

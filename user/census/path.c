@@ -37,6 +37,12 @@ uint32_t path_proto_origin(const struct walk *w, uint64_t proto, struct strpool 
 		len = sizeof(chunk) - 1;
 	memcpy(chunk, text, len);
 	chunk[len] = '\0';
+	if (walk_get(p, w->l->P_line) >> 31) { /* a built-in function written in Lua */
+		char builtin[1100];
+
+		snprintf(builtin, sizeof(builtin), "[builtin:%s]", chunk);
+		return strpool_add(pool, builtin);
+	}
 	return frames_text(pool, chunk, walk_get(p, w->l->P_line));
 }
 

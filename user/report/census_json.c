@@ -141,7 +141,9 @@ static void write_evidence(struct jsonw *w, const struct census *c, const struct
 		jsonw_addr(w, "cdata", f->uaddr);
 		jsonw_str_known(w, "ctype", strpool_get(c->pool, f->ctype));
 		jsonw_str_known(w, "member", strpool_get(c->pool, f->field));
-		jsonw_str(w, "block", f->block_kind ? strpool_get(c->pool, f->block_kind) : "free");
+		jsonw_str(w, "block", f->wrong == CENSUS_PTR_FREED ? "freed"
+				      : f->wrong == CENSUS_PTR_UNHELD ? "unheld" : "recycled");
+		jsonw_str_known(w, "block_kind", strpool_get(c->pool, f->block_kind));
 	}
 	write_path(w, c, &f->path);
 	jsonw_close(w, '}');

@@ -30,6 +30,12 @@ size_t census_report_findings(const struct census_report *cr)
 
 void census_finding_text(const struct census *c, const struct census_finding *f, char *out, size_t size)
 {
+	static const char *const wrong[] = {
+		[CENSUS_PTR_NOTHING] = "",
+		[CENSUS_PTR_FREED] = "memory that was freed",
+		[CENSUS_PTR_UNHELD] = "an object that nobody holds any more: ",
+		[CENSUS_PTR_RECYCLED] = "memory that was freed and is something else now: ",
+	};
 	const char *field = strpool_get(c->pool, f->field);
 
 	if (f->kind == CENSUS_FOREIGN_NODES)
@@ -41,8 +47,7 @@ void census_finding_text(const struct census *c, const struct census_finding *f,
 	else
 		snprintf(out, size, "%s%s%s at 0x%" PRIx64 " points at 0x%" PRIx64 ", %s%s",
 			 strpool_get(c->pool, f->ctype), *field ? ", member " : "", field, f->uaddr,
-			 f->target, f->block_kind ? "a block that nobody holds any more: " : "memory that was freed",
-			 strpool_get(c->pool, f->block_kind));
+			 f->target, wrong[f->wrong], strpool_get(c->pool, f->block_kind));
 }
 
 void census_path_text(const struct census *c, const struct census_path *p, char *out, size_t size)
