@@ -10,7 +10,7 @@
 #define STATE_SEGMENT 840
 #define STATE_BYTES 864
 
-#define GRAIN 16
+#define GRAIN 8
 #define CHUNK_HEAD 8 /* of the size word; the memory begins behind it */
 #define IN_USE 2u
 #define FLAGS 7u

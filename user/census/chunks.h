@@ -16,7 +16,7 @@
 
 struct chunk_segment {
 	uint64_t start, end;
-	uint64_t *free; /* one bit for each 16 bytes: free or never handed out */
+	uint64_t *free; /* one bit for each 8 bytes: free or never handed out */
 };
 
 struct chunks {
