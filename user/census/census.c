@@ -44,20 +44,34 @@ void census_deinit(struct census *c)
 	c->pool = NULL;
 }
 
-/* All that is told of a state, out of a walk that added up. */
-static int look_into(struct census *c, struct census_state *s, struct walk *w)
+/* What is told without looking at who holds what. */
+static void look_at(struct census *c, struct census_state *s, const struct walk *w)
 {
-	struct reach r;
-	uint64_t start = now_ns();
-	int rc = reach_build(&r, w);
-
-	s->reach_ns = now_ns() - start;
 	s->row = w->row;
 	s->stopped = c->copier.stopped;
 	s->vm_bytes = w->vm_bytes;
 	s->difference = walk_difference(w);
 	s->objects = w->n;
+	s->label = census_label(c, w);
 	memcpy(s->part_bytes, w->part_bytes, sizeof(s->part_bytes));
+	s->coroutines = 0;
+	for (uint32_t i = 0; i < w->n; i++)
+		s->coroutines += w->obj[i].kind == CENSUS_THREAD && w->obj[i].uaddr != w->L;
+}
+
+/* All that is told of a state, out of a walk that added up. */
+static int look_into(struct census *c, struct census_state *s, struct walk *w)
+{
+	struct reach r;
+	uint64_t start = now_ns();
+	int rc;
+
+	look_at(c, s, w);
+	s->done = c->opt->light;
+	if (s->done)
+		return 0;
+	rc = reach_build(&r, w);
+	s->reach_ns = now_ns() - start;
 	if (!rc)
 		rc = census_group(c, s, &r);
 	if (!rc && c->opt->folded)
@@ -261,7 +275,7 @@ int census_take(struct census *c, struct errmsg *err)
 		note_gone(c);
 	if (!rc && may_stop && left_to_do(c))
 		rc = stop_and_try(c, err);
-	for (int i = 0; !rc && i < RUNNING_TRIES && left_to_do(c) && (!may_stop || c->not_stopped); i++) {
+	for (int i = 0; !rc && !c->opt->light && i < RUNNING_TRIES && left_to_do(c) && (!may_stop || c->not_stopped); i++) {
 		rc = attempt_running(c, err);
 		note_gone(c);
 	}

@@ -31,6 +31,7 @@ struct census_options {
 	uint64_t pause_budget_ns; /* 0: never stop the target */
 	bool show_strings;       /* strings by how they begin; else their text stays unseen */
 	bool folded;
+	bool light;              /* only what `list` shows: no paths, no groups, few tries */
 	vec_of(uint64_t) paths;  /* objects to name, by address */
 };
 
@@ -86,6 +87,7 @@ struct census_state {
 	uint64_t objects, live_objects, live_bytes, dead_objects, dead_bytes;
 	uint64_t part_bytes[CENSUS_PART_MAX];
 	uint32_t coroutines;
+	uint32_t label;          /* string id: what its program uses it for; 0: not told */
 	uint64_t walk_ns, reach_ns, retained_ns;
 	vec_of(struct census_group) groups;     /* by size */
 	vec_of(struct census_holder) holders;   /* by what they retain */
@@ -120,6 +122,9 @@ int census_group(struct census *c, struct census_state *s, struct reach *r);
 int census_hold(struct census *c, struct census_state *s, struct reach *r);
 int census_fold(struct census *c, struct census_state *s, struct reach *r);
 int census_find(struct census *c, struct census_state *s, struct reach *r);
+
+/* What the program of the state uses it for, by a table of programs; 0: not told. */
+uint32_t census_label(struct census *c, const struct walk *w);
 
 /* "app.lua:12", where a thread that does not run stands, or the function it will begin with. */
 uint32_t census_thread_origin(const struct walk *w, const struct memread *mem, uint64_t thread,

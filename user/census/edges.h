@@ -81,6 +81,21 @@ static inline uint64_t edges_field(const struct walk *w, uint64_t table, uint64_
 					      : edges_luajit_field(w, table, name);
 }
 
+/* A value under a string key, for what has a name: numbers too. */
+struct edge_value {
+	enum { EDGE_VALUE_NONE, EDGE_VALUE_NUMBER, EDGE_VALUE_OBJECT, EDGE_VALUE_OTHER } what;
+	double number;
+	uint64_t object;
+};
+struct edge_value edges_puc_value(const struct walk *w, uint64_t table, const char *name);
+struct edge_value edges_luajit_value(const struct walk *w, uint64_t table, const char *name);
+
+static inline struct edge_value edges_value(const struct walk *w, uint64_t table, const char *name)
+{
+	return w->l->family == LMT_FAMILY_PUC ? edges_puc_value(w, table, name)
+					      : edges_luajit_value(w, table, name);
+}
+
 /* Text of a string object; borrowed from the image. */
 static inline bool edges_text(const struct walk *w, uint64_t s, const uint8_t **text, uint64_t *len)
 {

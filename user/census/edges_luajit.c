@@ -2,6 +2,8 @@
 /* What objects of LuaJIT hold (lj_gc.c: gc_traverse_…). */
 #include "edges.h"
 
+#include <string.h>
+
 #include "luajit.h"
 
 #define FIXED 0x20      /* mark of strings that the VM itself keeps */
@@ -311,4 +313,36 @@ bool edges_luajit_text(const struct walk *w, uint64_t s, const uint8_t **text, u
 	*len = walk_get(p, w->l->S_len);
 	*text = image_at(w->im, s + (uint64_t)w->l->size_str.off, *len);
 	return *text != NULL;
+}
+
+static struct edge_value value_of(const struct walk *w, const uint8_t *tv)
+{
+	uint64_t v = walk_u64(tv);
+	uint32_t itype = w->ref == 8 ? (uint32_t)((int64_t)v >> 47) : (uint32_t)(v >> 32);
+	struct edge_value r = { .what = EDGE_VALUE_OTHER, .object = lj_tv_object(w, tv) };
+
+	if (r.object) {
+		r.what = EDGE_VALUE_OBJECT;
+	} else if (w->ref == 8 ? itype < ~13u : itype < 0xfffeffffu) {
+		r.what = EDGE_VALUE_NUMBER;
+		memcpy(&r.number, &v, sizeof(r.number));
+	}
+	return r;
+}
+
+struct edge_value edges_luajit_value(const struct walk *w, uint64_t table, const char *name)
+{
+	const uint8_t *p, *text;
+	struct lj_table t;
+	uint64_t len;
+
+	if (!lj_table(w, table, &t) || !t.nodes || t.nodes > (1u << 20))
+		return (struct edge_value){ 0 };
+	p = image_at(w->im, t.node, t.nodes * (uint64_t)w->l->size_node.off);
+	for (uint64_t i = 0; p && i < t.nodes; i++, p += w->l->size_node.off)
+		if (is_string(w, p + w->c->node_key.off) && !lj_tv_is_nil(w, p + w->c->node_val.off) &&
+		    edges_luajit_text(w, lj_tv_object(w, p + w->c->node_key.off), &text, &len) &&
+		    len == strlen(name) && !memcmp(text, name, len))
+			return value_of(w, p + w->c->node_val.off);
+	return (struct edge_value){ 0 };
 }

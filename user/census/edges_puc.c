@@ -2,6 +2,8 @@
 /* What objects of PUC Lua 5.1 to 5.5 hold (lgc.c: traverse… of each release). */
 #include "edges.h"
 
+#include <string.h>
+
 #include "puc.h"
 
 #define COLLECTABLE 0x40
@@ -381,4 +383,45 @@ bool edges_puc_text(const struct walk *w, uint64_t s, const uint8_t **text, uint
 	*text = image_at(w->im, t.text, t.len);
 	*len = t.len;
 	return *text != NULL;
+}
+
+static struct edge_value value_of(const struct walk *w, const struct node *n)
+{
+	struct edge_value v = { .what = EDGE_VALUE_OTHER, .object = tagged(w, n->value, n->value_tag) };
+	unsigned int variant = n->value_tag & 0x3f;
+
+	if (v.object) {
+		v.what = EDGE_VALUE_OBJECT;
+	} else if ((n->value_tag & 0xf) == TYPE_NUMBER) {
+		bool is_integer = (w->l->version == 503 && variant == 19) ||
+				  (w->l->version >= 504 && variant == TYPE_NUMBER);
+
+		v.what = EDGE_VALUE_NUMBER;
+		memcpy(&v.number, &n->value, sizeof(v.number));
+		if (is_integer)
+			v.number = (double)(int64_t)n->value;
+	}
+	return v;
+}
+
+struct edge_value edges_puc_value(const struct walk *w, uint64_t table, const char *name)
+{
+	uint64_t size = (uint64_t)w->l->size_node.off, n, len;
+	const uint8_t *p, *text;
+	struct puc_table t;
+
+	if (!puc_table(w, table, &t) || t.no_nodes || t.log_nodes > 20)
+		return (struct edge_value){ 0 };
+	n = 1ull << t.log_nodes;
+	p = image_at(w->im, t.node, n * size);
+	for (uint64_t i = 0; p && i < n; i++, p += size) {
+		struct node nd;
+
+		read_node(w, p, &nd);
+		if (nd.value_tag & 0xf && (nd.key_tag & 0xf) == TYPE_STRING &&
+		    edges_puc_text(w, nd.key, &text, &len) && len == strlen(name) &&
+		    !memcmp(text, name, len))
+			return value_of(w, &nd);
+	}
+	return (struct edge_value){ 0 };
 }

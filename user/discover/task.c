@@ -13,18 +13,13 @@
 
 #include "base/cleanup.h"
 
-static bool read_file(const char *path, char *buf, size_t size)
+static ssize_t read_file(const char *path, char *buf, size_t size)
 {
 	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
+	ssize_t n = fd < 0 ? -1 : read(fd, buf, size - 1);
 
-	if (fd < 0)
-		return false;
-	n = read(fd, buf, size - 1);
-	if (n <= 0)
-		return false;
-	buf[n] = '\0';
-	return true;
+	buf[n > 0 ? n : 0] = '\0';
+	return n;
 }
 
 /* The number after a line's name, or 0. */
@@ -41,7 +36,7 @@ bool task_read(pid_t pid, pid_t tid, struct task *ret)
 	const char *state;
 
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/status", pid, tid);
-	if (!read_file(path, buf, sizeof(buf)) || !(state = strstr(buf, "\nState:\t")))
+	if (read_file(path, buf, sizeof(buf)) <= 0 || !(state = strstr(buf, "\nState:\t")))
 		return false;
 	*ret = (struct task){
 		.tid = tid,
@@ -87,12 +82,27 @@ bool task_stood_still(const task_list *before, const task_list *after)
 	return true;
 }
 
+bool task_read_title(pid_t pid, char *buf, size_t size)
+{
+	char path[64];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
+	n = read_file(path, buf, size);
+	for (ssize_t i = 0; i + 1 < n; i++)
+		if (!buf[i])
+			buf[i] = ' ';
+	while (n > 0 && (buf[n - 1] == ' ' || !buf[n - 1]))
+		buf[--n] = '\0';
+	return n > 0;
+}
+
 bool task_read_rss(pid_t pid, struct task_rss *ret)
 {
 	char path[64], buf[4096];
 
 	snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	if (!read_file(path, buf, sizeof(buf)))
+	if (read_file(path, buf, sizeof(buf)) <= 0)
 		return false;
 	*ret = (struct task_rss){
 		.total = value_of(buf, "\nVmRSS:") * 1024,

@@ -32,6 +32,9 @@ bool task_read(pid_t pid, pid_t tid, struct task *ret);
  */
 bool task_stood_still(const task_list *before, const task_list *after);
 
+/* The command line, its words parted by spaces; programs write what they do there. */
+bool task_read_title(pid_t pid, char *buf, size_t size);
+
 /* Resident bytes of a process, by kind; 0 when not told. */
 struct task_rss {
 	uint64_t total, anon, file, shmem, swap;

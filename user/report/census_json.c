@@ -31,7 +31,7 @@ static void write_state(const struct census_report *cr, const struct census_proc
 			jsonw_u64(&w, "runtime", rs->runtime);
 		jsonw_addr(&w, "L", rs->L);
 		jsonw_addr(&w, "g", rs->g);
-		jsonw_str_known(&w, "label", rs->label);
+		jsonw_str_known(&w, "label", strpool_get(c->pool, s->label));
 		jsonw_str_known(&w, "allocator", rs->allocator);
 		jsonw_str_known(&w, "gc_state", rs->gc_state);
 	}

@@ -133,15 +133,12 @@ static void write_state(const struct out *o, const struct census_process *p,
 			const struct census_state *s)
 {
 	const struct resolved_state *rs = &o->c->resolved->states.v[s->index];
-	const char *label = NULL;
+	const char *label = strpool_get(o->c->pool, s->label);
 	struct fmtbuf a, b, c, d;
 
-	vec_each(st, &o->cr->r->states)
-		if (st->state == p->first_state + s->index)
-			label = st->label;
 	fprintf(o->f, "\n%sstate %" PRIu32 "%s  L 0x%" PRIx64 "%s", color(o, BOLD),
-		p->first_state + s->index, color(o, RESET), rs->L, label ? "  " : "");
-	put(o, label ? label : "");
+		p->first_state + s->index, color(o, RESET), rs->L, *label ? "  " : "");
+	put(o, label);
 	fputc('\n', o->f);
 	if (!s->done) {
 		fprintf(o->f, "  %snot counted%s: ", color(o, YELLOW), color(o, RESET));

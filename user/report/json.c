@@ -113,6 +113,8 @@ static void write_state(const struct report *r, const struct report_state *s, FI
 	if (s->heap_known)
 		jsonw_u64(&w, "heap_bytes", s->heap_bytes);
 	jsonw_str_known(&w, "gc_state", s->gc_state);
+	if (s->threads_known)
+		jsonw_u64(&w, "threads", s->threads);
 	if (r->active)
 		write_counters(&w, s);
 	if (s->gc_known)
