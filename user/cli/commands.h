@@ -11,6 +11,7 @@
 int cmd_trace(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
+int cmd_census(int argc, char **argv);
 
 /*
  * What all commands begin with: options, log level, --help, -V. True when the command should go

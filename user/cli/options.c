@@ -17,10 +17,13 @@
 static const char *const mode_names[] = { "auto", "watch", "exact", NULL };
 static const char *const metric_names[] = { "inuse_space", "inuse_objects", "alloc_space",
 					    "alloc_objects", NULL }; /* enum metric */
+static const char *const by_names[] = { "origin", "type", "site", "proto", "size", "metatable",
+					"ctype", NULL };
 static const char *const sort_names[] = { "verdict", "size", "count", "age", "rate", NULL };
 
 #define TRACE COMMAND_TRACE
-#define ALL (COMMAND_TRACE | COMMAND_LIST | COMMAND_DOCTOR)
+#define CENSUS COMMAND_CENSUS
+#define ALL (COMMAND_TRACE | COMMAND_LIST | COMMAND_DOCTOR | COMMAND_CENSUS)
 #define AT(member) offsetof(struct options, member)
 
 static const struct opt table[] = {
@@ -39,16 +42,21 @@ static const struct opt table[] = {
 	{ 0, "layout", OPT_STR, AT(layout_file), ALL, "What to do", "FILE", "more layout rows, in the form of layouts/*.tsv", 0, 0, NULL },
 	{ 0, "debuginfod", OPT_FLAG, AT(debuginfod), ALL, "What to do", NULL, "ask debuginfod for symbols of stripped files, 10 s at most", 0, 0, NULL },
 
-	{ 'T', "top", OPT_U64, AT(top), TRACE, "Output", "N", "show the N first places (default 10; --json: all)", 1, 1u << 20, NULL },
+	{ 0, "by", OPT_CHOICE, AT(by), CENSUS, "What to do", "WHAT", "type, site, proto, size, metatable or ctype (default: what says most of each kind)", 0, 0, by_names },
+	{ 0, "path", OPT_STR, AT(path_text), CENSUS, "What to do", "ADDR[,ADDR…]", "who holds this object, as tostring() or %p shows it", 0, 0, NULL },
+	{ 0, "pause-budget", OPT_U64, AT(pause_budget_ms), CENSUS, "What to do", "MS", "stop the target for no longer than this at once (default 50; 0: never)", 0, 60000, NULL },
+	{ 0, "strings", OPT_FLAG, AT(strings), CENSUS, "What to do", NULL, "group strings by how they begin, which shows their text", 0, 0, NULL },
+	{ 'f', "folded", OPT_FLAG, AT(folded), CENSUS, "Output", NULL, "who holds what as folded stacks: bytes by the way from a root", 0, 0, NULL },
+	{ 'T', "top", OPT_U64, AT(top), TRACE | CENSUS, "Output", "N", "show the N first places (default 10; --json: all)", 1, 1u << 20, NULL },
 	{ 0, "sort", OPT_CHOICE, AT(sort), TRACE, "Output", "KEY", "verdict, size, count, age or rate (default verdict, then size)", 0, 0, sort_names },
 	{ 'o', "older", OPT_U64, AT(older_ms), TRACE, "Output", "MS", "only blocks older than this (default 0)", 0, 0, NULL },
 	{ 'z', "min-size", OPT_U64, AT(min_size), TRACE, "Output", "BYTES", "only blocks at least this big (default 0)", 0, 0, NULL },
 	{ 'Z', "max-size", OPT_U64, AT(max_size), TRACE, "Output", "BYTES", "only blocks at most this big (default: no limit)", 1, 0, NULL },
-	{ 'S', "state", OPT_U64, AT(only_state), TRACE, "Output", "N", "only this state, by its number in the report", 1, 0, NULL },
+	{ 'S', "state", OPT_U64, AT(only_state), TRACE | CENSUS, "Output", "N", "only this state, by its number in the report", 1, 0, NULL },
 	{ 0, "kinds", OPT_STR, AT(kinds_text), TRACE, "Findings", "LIST", "only findings of these kinds, comma-separated (default: all)", 0, 0, NULL },
 	{ 0, "suppressions", OPT_STR, AT(suppressions_file), TRACE, "Findings", "FILE", "leave out known findings: lines kind:pattern", 0, 0, NULL },
 	{ 0, "watch-call", OPT_LIST, AT(watch_calls), TRACE, "Findings", "MODULE:FUNCTION", "look for freed memory among a C function's arguments (repeatable)", 0, 0, NULL },
-	{ 0, "exit-code", OPT_FLAG, AT(exit_code), TRACE, "Findings", NULL, "exit with status 1 when there are findings", 0, 0, NULL },
+	{ 0, "exit-code", OPT_FLAG, AT(exit_code), TRACE | CENSUS, "Findings", NULL, "exit with status 1 when there are findings", 0, 0, NULL },
 
 	{ 'f', "folded", OPT_MAYBE, AT(folded), TRACE, "Output", "METRIC]", "stacks to stdout, a line each: inuse_space (default), inuse_objects, alloc_space, alloc_objects", 0, 0, metric_names },
 	{ 0, "flamegraph", OPT_STR, AT(flamegraph), TRACE, "Output", "FILE", "flame graph at the end: FILE.html, or FILE.svg (also - for SVG)", 0, 0, NULL },
@@ -182,7 +190,8 @@ int options_parse(struct options *o, enum command command, int argc, char **argv
 {
 	int words = command == COMMAND_TRACE ? before_command(argc, argv) : argc, rest, rc;
 
-	*o = (struct options){ .max_states = 100000, .sample_bytes = 64 << 10, .stack_depth = 64 };
+	*o = (struct options){ .max_states = 100000, .sample_bytes = 64 << 10, .stack_depth = 64,
+			       .pause_budget_ms = 50 };
 	rc = opt_parse(table, N_OPTS, command, o, words, argv, &rest, err);
 	if (rc)
 		return rc;
@@ -230,6 +239,7 @@ static const struct {
 	  "usage: luamemtrace [trace] -p PID[,PID…] | -a | -n COMM [options] [INTERVAL [COUNT]]\n"
 	  "       luamemtrace [trace] [options] -- COMMAND [ARGS…]\n"
 	  "       luamemtrace list [-p PID]    processes that run Lua, their lua_States\n"
+	  "       luamemtrace census -p PID    what is on the Lua heaps, and who holds it\n"
 	  "       luamemtrace doctor [-p PID]  can it work here, and what would be probed\n" },
 	{ COMMAND_LIST,
 	  "Lists processes that run Lua, each copy of Lua in them, and their lua_States.\n"
@@ -240,6 +250,15 @@ static const struct {
 	  "  sudo luamemtrace list --json | jq 'select(.type == \"state\")'\n"
 	  "\n"
 	  "usage: luamemtrace list [-p PID[,PID…]] [options]\n" },
+	{ COMMAND_CENSUS,
+	  "Tells what is on the Lua heaps of a process now, and who holds it. No probes: its memory is\n"
+	  "copied, in a moment in which it sleeps or while it is stopped for some milliseconds.\n"
+	  "\n"
+	  "  sudo luamemtrace census -p 1234                    by kind and origin\n"
+	  "  sudo luamemtrace census -p 1234 --path 0x55d0c2f0  who holds this object\n"
+	  "  sudo luamemtrace census -p 1234 --pause-budget 0   never stop it\n"
+	  "\n"
+	  "usage: luamemtrace census -p PID[,PID…] [options]\n" },
 	{ COMMAND_DOCTOR,
 	  "Tells whether tracing can work here, by trying; with -p also what would be probed in a\n"
 	  "process, where, found how, at what cost. One remedy for each failed check.\n"

@@ -25,7 +25,7 @@ enum exit_status {
 	EXIT_PERMISSION = 77,
 };
 
-enum command { COMMAND_TRACE = 1, COMMAND_LIST = 2, COMMAND_DOCTOR = 4 };
+enum command { COMMAND_TRACE = 1, COMMAND_LIST = 2, COMMAND_DOCTOR = 4, COMMAND_CENSUS = 8 };
 
 enum mode { MODE_AUTO, MODE_WATCH, MODE_EXACT };
 
@@ -57,6 +57,11 @@ struct options {
 	struct suppressions *suppressions;
 	struct opt_list watch_calls;
 	int exit_code;
+
+	int by;                 /* enum census_by */
+	uint64_t pause_budget_ms;
+	const char *path_text;  /* addresses to name, comma-separated */
+	int strings;
 
 	int json, no_color, verbose, quiet, help, version, debuginfod;
 };
