@@ -30,7 +30,7 @@ CFLAGS ?= -O2 -g
 CFLAGS += -std=gnu11 $(WARN) $(SANFLAGS) -MMD -MP
 BPFFLAGS := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Ivmlinux/x86_64 -Ibpf \
 	-Wall -Wextra -Wno-unused-parameter $(if $(filter 1,$(WERROR)),-Werror) -MMD -MP
-LDLIBS := -lbpf -ldw -lelf -llzma -lz -lZydis -lm
+LDLIBS := -lsqlite3 -lbpf -ldw -lelf -llzma -lz -lZydis -lm
 
 # Sources: a stage is a folder
 STAGES := base discover resolve attach collect census heap report cli
@@ -72,6 +72,7 @@ $(B)/%.o: %.c | deps-check
 $(filter $(B)/user/attach/% $(B)/user/collect/live.o,$(OBJS)): $(SKEL)
 $(B)/user/resolve/layouts.o: $(LAYOUTS)
 $(B)/user/report/svg.o $(B)/user/report/html.o: $(wildcard user/report/assets/*)
+$(B)/user/report/page.o: $(wildcard user/report/assets/page.*)
 
 $(B)/bpf/%.bpf.o: bpf/%.bpf.c | deps-check
 	@mkdir -p $(@D)

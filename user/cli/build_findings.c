@@ -77,9 +77,10 @@ int build_findings(struct session *s, uint64_t now_ns, struct built_report *b)
 		if (!session_wants_finding(s, f) || (!b->r.last && now_ns < f->not_before_ns))
 			continue;
 		s->findings_told++;
-		if (!b->r.last && f->reported && f->count < 2 * f->reported)
+		if (!b->whole && !b->r.last && f->reported && f->count < 2 * f->reported)
 			continue;
-		f->reported = f->count;
+		if (!b->whole)
+			f->reported = f->count;
 		rc = add_finding(s, b, f);
 		if (rc)
 			return rc;

@@ -155,7 +155,7 @@ static int add_found_states(struct built_report *b, const struct session_target 
 	return 0;
 }
 
-static void set_header(struct session *s, struct report *r)
+void build_report_header(const struct session *s, struct report *r)
 {
 	static struct utsname uts;
 
@@ -172,7 +172,7 @@ int build_report_static(struct session *s, bool with_functions, bool only_new,
 	uint32_t number = 0;
 	int rc = 0;
 
-	set_header(s, &b->r);
+	build_report_header(s, &b->r);
 	vec_each(t, &s->targets) {
 		size_t first = only_new ? t->reported_runtimes : 0;
 
@@ -180,8 +180,10 @@ int build_report_static(struct session *s, bool with_functions, bool only_new,
 			continue;
 		if (!only_new || !t->reported)
 			rc = add_process(b, t);
-		t->reported = true;
-		t->reported_runtimes = t->resolved->runtimes.n;
+		if (!b->whole) {
+			t->reported = true;
+			t->reported_runtimes = t->resolved->runtimes.n;
+		}
 		for (size_t i = first; !rc && i < t->resolved->runtimes.n; i++)
 			rc = add_runtime(b, t, &t->resolved->runtimes.v[i], with_functions);
 		if (!rc && !s->attach)
@@ -252,9 +254,10 @@ static int add_live_states(struct session *s, struct built_report *b)
 		b->r.events += h->st.allocs + h->st.frees + h->st.reallocs + h->st.failures;
 		if (h->heap_at_attach > known && !h->closed)
 			b->r.predates_attach_bytes += h->heap_at_attach - known;
-		if (!shows_state(s, h) || (h->reported_closed && !b->r.last))
+		if (!shows_state(s, h) || (h->reported_closed && !b->r.last && !b->whole))
 			continue;
-		h->reported_closed = h->closed;
+		if (!b->whole)
+			h->reported_closed = h->closed;
 		if (add_state(s, b, h))
 			return -ENOMEM;
 	}
@@ -371,40 +374,6 @@ static int add_site(struct session *s, struct built_report *b, const struct heap
 	return vec_push(&b->r.sites, out);
 }
 
-static int compare_u64(uint64_t a, uint64_t b)
-{
-	return a > b ? -1 : a < b;
-}
-
-/* What grows over collections comes first; then size, which always breaks a tie. */
-static int compare_sites(const void *pa, const void *pb, void *key)
-{
-	const struct report_site *a = pa, *b = pb;
-	uint64_t va = a->verdict >= VERDICT_GROWING ? a->verdict : 0;
-	uint64_t vb = b->verdict >= VERDICT_GROWING ? b->verdict : 0;
-	int c = 0;
-
-	switch (*(const int *)key) {
-	case SORT_VERDICT:
-		c = compare_u64(va, vb);
-		break;
-	case SORT_COUNT:
-		c = compare_u64(a->live_blocks, b->live_blocks);
-		break;
-	case SORT_AGE:
-		c = compare_u64(a->survived_cycles, b->survived_cycles);
-		break;
-	case SORT_RATE:
-		c = compare_u64((uint64_t)a->growth_bytes_per_s, (uint64_t)b->growth_bytes_per_s);
-		break;
-	default:
-		break;
-	}
-	if (!c && *(const int *)key != SORT_SIZE)
-		c = compare_u64(a->old_bytes, b->old_bytes);
-	return c ? c : compare_u64(a->live_bytes, b->live_bytes);
-}
-
 int build_report_live(struct session *s, const struct snapshot *snap, struct built_report *b)
 {
 	int rc = add_live_states(s, b);
@@ -418,9 +387,7 @@ int build_report_live(struct session *s, const struct snapshot *snap, struct bui
 		rc = build_findings(s, snap->end_ns, b);
 	if (rc)
 		return rc;
-	if (b->r.sites.n)
-		qsort_r(b->r.sites.v, b->r.sites.n, sizeof(*b->r.sites.v), compare_sites,
-			(void *)&s->opt->sort);
+	report_sort_sites(&b->r, (enum sort_key)s->opt->sort);
 	b->r.active = true;
 	b->r.mode = "exact";
 	b->r.top = s->opt->top_given ? s->opt->top : s->opt->json ? 0 : 10;

@@ -8,15 +8,18 @@
 #include <stdbool.h>
 
 #include "report/model.h"
+#include "report/sort.h"
 #include "session.h"
-
-enum sort_key { SORT_VERDICT, SORT_SIZE, SORT_COUNT, SORT_AGE, SORT_RATE };
 
 /* Memory behind a report's strings; freed with build_report_free(). */
 struct built_report {
 	struct report r;
+	bool whole; /* to be kept: closed states too, though they were shown before */
 	vec_of(char *) strings;
 };
+
+/* When, where and how it was started. Strings are borrowed from the session. */
+void build_report_header(const struct session *s, struct report *r);
 
 /* Processes, runtimes and states of the opened targets; for list and doctor too. -ENOMEM. */
 int build_report_static(struct session *s, bool with_functions, bool only_new,

@@ -7,7 +7,7 @@
 #include "base/cleanup.h"
 #include "session.h"
 
-int cmd_trace(int argc, char **argv)
+int command_trace(enum command command, int argc, char **argv)
 {
 	auto_free char *line = command_line(argc, argv);
 	struct session *s = NULL;
@@ -15,7 +15,7 @@ int cmd_trace(int argc, char **argv)
 	struct errmsg err;
 	int status, rc;
 
-	if (!command_begin(&o, COMMAND_TRACE, argc, argv, &status)) {
+	if (!command_begin(&o, command, argc, argv, &status)) {
 		options_deinit(&o);
 		return status;
 	}
@@ -30,4 +30,9 @@ int cmd_trace(int argc, char **argv)
 	session_free(s);
 	options_deinit(&o);
 	return status;
+}
+
+int cmd_trace(int argc, char **argv)
+{
+	return command_trace(COMMAND_TRACE, argc, argv);
 }

@@ -12,6 +12,12 @@ int cmd_trace(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_census(int argc, char **argv);
+int cmd_record(int argc, char **argv);
+int cmd_report(int argc, char **argv);
+int cmd_diff(int argc, char **argv);
+
+/* What trace and record have in common: all but their options. */
+int command_trace(enum command command, int argc, char **argv);
 
 /*
  * What all commands begin with: options, log level, --help, -V. True when the command should go

@@ -13,6 +13,9 @@ static const struct {
 	{ "list", cmd_list },
 	{ "doctor", cmd_doctor },
 	{ "census", cmd_census },
+	{ "record", cmd_record },
+	{ "report", cmd_report },
+	{ "diff", cmd_diff },
 };
 
 int main(int argc, char **argv)

@@ -21,13 +21,15 @@ static const char *const by_names[] = { "origin", "type", "site", "proto", "size
 					"ctype", NULL };
 static const char *const sort_names[] = { "verdict", "size", "count", "age", "rate", NULL };
 
-#define TRACE COMMAND_TRACE
+#define TRACE (COMMAND_TRACE | COMMAND_RECORD)
 #define CENSUS COMMAND_CENSUS
-#define ALL (COMMAND_TRACE | COMMAND_LIST | COMMAND_DOCTOR | COMMAND_CENSUS)
+#define STORED (COMMAND_REPORT | COMMAND_DIFF)
+#define LIVE (TRACE | COMMAND_LIST | COMMAND_DOCTOR | COMMAND_CENSUS)
+#define ALL (LIVE | STORED)
 #define AT(member) offsetof(struct options, member)
 
 static const struct opt table[] = {
-	{ 'p', "pid", OPT_STR, AT(pid_text), ALL, "Target", "PID[,PID…]", "process to look into", 0, 0, NULL },
+	{ 'p', "pid", OPT_STR, AT(pid_text), LIVE, "Target", "PID[,PID…]", "process to look into", 0, 0, NULL },
 	{ 'a', "all", OPT_FLAG, AT(all), TRACE, "Target", NULL, "every process that runs Lua, also those that start later", 0, 0, NULL },
 	{ 'n', "name", OPT_STR, AT(name), TRACE, "Target", "COMM", "as -a, only processes of this name", 0, 0, NULL },
 	{ 0, "cgroup", OPT_STR, AT(cgroup), TRACE, "Target", "PATH", "as -a, only processes in this cgroup or below it", 0, 0, NULL },
@@ -39,24 +41,38 @@ static const struct opt table[] = {
 	{ 0, "sample-bytes", OPT_U64, AT(sample_bytes), TRACE, "What to do", "N", "mean bytes between whole stacks (default 64k; 1: of every allocation)", 1, 64u << 20, NULL },
 	{ 0, "stack-depth", OPT_U64, AT(stack_depth), TRACE, "What to do", "N", "frames of a whole stack (default 64)", 1, 64, NULL },
 	{ 0, "lua-only", OPT_FLAG, AT(lua_only), TRACE, "Output", NULL, "leave C functions out of the stacks", 0, 0, NULL },
-	{ 0, "layout", OPT_STR, AT(layout_file), ALL, "What to do", "FILE", "more layout rows, in the form of layouts/*.tsv", 0, 0, NULL },
-	{ 0, "debuginfod", OPT_FLAG, AT(debuginfod), ALL, "What to do", NULL, "ask debuginfod for symbols of stripped files, 10 s at most", 0, 0, NULL },
+	{ 0, "layout", OPT_STR, AT(layout_file), LIVE, "What to do", "FILE", "more layout rows, in the form of layouts/*.tsv", 0, 0, NULL },
+	{ 0, "debuginfod", OPT_FLAG, AT(debuginfod), LIVE, "What to do", NULL, "ask debuginfod for symbols of stripped files, 10 s at most", 0, 0, NULL },
 
 	{ 0, "by", OPT_CHOICE, AT(by), CENSUS, "What to do", "WHAT", "type, site, proto, size, metatable or ctype (default: what says most of each kind)", 0, 0, by_names },
 	{ 0, "path", OPT_STR, AT(path_text), CENSUS, "What to do", "ADDR[,ADDR…]", "who holds this object, as tostring() or %p shows it", 0, 0, NULL },
 	{ 0, "pause-budget", OPT_U64, AT(pause_budget_ms), CENSUS, "What to do", "MS", "stop the target for no longer than this at once (default 50; 0: never)", 0, 60000, NULL },
 	{ 0, "strings", OPT_FLAG, AT(strings), CENSUS, "What to do", NULL, "group strings by how they begin, which shows their text", 0, 0, NULL },
 	{ 'f', "folded", OPT_FLAG, AT(folded), CENSUS, "Output", NULL, "who holds what as folded stacks: bytes by the way from a root", 0, 0, NULL },
-	{ 'T', "top", OPT_U64, AT(top), TRACE | CENSUS, "Output", "N", "show the N first places (default 10; --json: all)", 1, 1u << 20, NULL },
-	{ 0, "sort", OPT_CHOICE, AT(sort), TRACE, "Output", "KEY", "verdict, size, count, age or rate (default verdict, then size)", 0, 0, sort_names },
+
+
+	{ 'w', "write", OPT_STR, AT(write_file), TRACE, "Incident file", "FILE.db", "keep everything in this file, for report, diff and SQL", 0, 0, NULL },
+	{ 0, "force", OPT_FLAG, AT(force), TRACE, "Incident file", NULL, "overwrite FILE.db if it exists", 0, 0, NULL },
+	{ 0, "max-size", OPT_U64, AT(max_file), COMMAND_RECORD, "Incident file", "BYTES", "of the file: old details go first, the summary stays (default: no limit)", 1 << 20, 0, NULL },
+	{ 0, "max-file-size", OPT_U64, AT(max_file), COMMAND_TRACE, "Incident file", "BYTES", "of the file: old details go first, the summary stays (default: no limit)", 1 << 20, 0, NULL },
+	{ 0, "trigger", OPT_STR, AT(trigger_text), TRACE, "Incident file", "LIST", "write only from then on: heap>512M, growth>1M/min, oom, signal, kinds of findings; or SIGUSR1", 0, 0, NULL },
+	{ 0, "before", OPT_DOUBLE, AT(before), TRACE, "Incident file", "SECS", "what the file holds from before the trigger (default 60)", 1, 86400, NULL },
+
+	{ 'T', "top", OPT_U64, AT(top), TRACE | STORED | CENSUS, "Output", "N", "show the N first places (default 10; --json: all)", 1, 1u << 20, NULL },
+	{ 0, "sort", OPT_CHOICE, AT(sort), TRACE | STORED, "Output", "KEY", "verdict, size, count, age or rate (default verdict, then size)", 0, 0, sort_names },
 	{ 'o', "older", OPT_U64, AT(older_ms), TRACE, "Output", "MS", "only blocks older than this (default 0)", 0, 0, NULL },
 	{ 'z', "min-size", OPT_U64, AT(min_size), TRACE, "Output", "BYTES", "only blocks at least this big (default 0)", 0, 0, NULL },
-	{ 'Z', "max-size", OPT_U64, AT(max_size), TRACE, "Output", "BYTES", "only blocks at most this big (default: no limit)", 1, 0, NULL },
-	{ 'S', "state", OPT_U64, AT(only_state), TRACE | CENSUS, "Output", "N", "only this state, by its number in the report", 1, 0, NULL },
-	{ 0, "kinds", OPT_STR, AT(kinds_text), TRACE, "Findings", "LIST", "only findings of these kinds, comma-separated (default: all)", 0, 0, NULL },
+	{ 'Z', "max-size", OPT_U64, AT(max_size), COMMAND_TRACE, "Output", "BYTES", "only blocks at most this big (default: no limit)", 1, 0, NULL },
+	{ 'Z', "max-block-size", OPT_U64, AT(max_size), COMMAND_RECORD, "Output", "BYTES", "only blocks at most this big (default: no limit)", 1, 0, NULL },
+	{ 'S', "state", OPT_U64, AT(only_state), TRACE | STORED | CENSUS, "Output", "N", "only this state, by its number in the report", 1, 0, NULL },
+	{ 0, "html", OPT_STR, AT(html), COMMAND_REPORT, "Output", "OUT.html", "one page with everything, to send to a colleague (- is stdout)", 0, 0, NULL },
+	{ 0, "min-growth", OPT_U64, AT(min_growth), COMMAND_DIFF, "Output", "BYTES", "growth of a line that counts (default 4k)", 0, 0, NULL },
+	{ 0, "exit-code", OPT_FLAG, AT(exit_code), COMMAND_DIFF, "Output", NULL, "exit with status 1 when a line grew", 0, 0, NULL },
+
+	{ 0, "kinds", OPT_STR, AT(kinds_text), TRACE | COMMAND_REPORT, "Findings", "LIST", "only findings of these kinds, comma-separated (default: all)", 0, 0, NULL },
 	{ 0, "suppressions", OPT_STR, AT(suppressions_file), TRACE, "Findings", "FILE", "leave out known findings: lines kind:pattern", 0, 0, NULL },
 	{ 0, "watch-call", OPT_LIST, AT(watch_calls), TRACE, "Findings", "MODULE:FUNCTION", "look for freed memory among a C function's arguments (repeatable)", 0, 0, NULL },
-	{ 0, "exit-code", OPT_FLAG, AT(exit_code), TRACE | CENSUS, "Findings", NULL, "exit with status 1 when there are findings", 0, 0, NULL },
+	{ 0, "exit-code", OPT_FLAG, AT(exit_code), TRACE | COMMAND_REPORT | CENSUS, "Findings", NULL, "exit with status 1 when there are findings", 0, 0, NULL },
 
 	{ 'f', "folded", OPT_MAYBE, AT(folded), TRACE, "Output", "METRIC]", "stacks to stdout, a line each: inuse_space (default), inuse_objects, alloc_space, alloc_objects", 0, 0, metric_names },
 	{ 0, "flamegraph", OPT_STR, AT(flamegraph), TRACE, "Output", "FILE", "flame graph at the end: FILE.html, or FILE.svg (also - for SVG)", 0, 0, NULL },
@@ -185,13 +201,34 @@ static int check_outputs(const struct options *o, struct errmsg *err)
 	return 0;
 }
 
+static int take_words(struct options *o, int argc, char **argv, int at, struct errmsg *err)
+{
+	for (; at < argc; at++) {
+		if (o->n_words == sizeof(o->words) / sizeof(o->words[0]))
+			return errmsg_set(err, -EINVAL, "unexpected word '%s'; see --help", argv[at]);
+		o->words[o->n_words++] = argv[at];
+	}
+	return 0;
+}
+
+static int check_recording(struct options *o, enum command command, struct errmsg *err)
+{
+	o->no_report = command == COMMAND_RECORD;
+	if (command == COMMAND_RECORD && !o->write_file)
+		return errmsg_set(err, -EINVAL, "record into which file? use -w FILE.db; see --help");
+	if (!o->write_file && (o->force || o->max_file || o->trigger_text))
+		return errmsg_set(err, -EINVAL,
+				  "--force, --trigger and the size limit need a file: -w FILE.db");
+	return 0;
+}
+
 int options_parse(struct options *o, enum command command, int argc, char **argv,
 		  struct errmsg *err)
 {
-	int words = command == COMMAND_TRACE ? before_command(argc, argv) : argc, rest, rc;
+	int words = command & TRACE ? before_command(argc, argv) : argc, rest, rc;
 
 	*o = (struct options){ .max_states = 100000, .sample_bytes = 64 << 10, .stack_depth = 64,
-			       .pause_budget_ms = 50 };
+			       .pause_budget_ms = 50, .min_growth = 4096, .before = 60 };
 	rc = opt_parse(table, N_OPTS, command, o, words, argv, &rest, err);
 	if (rc)
 		return rc;
@@ -208,8 +245,10 @@ int options_parse(struct options *o, enum command command, int argc, char **argv
 		rc = parse_pids(o, err);
 	if (!rc)
 		rc = parse_findings(o, err);
-	if (!rc && command == COMMAND_TRACE)
+	if (!rc && (command & TRACE))
 		rc = parse_words(o, argc, argv, rest, err);
+	else if (!rc && (command & STORED))
+		rc = take_words(o, argc, argv, rest, err);
 	else if (!rc && rest < argc)
 		rc = errmsg_set(err, -EINVAL, "unexpected word '%s'; see --help", argv[rest]);
 	if (!rc && (o->pids.n != 0) + (o->all || o->name || o->cgroup) + (o->command != NULL) > 1)
@@ -218,6 +257,8 @@ int options_parse(struct options *o, enum command command, int argc, char **argv
 		rc = errmsg_set(err, -EINVAL, "--max-size is below --min-size: no block can pass");
 	if (!rc)
 		rc = check_outputs(o, err);
+	if (!rc)
+		rc = check_recording(o, command, err);
 	if (!rc && o->mode == MODE_WATCH)
 		rc = errmsg_set(err, -EINVAL,
 				"mode 'watch' is not in this version yet; use -m exact");
@@ -240,7 +281,38 @@ static const struct {
 	  "       luamemtrace [trace] [options] -- COMMAND [ARGS…]\n"
 	  "       luamemtrace list [-p PID]    processes that run Lua, their lua_States\n"
 	  "       luamemtrace census -p PID    what is on the Lua heaps, and who holds it\n"
-	  "       luamemtrace doctor [-p PID]  can it work here, and what would be probed\n" },
+	  "       luamemtrace doctor [-p PID]  can it work here, and what would be probed\n"
+	  "       luamemtrace record -w FILE.db -p PID   keep everything in a file; report FILE.db,\n"
+	  "       diff A.db B.db               read it, on any machine\n" },
+	{ COMMAND_RECORD,
+	  "Traces and keeps everything in one incident file: processes, heaps over time, lines, losses.\n"
+	  "The file survives the tracer's death and is read without root: report, diff, or SQL.\n"
+	  "\n"
+	  "  sudo luamemtrace record -p 1234 -w incident.db           until Ctrl-C\n"
+	  "  sudo luamemtrace record -p 1234 -w incident.db -d 60     for a minute\n"
+	  "  sudo luamemtrace record -p 1234 -w incident.db --max-size 64M 10   every 10 s, for weeks\n"
+	  "  sudo luamemtrace record -a -w incident.db --trigger 'heap>512M,oom,signal'  the minute\n"
+	  "                                                           before it happens, and what follows\n"
+	  "\n"
+	  "usage: luamemtrace record -w FILE.db -p PID[,PID…] | -a | -n COMM [options] [INTERVAL [COUNT]]\n"
+	  "       luamemtrace record -w FILE.db [options] -- COMMAND [ARGS…]\n" },
+	{ COMMAND_REPORT,
+	  "Shows what an incident file holds: what a live trace would have shown then. Needs no root.\n"
+	  "\n"
+	  "  luamemtrace report incident.db\n"
+	  "  luamemtrace report incident.db@90                    90 seconds after the start\n"
+	  "  luamemtrace report incident.db --html incident.html  one page to attach to a ticket\n"
+	  "  luamemtrace report incident.db --json | jq 'select(.type == \"site\")'\n"
+	  "\n"
+	  "usage: luamemtrace report FILE.db[@TIME] [options]\n" },
+	{ COMMAND_DIFF,
+	  "Shows what grew between two incident files, or between two moments of one. Needs no root.\n"
+	  "\n"
+	  "  luamemtrace diff before.db after.db\n"
+	  "  luamemtrace diff incident.db@10 incident.db@60       seconds after the start\n"
+	  "  luamemtrace diff good.db new.db --exit-code          for CI: status 1 when a line grew\n"
+	  "\n"
+	  "usage: luamemtrace diff FILE.db[@TIME] FILE.db[@TIME] [options]\n" },
 	{ COMMAND_LIST,
 	  "Lists processes that run Lua, each copy of Lua in them, and their lua_States.\n"
 	  "Reads memory only: no probes, no stop.\n"
@@ -276,7 +348,7 @@ void options_help(enum command command, FILE *out)
 		if (intros[i].command == command)
 			fputs(intros[i].text, out);
 	opt_help(table, N_OPTS, command, out);
-	if (command == COMMAND_TRACE)
+	if (command & TRACE)
 		fputs("\nExit status: 0 done, 1 findings (only with --exit-code), 2 usage, 66 no such process or no Lua in it,\n"
 		      "69 the kernel lacks something, 70 internal, 74 cannot write, 77 no permission\n",
 		      out);
@@ -297,6 +369,7 @@ enum exit_status exit_status_of(int rc)
 	case EACCES:
 		return EXIT_PERMISSION;
 	case EIO:
+	case EEXIST:
 	case ENOSPC:
 	case EDQUOT:
 		return EXIT_WRITE;

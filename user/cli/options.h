@@ -25,7 +25,15 @@ enum exit_status {
 	EXIT_PERMISSION = 77,
 };
 
-enum command { COMMAND_TRACE = 1, COMMAND_LIST = 2, COMMAND_DOCTOR = 4, COMMAND_CENSUS = 8 };
+enum command {
+	COMMAND_TRACE = 1,
+	COMMAND_LIST = 2,
+	COMMAND_DOCTOR = 4,
+	COMMAND_CENSUS = 8,
+	COMMAND_RECORD = 0x40,
+	COMMAND_REPORT = 0x80,
+	COMMAND_DIFF = 0x100,
+};
 
 enum mode { MODE_AUTO, MODE_WATCH, MODE_EXACT };
 
@@ -52,6 +60,16 @@ struct options {
 	int folded; /* enum metric + 1; 0: off */
 	const char *flamegraph, *pprof; /* files; "-" stdout */
 	const char *layout_file;
+	const char *write_file; /* incident file to make */
+	int force;              /* …over one that is there */
+	uint64_t max_file;      /* bytes of it; 0: no limit */
+	const char *trigger_text; /* when to write it; NULL: from the start */
+	double before;          /* seconds kept in memory until then */
+	bool no_report;         /* the file is all the output there is */
+	const char *words[2];   /* report, diff: files */
+	unsigned int n_words;
+	uint64_t min_growth;    /* diff: bytes */
+	const char *html;       /* the page of an incident */
 	const char *kinds_text, *suppressions_file;
 	uint32_t kinds;  /* bit set of enum finding_kind; 0: all */
 	struct suppressions *suppressions;

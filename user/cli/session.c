@@ -19,6 +19,7 @@
 #include "build_report.h"
 #include "report/format.h"
 #include "session_find.h"
+#include "trigger.h"
 
 #define GC_POLL_MS 20
 #define SNAPSHOT_MS 1000   /* between looks at the trends; stretched when a look takes long */
@@ -46,6 +47,7 @@ void session_free(struct session *s)
 {
 	if (!s)
 		return;
+	recorder_free(s->recorder);
 	live_free(s->live);
 	attach_free(s->attach);
 	vec_each(t, &s->targets)
@@ -179,6 +181,8 @@ static int loop_open(struct session *s, struct loop *l)
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
+	if (s->recorder)
+		sigaddset(&set, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -211,11 +215,24 @@ static void loop_close(struct session *s, struct loop *l)
 			close(fds[i]);
 }
 
-static const char *end_reason(const struct session *s)
+/* How the one process ended matters: a crash is what many look for. */
+static const char *targets_end(const struct session *s)
+{
+	static char text[128];
+	char how[96];
+
+	if (s->targets.n != 1)
+		return "all processes have ended";
+	exit_text(s->targets.v[0].exit_status, how, sizeof(how));
+	snprintf(text, sizeof(text), "the process %s", *how ? how : "has ended");
+	return text;
+}
+
+const char *session_end_reason(const struct session *s)
 {
 	switch (s->end) {
 	case SESSION_TARGETS:
-		return s->targets.n == 1 ? "the process has ended" : "all processes have ended";
+		return targets_end(s);
 	case SESSION_SIGNAL:
 		return "interrupted";
 	case SESSION_RUNNING:
@@ -233,9 +250,14 @@ static int write_report(struct session *s, const struct snapshot *snap, bool las
 		.color = !s->opt->no_color && !getenv("NO_COLOR") && isatty(STDOUT_FILENO),
 		.first = s->reports == 0,
 	};
-	struct built_report b = { .r.last = last, .r.end_reason = last ? end_reason(s) : NULL };
-	int rc = build_report_static(s, true, s->opt->json, &b);
+	struct built_report b = { .r.last = last, .r.end_reason = last ? session_end_reason(s) : NULL };
+	int rc;
 
+	if (s->opt->no_report) {
+		s->reports++;
+		return 0;
+	}
+	rc = build_report_static(s, true, s->opt->json, &b);
 	if (!rc)
 		rc = build_report_live(s, snap, &b);
 	if (!rc) {
@@ -268,6 +290,8 @@ static int look(struct session *s, bool report, bool last)
 		rc = heap_apply(&s->heap, &snap);
 	if (!rc)
 		session_find_look(s, &snap, last);
+	if (!rc)
+		rc = recorder_take(s->recorder, s, &snap, report, last);
 	if (!rc && report)
 		rc = write_report(s, &snap, last);
 	if (!rc && !last)
@@ -327,13 +351,25 @@ static void swallow(int fd)
 		return; /* nothing there after all */
 }
 
+static void on_signal(struct session *s, int fd)
+{
+	struct signalfd_siginfo info;
+
+	if (read(fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (info.ssi_signo == SIGUSR1)
+		recorder_mark(s->recorder, s);
+	else
+		s->end = SESSION_SIGNAL;
+}
+
 static int on_source(struct session *s, struct loop *l, uint64_t id)
 {
 	int rc = 0;
 
 	switch (id) {
 	case SRC_SIGNAL:
-		s->end = SESSION_SIGNAL;
+		on_signal(s, l->signal_fd);
 		break;
 	case SRC_RING:
 		rc = live_drain(s->live, session_on_event, s);
@@ -371,6 +407,10 @@ static int run_loop(struct session *s, struct loop *l)
 	int rc = 0;
 
 	while (!rc && s->end == SESSION_RUNNING && !s->write_failed) {
+		/* With the file gone there is nothing left to do, unless reports go to stdout too. */
+		if (recorder_error(s->recorder) && s->opt->no_report)
+			break;
+
 		struct epoll_event ev[16];
 		int n = epoll_wait(s->epoll_fd, ev, 16, -1);
 
@@ -411,7 +451,7 @@ static int finish(struct session *s, int rc, struct errmsg *err)
 	/* A reader that has seen enough closes the pipe; that is no failure. */
 	if (s->write_failed && errno != EPIPE)
 		return errmsg_set(err, -EIO, "cannot write the report: %s", strerror(errno));
-	return 0;
+	return recorder_close(s->recorder, err);
 }
 
 /* The environment can hide what newer kernels have, so that the older ways are tested too. */
@@ -435,6 +475,8 @@ int session_trace(struct session *s, struct errmsg *err)
 		return rc;
 	rc = exports_open(&s->exports, s->opt, err);
 	if (!rc)
+		rc = recorder_open(s, &s->recorder, err);
+	if (!rc)
 		rc = attach_all(s, err);
 	if (rc)
 		return rc;
@@ -445,6 +487,11 @@ int session_trace(struct session *s, struct errmsg *err)
 	}
 	attach_set_active(s->attach, true);
 	say_started(s);
+	rc = s->recorder ? look(s, false, false) : 0;
+	if (rc) {
+		loop_close(s, &l);
+		return finish(s, rc, err);
+	}
 	if (s->opt->command)
 		rc = launch_start(s, err);
 	if (rc) {

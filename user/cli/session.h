@@ -19,6 +19,7 @@
 #include "heap/detect.h"
 #include "heap/heap.h"
 #include "options.h"
+#include "recorder.h"
 #include "resolve/runtime.h"
 
 /* Copies for the lines of sites whose target may be gone; the latest few. */
@@ -38,6 +39,7 @@ struct session_target {
 	struct plan *plan;
 	int slot;   /* of the BPF side; 0: none yet */
 	int pid_fd; /* readable when the process has ended */
+	int exit_status; /* once ended, as wait() says; -1 unknown */
 	bool ended;   /* or runs another program now */
 	bool execed;
 	bool retired; /* its last figures are in the heap, its slot was given back */
@@ -94,6 +96,7 @@ struct session {
 	uint64_t reports;
 	enum session_end end;
 	bool write_failed;
+	struct recorder *recorder; /* NULL: no file is written */
 };
 
 /*
@@ -152,6 +155,8 @@ int session_read_kinds(struct session *s, const struct snapshot *snap);
 /* session_watch.c: MODULE:FUNCTION gets its probe. */
 int session_watch_call(struct session *s, struct session_target *t, const char *spec,
 		       struct errmsg *err);
+/* Why the trace ended, or NULL when that goes without saying. */
+const char *session_end_reason(const struct session *s);
 
 /* CLOCK_REALTIME of a CLOCK_MONOTONIC time of this session. */
 uint64_t session_realtime(const struct session *s, uint64_t monotonic_ns);

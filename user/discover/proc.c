@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <time.h>
@@ -294,4 +295,28 @@ enum proc_bits proc_read_bits(pid_t pid)
 	if (fd < 0 || read(fd, ident, sizeof(ident)) != (ssize_t)sizeof(ident))
 		return PROC_BITS_UNREADABLE;
 	return ident[4] == 2 /* ELFCLASS64 */ ? PROC_BITS_64 : PROC_BITS_32;
+}
+
+/* linux/pidfd.h of 6.15; the headers here may be older. */
+struct pidfd_info_v1 {
+	uint64_t mask, cgroupid;
+	uint32_t pid, tgid, ppid, ids[8];
+	int32_t exit_code;
+};
+#define PIDFD_GET_INFO_V1 _IOWR(0xFF, 11, struct pidfd_info_v1)
+#define PIDFD_INFO_EXIT_BIT (1u << 3)
+
+int proc_exit_status(int pid_fd, pid_t pid)
+{
+	struct pidfd_info_v1 info = { .mask = PIDFD_INFO_EXIT_BIT };
+	char path[64], stat[1024], *at, state;
+
+	_Static_assert(sizeof(info) == 64, "size of the first version");
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	if (proc_read_text(path, stat, sizeof(stat)) > 0 && (at = strrchr(stat, ')')) &&
+	    sscanf(at, ") %c", &state) == 1 && state == 'Z' && (at = strrchr(at, ' ')))
+		return atoi(at + 1); /* exit_code is the last field */
+	if (ioctl(pid_fd, PIDFD_GET_INFO_V1, &info) || !(info.mask & PIDFD_INFO_EXIT_BIT))
+		return -1;
+	return info.exit_code;
 }

@@ -59,6 +59,12 @@ bool proc_is_alive(pid_t pid, uint64_t start_ticks);
  */
 void proc_file_of(pid_t pid, const struct proc_map *map, char path[PATH_MAX]);
 
+/*
+ * How the process behind pid_fd ended, as wait() would say, also when it is not our child: from
+ * its zombie, or from its pidfd when that is gone (kernel 6.15). -1: not known, or it lives.
+ */
+int proc_exit_status(int pid_fd, pid_t pid);
+
 /* Calls fn for every process until it returns non-zero; that value or 0. */
 int proc_each(int (*fn)(pid_t pid, void *ctx), void *ctx);
 

@@ -284,6 +284,10 @@ static void write_end(const struct report *r, FILE *out)
 	for (unsigned int i = 0; i < LMT_STAT_MAX; i++)
 		jsonw_u64(&w, report_lost_key(i), r->lost[i]);
 	jsonw_close(&w, '}');
+	if (r->left_out)
+		jsonw_u64(&w, "left_out", r->left_out);
+	if (r->detail_dropped)
+		write_time(&w, "detail_since", r->detail_since_ns);
 	if (r->active)
 		write_coverage(&w, r);
 	if (r->blind_spots.n) {

@@ -13,6 +13,8 @@ void report_deinit(struct report *r)
 	vec_deinit(&r->states);
 	vec_deinit(&r->sites);
 	vec_deinit(&r->blind_spots);
+	vec_deinit(&r->series);
+	vec_deinit(&r->events_log);
 	vec_deinit(&r->frames);
 	vec_deinit(&r->stack_frames);
 	vec_deinit(&r->stacks);
@@ -31,7 +33,7 @@ bool report_complete(const struct report *r)
 	for (unsigned int i = 0; i < LMT_STAT_MAX; i++)
 		if (r->lost[i] && i != LMT_STAT_STACK_LOST) /* its block is counted all the same */
 			return false;
-	return r->blind_spots.n == 0;
+	return r->blind_spots.n == 0 && !r->left_out && !r->detail_dropped;
 }
 
 const char *report_lost_key(unsigned int stat)

@@ -104,6 +104,22 @@ struct report_site {
 	uint32_t first_stack, n_stacks; /* report.stacks: the biggest first */
 };
 
+/* A stretch of time of one state; several recorded moments may fall into it. */
+struct report_point {
+	uint32_t state; /* position in report.states */
+	uint64_t time_ns; /* CLOCK_REALTIME, of its first moment */
+	uint64_t heap_low, heap_high, live_bytes;
+	uint32_t gc_cycles;
+};
+
+/* Something that happened while it was recorded. */
+struct report_event {
+	uint64_t time_ns;
+	const char *kind, *text;
+	pid_t pid;      /* 0: of none */
+	uint32_t state; /* 0: of none */
+};
+
 struct report_evidence {
 	const char *key;
 	enum evidence_type type;
@@ -131,6 +147,10 @@ struct report {
 	const char *mode, *kernel, *command;
 	uint64_t start_realtime_ns, end_realtime_ns;
 	bool last; /* no report follows */
+	const char *recorded_by;  /* version that made the file, when it comes from one */
+	uint64_t detail_since_ns; /* older details were given up for --max-size; 0: none */
+	bool detail_dropped;      /* …and those of this moment are among them */
+	uint64_t left_out;        /* states and sites that had no room in the file */
 
 	vec_of(struct report_process) processes;
 	vec_of(struct report_runtime) runtimes;
@@ -142,6 +162,10 @@ struct report {
 	vec_of(uint32_t) stack_frames;    /* positions in frames */
 	vec_of(struct report_stack) stacks;
 	uint64_t sample_bytes;            /* mean bytes between two sampled stacks; 0 none */
+
+	/* over time, only when loaded from a file */
+	vec_of(struct report_point) series; /* by state, then time */
+	vec_of(struct report_event) events_log;
 
 	/* completeness */
 	bool active;                      /* something was traced: coverage and overhead apply */

@@ -227,6 +227,21 @@ static void write_sites(const struct text *t)
 		fprintf(t->out, "  … %zu more places (-T, --top N shows more)\n", r->sites.n - shown);
 }
 
+/* What a file did not keep; true when there was something. */
+static bool write_file_limits(const struct text *t)
+{
+	struct fmtbuf a;
+
+	if (t->r->left_out)
+		fprintf(t->out, "%snot kept%s  %s states and lines had no room in the file (raise --max-size)\n",
+			color(t, YELLOW), color(t, RESET), fmt_count(&a, t->r->left_out));
+	if (t->r->detail_dropped)
+		fprintf(t->out, "%snot kept%s  the lines of this moment: older than %s, given up for "
+			"--max-size\n", color(t, YELLOW), color(t, RESET),
+			fmt_rfc3339(&a, t->r->detail_since_ns));
+	return t->r->left_out || t->r->detail_dropped;
+}
+
 /* "No leaks" means nothing without what was not seen beside it. */
 static void write_completeness(const struct text *t)
 {
@@ -253,6 +268,7 @@ static void write_completeness(const struct text *t)
 		put_escaped(t, *s);
 		fputc('\n', t->out);
 	}
+	lost |= write_file_limits(t);
 	if (!lost)
 		fputs("nothing was lost: every call since the attach is accounted for\n", t->out);
 	if (r->predates_attach_bytes)

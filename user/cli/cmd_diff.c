@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+#include "commands.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "report/diff.h"
+#include "stored.h"
+
+static int load_both(const struct options *o, struct loaded_report l[2], struct errmsg *err)
+{
+	int rc = 0;
+
+	if (o->n_words != 2)
+		return errmsg_set(err, -EINVAL, "which files? luamemtrace diff A.db B.db, or two moments of "
+				  "one: FILE.db@T1 FILE.db@T2; see --help");
+	for (int i = 0; !rc && i < 2; i++) {
+		rc = stored_load(o->words[i], false, &l[i], err);
+		if (!rc)
+			rc = stored_keep_state(&l[i].r, (uint32_t)o->only_state, err);
+	}
+	return rc;
+}
+
+/* The exit status asked for, or a negative errno. */
+static int write_diff(const struct options *o, struct loaded_report l[2], struct errmsg *err)
+{
+	struct format_options fo = {
+		.color = !o->no_color && !getenv("NO_COLOR") && isatty(STDOUT_FILENO),
+		.first = true,
+	};
+	size_t top = o->top_given ? o->top : o->json ? 0 : 10;
+	struct diff d;
+	int status;
+
+	if (diff_build(&l[0].r, &l[1].r, o->min_growth, &d))
+		return errmsg_set(err, -ENOMEM, "out of memory");
+	if (o->json)
+		diff_write_json(&d, top, stdout);
+	else
+		diff_write_text(&d, top, &fo, stdout);
+	status = o->exit_code && diff_count_grown(&d) ? EXIT_FINDINGS : EXIT_DONE;
+	diff_deinit(&d);
+	return status;
+}
+
+int cmd_diff(int argc, char **argv)
+{
+	struct loaded_report l[2] = { { { 0 }, NULL }, { { 0 }, NULL } };
+	struct options o;
+	struct errmsg err;
+	int status, rc;
+
+	if (!command_begin(&o, COMMAND_DIFF, argc, argv, &status)) {
+		options_deinit(&o);
+		return status;
+	}
+	rc = load_both(&o, l, &err);
+	if (!rc)
+		rc = write_diff(&o, l, &err);
+	loaded_report_free(&l[0]);
+	loaded_report_free(&l[1]);
+	options_deinit(&o);
+	if (rc < 0)
+		return command_fail(rc, &err);
+	return command_flush() ? rc : EXIT_WRITE;
+}

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT */
+#include "trigger.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/cleanup.h"
+#include "base/fmt.h"
+#include "base/hashmap.h"
+
+enum trigger_kind { TRIGGER_HEAP, TRIGGER_GROWTH, TRIGGER_OOM, TRIGGER_SIGNAL, TRIGGER_FINDING };
+
+struct trigger {
+	enum trigger_kind kind;
+	uint64_t bytes;
+	enum finding_kind finding;
+	double per_s; /* TRIGGER_GROWTH: bytes a second */
+	char *word;   /* as it was given */
+	bool fired;
+};
+
+#define SAMPLES 60
+#define SAMPLE_NS 1000000000ull
+#define MIN_SAMPLES 6 /* before anything is said about growth */
+
+/* Heap of one process over the last minute. */
+struct history {
+	struct {
+		uint64_t time_ns, bytes;
+	} s[SAMPLES];
+	unsigned int n;
+};
+
+struct triggers {
+	vec_of(struct trigger) v;
+	struct hashmap by_pid; /* pid → position + 1 */
+	vec_of(struct history) histories;
+};
+
+void triggers_free(struct triggers *t)
+{
+	if (!t)
+		return;
+	vec_each(one, &t->v)
+		free(one->word);
+	vec_deinit(&t->v);
+	vec_deinit(&t->histories);
+	hashmap_deinit(&t->by_pid);
+	free(t);
+}
+
+/* SIZE/UNIT, with unit s, min or h. */
+static bool parse_rate(const char *text, double *ret)
+{
+	static const struct {
+		const char *name;
+		double seconds;
+	} units[] = { { "s", 1 }, { "sec", 1 }, { "min", 60 }, { "m", 60 }, { "h", 3600 } };
+	const char *slash = strchr(text, '/');
+	auto_free char *size = slash ? strndup(text, (size_t)(slash - text)) : NULL;
+	uint64_t bytes;
+
+	if (!size || !fmt_parse_u64(size, INT64_MAX, &bytes))
+		return false;
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		if (strcmp(slash + 1, units[i].name))
+			continue;
+		*ret = (double)bytes / units[i].seconds;
+		return bytes > 0;
+	}
+	return false;
+}
+
+static bool parse_one(const char *word, struct trigger *t)
+{
+	if (!strncmp(word, "heap>", 5)) {
+		t->kind = TRIGGER_HEAP;
+		return fmt_parse_u64(word + 5, INT64_MAX, &t->bytes) && t->bytes;
+	}
+	if (!strncmp(word, "growth>", 7)) {
+		t->kind = TRIGGER_GROWTH;
+		return parse_rate(word + 7, &t->per_s);
+	}
+	t->kind = !strcmp(word, "oom") ? TRIGGER_OOM : !strcmp(word, "signal") ? TRIGGER_SIGNAL :
+		  TRIGGER_FINDING;
+	return t->kind != TRIGGER_FINDING || finding_kind_find(word, &t->finding);
+}
+
+static int add_word(struct triggers *t, const char *word, struct errmsg *err)
+{
+	struct trigger one = { 0 };
+
+	if (!parse_one(word, &one))
+		return errmsg_set(err, -EINVAL, "option '--trigger': '%s' is none; known are heap>512M, "
+				  "growth>1M/min, oom, signal, and kinds of findings such as leak", word);
+	one.word = strdup(word);
+	if (!one.word || vec_push(&t->v, one)) {
+		free(one.word);
+		return errmsg_set(err, -ENOMEM, "out of memory");
+	}
+	return 0;
+}
+
+int triggers_parse(const char *text, struct triggers **ret, struct errmsg *err)
+{
+	struct triggers *t = calloc(1, sizeof(*t));
+	auto_free char *copy = strdup(text);
+	char *rest = copy, *word;
+	int rc = t && copy ? 0 : errmsg_set(err, -ENOMEM, "out of memory");
+
+	while (!rc && (word = strsep(&rest, ",")))
+		rc = add_word(t, word, err);
+	if (rc)
+		triggers_free(t);
+	else
+		*ret = t;
+	return rc;
+}
+
+static bool fire(struct trigger *t, char *why, size_t size, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+static bool fire(struct trigger *t, char *why, size_t size, const char *fmt, ...)
+{
+	int n = snprintf(why, size, "%s: ", t->word);
+	va_list ap;
+
+	t->fired = true;
+	va_start(ap, fmt);
+	if (n >= 0 && (size_t)n < size)
+		vsnprintf(why + n, size - (size_t)n, fmt, ap);
+	va_end(ap);
+	return true;
+}
+
+static uint64_t heap_of(const struct report_state *s)
+{
+	return s->heap_known ? s->heap_bytes : s->live_bytes;
+}
+
+static bool check_heap(struct trigger *t, const struct report *r, char *why, size_t size)
+{
+	struct fmtbuf b;
+
+	vec_each(s, &r->states)
+		if (s->state && !s->closed_realtime_ns && heap_of(s) > t->bytes)
+			return fire(t, why, size, "the heap of state %" PRIu32 " of process %d is %s",
+				    s->state, s->pid, fmt_bytes(&b, heap_of(s)));
+	return false;
+}
+
+static bool check_finding(struct trigger *t, const struct report *r, char *why, size_t size)
+{
+	vec_each(f, &r->findings)
+		if (f->kind == t->finding ||
+		    (t->kind == TRIGGER_OOM && f->kind == FINDING_OOM_IN_TRACE))
+			return fire(t, why, size, "%s", f->message);
+	return false;
+}
+
+static uint64_t lowest(const struct history *h, unsigned int from, unsigned int to)
+{
+	uint64_t low = UINT64_MAX;
+
+	for (unsigned int i = from; i < to; i++)
+		if (h->s[i].bytes < low)
+			low = h->s[i].bytes;
+	return low;
+}
+
+/* A collected heap is a sawtooth: what counts is how its low points rise from half to half. */
+static double rate_of(const struct history *h)
+{
+	unsigned int half = h->n / 2;
+	double seconds = h->n ? (double)(h->s[h->n - 1].time_ns - h->s[0].time_ns) / 2e9 : 0;
+
+	if (h->n < MIN_SAMPLES || seconds <= 0)
+		return 0;
+	return ((double)lowest(h, half, h->n) - (double)lowest(h, 0, half)) / seconds;
+}
+
+static struct history *history_of(struct triggers *t, pid_t pid)
+{
+	uint64_t *at = hashmap_get_or_add(&t->by_pid, (uint64_t)pid);
+
+	if (at && !*at && !vec_push(&t->histories, (struct history){ .n = 0 }))
+		*at = t->histories.n;
+	return at && *at ? &t->histories.v[*at - 1] : NULL;
+}
+
+static void add_sample(struct history *h, uint64_t time_ns, uint64_t bytes)
+{
+	if (h->n && time_ns - h->s[h->n - 1].time_ns < SAMPLE_NS / 2)
+		return;
+	if (h->n == SAMPLES)
+		memmove(h->s, h->s + 1, sizeof(h->s[0]) * --h->n);
+	h->s[h->n].time_ns = time_ns;
+	h->s[h->n++].bytes = bytes;
+}
+
+static void take_samples(struct triggers *t, const struct report *r)
+{
+	vec_each(p, &r->processes) {
+		struct history *h = history_of(t, p->pid);
+		uint64_t bytes = 0;
+
+		vec_each(s, &r->states)
+			if (s->pid == p->pid && !s->closed_realtime_ns)
+				bytes += heap_of(s);
+		if (h)
+			add_sample(h, r->end_realtime_ns, bytes);
+	}
+}
+
+static bool check_growth(struct triggers *all, struct trigger *t, const struct report *r, char *why,
+			 size_t size)
+{
+	vec_each(p, &r->processes) {
+		struct history *h = history_of(all, p->pid);
+		double rate = h ? rate_of(h) : 0;
+		struct fmtbuf b;
+
+		if (rate > t->per_s)
+			return fire(t, why, size, "the heaps of process %d grow by %s a minute", p->pid,
+				    fmt_bytes(&b, (uint64_t)(rate * 60)));
+	}
+	return false;
+}
+
+static bool check_one(struct triggers *all, struct trigger *t, const struct report *r, char *why,
+		      size_t size)
+{
+	switch (t->kind) {
+	case TRIGGER_HEAP:
+		return check_heap(t, r, why, size);
+	case TRIGGER_GROWTH:
+		return check_growth(all, t, r, why, size);
+	case TRIGGER_OOM:
+		t->finding = FINDING_OOM;
+		return check_finding(t, r, why, size);
+	case TRIGGER_FINDING:
+		return check_finding(t, r, why, size);
+	case TRIGGER_SIGNAL:
+		return false;
+	}
+	return false;
+}
+
+bool triggers_check(struct triggers *t, const struct report *r, char *why, size_t size)
+{
+	if (!t)
+		return false;
+	take_samples(t, r);
+	vec_each(one, &t->v)
+		if (!one->fired && check_one(t, one, r, why, size))
+			return true;
+	return false;
+}
+
+const char *exit_text(int status, char *buf, size_t size)
+{
+	buf[0] = '\0';
+	if (status >= 0 && WIFSIGNALED(status))
+		snprintf(buf, size, "was killed by signal %d (%s)%s", WTERMSIG(status),
+			 strsignal(WTERMSIG(status)), WCOREDUMP(status) ? ", core dumped" : "");
+	else if (status > 0 && WIFEXITED(status))
+		snprintf(buf, size, "ended with status %d", WEXITSTATUS(status));
+	return buf;
+}
+
+bool triggers_check_end(struct triggers *t, pid_t pid, int status, char *why, size_t size)
+{
+	char text[96];
+
+	if (!t || status < 0 || !WIFSIGNALED(status))
+		return false;
+	vec_each(one, &t->v)
+		if (one->kind == TRIGGER_SIGNAL && !one->fired)
+			return fire(one, why, size, "process %d %s", pid,
+				    exit_text(status, text, sizeof(text)));
+	return false;
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/* Findings: few, each with evidence that may change while it grows. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "archive_db.h"
+#include "base/cleanup.h"
+
+#define MAX_FINDINGS 10000 /* one kind of mistake, made a million times, is told by its first */
+
+static const char *const withdrawn_columns[] = { "finding", "snapshot" };
+
+int64_t archive_frame_id(struct archive *a, const struct report_frame *f)
+{
+	auto_free char *key = NULL;
+	uint64_t *id;
+
+	if (!f->lua)
+		return 0;
+	if (asprintf(&key, "%d %s\n%s", f->approx, f->lua, f->name ? f->name : "") < 0)
+		return -ENOMEM;
+	id = hashmap_get_or_add(&a->frames, strpool_add(a->strings, key));
+	if (!id)
+		return -ENOMEM;
+	if (!*id || a->rewrite) {
+		if (!*id)
+			*id = a->frames.n;
+		archive_put_row(a, &part_frame, (struct cell[]){ cell_int((int64_t)*id) }, f);
+	}
+	return (int64_t)*id;
+}
+
+/* The frames' ids, leaf first, as they stand in a column. Unset: none. */
+static struct cell frames_of(struct archive *a, const struct report_frame *f, char *buf, size_t size)
+{
+	int64_t id = archive_frame_id(a, f);
+
+	snprintf(buf, size, "%" PRId64, id);
+	return cell_text(id > 0 ? buf : NULL);
+}
+
+static uint64_t hash_more(uint64_t h, const void *bytes, size_t n)
+{
+	for (const unsigned char *p = bytes; n--; p++)
+		h = (h ^ *p) * 0x100000001b3ull;
+	return h;
+}
+
+static uint64_t hash_part(uint64_t h, const struct part *p, const void *obj)
+{
+	struct cell cells[PART_COLUMNS];
+
+	part_get(p, obj, cells);
+	for (size_t i = 0; i < p->n; i++) {
+		h = hash_more(h, &cells[i].i, sizeof(cells[i].i));
+		h = hash_more(h, &cells[i].real, sizeof(cells[i].real));
+		if (cells[i].type == CELL_TEXT)
+			h = hash_more(h, cells[i].text, strlen(cells[i].text));
+	}
+	return h;
+}
+
+static uint64_t content_of(const struct report_finding *f)
+{
+	uint64_t h = hash_part(0xcbf29ce484222325ull, &part_finding, f);
+
+	vec_each(e, &f->evidence)
+		h = hash_part(hash_part(h, &part_evidence, e), &part_frame, &e->frame);
+	return h;
+}
+
+static int put_finding(struct archive *a, int64_t id, const struct report_finding *f)
+{
+	char frames[32];
+	struct cell keys[] = { cell_int(id), cell_int(a->moment),
+			       frames_of(a, &f->frame, frames, sizeof(frames)) };
+	int rc = archive_put_row(a, &part_finding, keys, f);
+	int64_t seq = 0;
+
+	for (size_t i = 0; !rc && i < f->evidence.n; i++) {
+		const struct report_evidence *e = &f->evidence.v[i];
+
+		keys[1] = cell_int(++seq);
+		keys[2] = frames_of(a, &e->frame, frames, sizeof(frames));
+		rc = archive_put_row(a, &part_evidence, keys, e);
+	}
+	return rc;
+}
+
+/* Position of the finding, a new one if need be. What it is does not change; what it says may. */
+static long find_finding(struct archive *a, const struct report_finding *f)
+{
+	auto_free char *key = NULL;
+	uint64_t *at;
+
+	if (asprintf(&key, "finding %s %d %d %" PRIu32 " %" PRIu64 " %s", finding_kind_name(f->kind),
+		     f->pid, f->tid, f->state, f->realtime_ns, f->frame.lua ? f->frame.lua : "") < 0)
+		return -ENOMEM;
+	at = hashmap_get_or_add(&a->findings, strpool_add(a->strings, key));
+	if (!at)
+		return -ENOMEM;
+	if (*at)
+		return (long)*at - 1;
+	if (a->saved_findings.n >= MAX_FINDINGS)
+		return -ENOSPC;
+	if (vec_push(&a->saved_findings, (struct saved_finding){ 0 }))
+		return -ENOMEM;
+	*at = a->saved_findings.n;
+	return (long)*at - 1;
+}
+
+static int save_finding(struct archive *a, const struct report_finding *f)
+{
+	long i = find_finding(a, f);
+	uint64_t content = content_of(f);
+	struct saved_finding *s;
+
+	if (i < 0)
+		return i == -ENOSPC ? 0 : (int)i;
+	s = &a->saved_findings.v[i];
+	s->seen = a->moment;
+	if (s->content == content && !s->withdrawn && !a->rewrite)
+		return 0;
+	s->content = content;
+	s->withdrawn = false;
+	return put_finding(a, i + 1, f);
+}
+
+int archive_save_findings(struct archive *a, const struct report *r)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < r->findings.n; i++)
+		rc = save_finding(a, &r->findings.v[i]);
+	for (size_t i = 0; !rc && i < a->saved_findings.n; i++) {
+		struct saved_finding *s = &a->saved_findings.v[i];
+
+		if (s->seen == a->moment || s->withdrawn)
+			continue;
+		s->withdrawn = true;
+		rc = store_put(a->store, "withdrawn", withdrawn_columns,
+			       (struct cell[]){ cell_int((int64_t)i + 1), cell_int(a->moment) }, 2);
+	}
+	return rc;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * page: an incident as one HTML file, to be attached to a ticket: nothing is loaded from anywhere,
+ * only its own script and style run, every word of the target is text. L6 report.
+ */
+#ifndef LMT_REPORT_PAGE_H
+#define LMT_REPORT_PAGE_H
+
+#include <stdio.h>
+
+#include "model.h"
+
+/*
+ * nonce: a random word that lets its own script and style run. file: where the report comes from,
+ * for the SQL; may be NULL.
+ */
+void page_write(const struct report *r, const char *file, const char *nonce, FILE *out);
+
+/* page_data.c: what the charts draw, as JSON in a script element. */
+void page_put_data(const struct report *r, FILE *out);
+
+void page_put_findings(const struct report *r, const char *file, FILE *out);
+
+/* page_tables.c: sections below the charts. */
+void page_put_lines(const struct report *r, const char *file, FILE *out);
+void page_put_types(const struct report *r, const char *file, FILE *out);
+void page_put_states(const struct report *r, const char *file, FILE *out);
+void page_put_runtimes(const struct report *r, const char *file, FILE *out);
+
+/* Opens a section with its heading; the SQL behind it closes it. views: up to a NULL. */
+void page_open(const char *id, const char *title, FILE *out);
+void page_close(const char *file, const char *const *views, FILE *out);
+
+/* "app.lua:12 in handler" */
+void page_put_frame(const struct report_frame *f, FILE *out);
+
+#endif

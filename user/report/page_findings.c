@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/* What is wrong, the worst first: cause, where, how sure, evidence, what to do next. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/fmt.h"
+#include "page.h"
+#include "xml.h"
+
+#define FINDINGS_SHOWN 50
+#define GROWING_SHOWN 8
+
+static bool same_line(const struct report_site *a, const struct report_site *b)
+{
+	return a->pid == b->pid && a->state == b->state && a->frame.lua && b->frame.lua &&
+	       !strcmp(a->frame.lua, b->frame.lua);
+}
+
+/* Tables, the buffers in them and the strings they hold often grow together, from one line. */
+struct growing {
+	const struct report_site *first;
+	uint64_t bytes, blocks;
+	double growth;
+	uint32_t cycles;
+};
+
+static bool sum_growing(const struct report *r, const struct report_site *s, struct growing *g)
+{
+	*g = (struct growing){ .first = s };
+	vec_each(other, &r->sites) {
+		if (other->verdict < VERDICT_GROWING || (other != s && !same_line(other, s)))
+			continue;
+		if (other < s)
+			return false; /* told already */
+		g->bytes += other->live_bytes;
+		g->blocks += other->live_blocks;
+		g->growth += other->growth_bytes_per_s;
+		if (other->survived_cycles > g->cycles)
+			g->cycles = other->survived_cycles;
+	}
+	return true;
+}
+
+static void put_kinds(const struct report *r, const struct growing *g, FILE *out)
+{
+	bool comma = false;
+	struct fmtbuf b;
+
+	vec_each(s, &r->sites) {
+		if (s->verdict < VERDICT_GROWING || (s != g->first && !same_line(s, g->first)))
+			continue;
+		fprintf(out, "%s%s in ", comma ? ", " : "", fmt_bytes(&b, s->live_bytes));
+		fprintf(out, "%s %s block%s", fmt_count(&b, s->live_blocks), s->kind,
+			s->live_blocks == 1 ? "" : "s");
+		comma = true;
+	}
+}
+
+/* A line that grows, told as a sentence. */
+static void put_growing(const struct report *r, const struct growing *g, FILE *out)
+{
+	bool leak = g->first->verdict == VERDICT_LEAK;
+	struct fmtbuf a, b;
+
+	fprintf(out, "<article class=\"finding %s\">\n<h3><span class=\"tag\">%s</span> ",
+		leak ? "error" : "warning", leak ? "leak" : "growing");
+	page_put_frame(&g->first->frame, out);
+	fprintf(out, "</h3>\n<p>keeps <b>%s</b> alive that outlived up to %" PRIu32 " garbage collections, "
+		"and grows by <b>%s/s</b>.</p>\n<p class=\"dim\">", fmt_bytes(&a, g->bytes), g->cycles,
+		fmt_signed_bytes(&b, (int64_t)g->growth));
+	put_kinds(r, g, out);
+	fprintf(out, "; state %" PRIu32, g->first->state);
+	if (r->processes.n > 1)
+		fprintf(out, " of process %d", g->first->pid);
+	fputs(leak ? ". This is no warm-up: it has not levelled off." :
+	      ". Not sure yet: it may level off, watch longer.", out);
+	fputs("</p>\n</article>\n", out);
+}
+
+/* A line that is a finding needs no second card. */
+static bool is_told(const struct report *r, const struct report_site *s)
+{
+	vec_each(f, &r->findings)
+		if (f->kind == FINDING_LEAK && f->pid == s->pid && f->state == s->state && f->frame.lua &&
+		    s->frame.lua && !strcmp(f->frame.lua, s->frame.lua))
+			return true;
+	return false;
+}
+
+static size_t put_growing_lines(const struct report *r, FILE *out)
+{
+	size_t shown = 0, more = 0;
+	struct growing g;
+
+	for (size_t i = 0; i < r->sites.n; i++) {
+		if (r->sites.v[i].verdict < VERDICT_GROWING || more > 1000 ||
+		    is_told(r, &r->sites.v[i]) || !sum_growing(r, &r->sites.v[i], &g))
+			continue;
+		if (shown == GROWING_SHOWN) {
+			more++;
+			continue;
+		}
+		put_growing(r, &g, out);
+		shown++;
+	}
+	if (more)
+		fprintf(out, "<p class=\"dim\">%s%zu more lines grow; see <a href=\"#lines\">Lines</a>.</p>\n",
+			more > 1000 ? "over " : "", more);
+	return shown;
+}
+
+static void put_value(const struct report_evidence *e, FILE *out)
+{
+	struct fmtbuf b;
+
+	switch (e->type) {
+	case EVIDENCE_NUMBER:
+		fputs(strstr(e->key, "bytes") || strstr(e->key, "size") ? fmt_bytes(&b, e->n) :
+		      fmt_count(&b, e->n), out);
+		break;
+	case EVIDENCE_SIGNED:
+		fprintf(out, "%" PRId64, (int64_t)e->n);
+		break;
+	case EVIDENCE_ADDRESS:
+		fprintf(out, "<code>0x%" PRIx64 "</code>", e->n);
+		break;
+	case EVIDENCE_TEXT:
+		xml_put(e->text ? e->text : "", out);
+		break;
+	case EVIDENCE_STACK:
+		page_put_frame(&e->frame, out);
+		break;
+	case EVIDENCE_RATE:
+		fprintf(out, "%s/s", fmt_signed_bytes(&b, (int64_t)e->rate));
+		break;
+	}
+}
+
+static void put_evidence(const struct report_finding *f, FILE *out)
+{
+	if (!f->evidence.n)
+		return;
+	fputs("<dl>\n", out);
+	vec_each(e, &f->evidence) {
+		fputs("<dt>", out);
+		for (const char *c = e->key; *c; c++) /* a word of ours: no escape needed */
+			putc(*c == '_' ? ' ' : *c, out);
+		fputs("</dt><dd>", out);
+		put_value(e, out);
+		fputs("</dd>\n", out);
+	}
+	fputs("</dl>\n", out);
+}
+
+static void put_where(const struct report *r, const struct report_finding *f, FILE *out)
+{
+	struct fmtbuf b;
+
+	fputs("<p>", out);
+	page_put_frame(&f->frame, out);
+	fputs("</p>\n<p class=\"dim\">", out);
+	if (f->state)
+		fprintf(out, "state %" PRIu32 " · ", f->state);
+	if (r->processes.n > 1)
+		fprintf(out, "process %d · ", f->pid);
+	if (f->tid && f->tid != f->pid)
+		fprintf(out, "thread %d · ", f->tid);
+	if (f->realtime_ns > r->start_realtime_ns)
+		fprintf(out, "after %s · ", fmt_seconds(&b, f->realtime_ns - r->start_realtime_ns));
+	if (f->count > 1)
+		fprintf(out, "seen %s times · ", fmt_count(&b, f->count));
+	fprintf(out, "%s</p>\n", confidence_name(f->confidence));
+}
+
+static void put_finding(const struct report *r, const struct report_finding *f, FILE *out)
+{
+	fprintf(out, "<article class=\"finding %s\">\n<h3><span class=\"tag\">%s %s</span> ",
+		severity_name(f->severity), severity_name(f->severity), finding_kind_name(f->kind));
+	xml_put(f->message, out);
+	fputs("</h3>\n", out);
+	put_where(r, f, out);
+	put_evidence(f, out);
+	if (*f->advice) {
+		fputs("<p class=\"next\">", out);
+		xml_put(f->advice, out);
+		fputs("</p>\n", out);
+	}
+	fputs("</article>\n", out);
+}
+
+void page_put_findings(const struct report *r, const char *file, FILE *out)
+{
+	static const char *const views[] = { "v_findings", "v_evidence", "v_leaks", NULL };
+	size_t n = 0;
+
+	page_open("findings", "Findings", out);
+	vec_each(f, &r->findings)
+		if (n++ < FINDINGS_SHOWN)
+			put_finding(r, f, out);
+	if (n > FINDINGS_SHOWN)
+		fprintf(out, "<p class=\"dim\">%zu more findings are in the file.</p>\n", n - FINDINGS_SHOWN);
+	if (!put_growing_lines(r, out) && !n)
+		fputs("<p class=\"calm\">No finding. No line keeps growing over garbage collections.</p>\n",
+		      out);
+	page_close(file, views, out);
+}
