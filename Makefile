@@ -33,7 +33,7 @@ BPFFLAGS := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Ivmlinux/x86_64
 LDLIBS := -lsqlite3 -lbpf -ldw -lelf -llzma -lz -lZydis -lm
 
 # Sources: a stage is a folder
-STAGES := base discover resolve attach collect heap report cli
+STAGES := base discover resolve attach collect census heap report cli
 SRCS := $(foreach s,$(STAGES),$(wildcard user/$(s)/*.c))
 OBJS := $(SRCS:%.c=$(B)/%.o)
 LIB_OBJS := $(filter-out $(B)/user/cli/main.o,$(OBJS))

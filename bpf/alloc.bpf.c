@@ -59,6 +59,8 @@ static __noinline int free_unknown(struct pt_regs *ctx, const struct lmt_probe *
 	if (!i) {
 		caller_at_entry(ctx, &caller);
 		i = find_thread(&caller, p->layout, slot, &t) ? t.state : unattributed(slot);
+		if (t.foreign)
+			tell_foreign_caller(&t, slot, &caller);
 	}
 	st = state_at(i);
 	if (!st)

@@ -24,7 +24,7 @@ enum {
 				     arg1: its first block */
 	LMT_EV_FINDING = 16,      /* struct lmt_finding of find.h */
 	LMT_EV_FFI = 17,          /* the process calls C through LuaJIT's FFI; once */
-	LMT_EV_MEMORY = 19,       /* struct lmt_memory of find.h; arg0: the site it is for */
+	LMT_EV_MEMORY = 18,       /* struct lmt_memory of find.h; arg0: the site it is for */
 };
 
 struct lmt_event {

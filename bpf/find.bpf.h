@@ -26,6 +26,10 @@ struct {
 	__type(value, struct lmt_ranges);
 } ranges __weak SEC(".maps");
 
+/* What goes through the ring only is in no map: these make clang describe it (tests/bpf/t_abi.c). */
+struct lmt_finding *describe_finding __weak = 0;
+struct lmt_memory *describe_memory __weak = 0;
+
 static __always_inline __u64 find_key(__u32 what, __u32 slot, __u32 state, __u64 by)
 {
 	__u64 h = (by ^ (__u64)what << 56 ^ (__u64)slot << 40) * 0x9E3779B97F4A7C15ull;
@@ -46,10 +50,6 @@ static __always_inline __u64 find_count(__u64 key)
 	now = __sync_fetch_and_add(n, 1) + 1;
 	return now & (now - 1) ? 0 : now;
 }
-
-/* Never used: put the layouts into the object's BTF, where tests/bpf/t_abi.c reads them. */
-const struct lmt_finding *finding_type __weak = 0;
-const struct lmt_memory *memory_type __weak = 0;
 
 /*
  * A record to be filled and given to find_send(), or NULL. by: what tells it from others of its
@@ -156,6 +156,22 @@ SUBPROG int tell_foreign(const struct thread *t, __u32 slot, __u64 ip, const str
 	f->site = at;
 	find_send(f);
 	return 0;
+}
+
+/* The same where the Lua frame was not looked for. */
+SUBPROG int tell_foreign_caller(struct thread *t, __u32 slot, const struct caller *caller)
+{
+	struct top top = { .flags = LMT_SITE_NO_LUA };
+	const struct lmt_layout *lay;
+	struct lmt_state *st;
+
+	if (!t || !caller)
+		return 0;
+	st = state_at(t->state);
+	lay = st ? layout_at(st->layout) : 0;
+	if (lay)
+		top_frame(lay, t, slot, caller, &top);
+	return tell_foreign(t, slot, caller->ip, &top);
 }
 
 /*

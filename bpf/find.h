@@ -66,13 +66,15 @@ _Static_assert(sizeof(struct lmt_finding) == 48 + 5 * 8 + 64 + 24 + 16, "ABI");
 /* Sites that are no allocation's but a finding's. */
 #define LMT_TAG_FINDING 0xff
 
-/* Copies of the target's memory that a line is told by. */
+struct lmt_memory_part {
+	__u64 uaddr;
+	__u64 len; /* 0: could not be read */
+};
+
+/* Copies of the target's memory that a line is told by; part[i] describes data<i>. */
 struct lmt_memory {
 	struct lmt_event e;
-	struct {
-		__u64 uaddr;
-		__u64 len; /* of dataN; 0: could not be read */
-	} part[4];
+	struct lmt_memory_part part[4];
 	__u8 data0[128], data1[256], data2[512], data3[1024];
 };
 

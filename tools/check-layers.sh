@@ -13,7 +13,7 @@ breach() { # file:line text
 }
 
 # Folders of user/ from left to right; each may include itself and what stands before it.
-LAYERS=(base discover resolve attach collect heap report cli)
+LAYERS=(base discover resolve attach collect census heap report cli)
 
 level_of() { # folder: sets $level, -1 when it is none
 	local i
@@ -27,7 +27,7 @@ level_of() { # folder: sets $level, -1 when it is none
 }
 
 # The contract headers, that both sides may read.
-CONTRACT='^(event|block|layout|config|stat|find)\.h$'
+CONTRACT='^(event|find|block|layout|config|stat)\.h$'
 
 # "file:line:header" of every #include "…" of our own.
 own_includes() {
@@ -74,7 +74,7 @@ while IFS=: read -r file line header; do
 	[ "$header" = vmlinux.h ] || [ -e "bpf/$header" ] ||
 		breach "$file:$line" "'$header' is not in bpf/"
 	case $(basename "$file") in
-	event.h | block.h | layout.h | config.h | stat.h)
+	event.h | find.h | block.h | layout.h | config.h | stat.h)
 		[[ $header =~ $CONTRACT ]] ||
 			breach "$file:$line" "a contract header includes '$header'"
 		;;
@@ -83,7 +83,7 @@ done < <(own_includes bpf)
 
 while IFS= read -r hit; do
 	breach "$hit" "a contract header includes nothing of a library but <linux/types.h>"
-done < <(grep -nE '^#include <' bpf/{event,block,layout,config,stat}.h | grep -v '<linux/types.h>' |
+done < <(grep -nE '^#include <' bpf/{event,find,block,layout,config,stat}.h | grep -v '<linux/types.h>' |
 	cut -d: -f1,2)
 
 # Folders that do not exist would be layers without a rule.
@@ -110,11 +110,11 @@ only '#include <Zydis/' 'user/resolve/insn\.c' "Zydis is for resolve/insn.c"
 only '#include <sqlite3\.h>' 'user/collect/(store|replay|schema)[a-z_]*\.[ch]' \
 	"SQLite is for collect/{store,replay,schema}.c"
 only '#include <(curses|ncurses)' 'user/report/tui[a-z_]*\.c' "curses is for report/tui*.c"
-only '#include <sys/ptrace\.h>|PTRACE_' 'user/collect/census[a-z_]*\.[ch]' \
-	"ptrace is for collect/census*.c"
+only '#include <sys/ptrace\.h>|PTRACE_' 'user/census/stop\.c' \
+	"ptrace is for census/stop.c"
 # /proc of a target. Our own (/proc/self) and the kernel's settings (/proc/sys) are no target's.
-only '"/proc("|/%)' 'user/discover/proc\.c|user/resolve/memread\.c' \
-	"/proc/PID is for discover/proc.c and resolve/memread.c"
+only '"/proc("|/%)' 'user/discover/(proc|task)\.c|user/resolve/memread\.c' \
+	"/proc/PID is for discover/{proc,task}.c and resolve/memread.c"
 only '(^|[^_a-z])exit\(' 'user/cli/[a-z_]+\.c' "nobody below cli/ ends the program"
 only '(^|[^_a-z])v?printf\(|fprintf\(stderr|fputs\([^;]*stderr\)' \
 	'user/(cli|report)/[a-z_]+\.c|user/base/(log|err)\.c' \

@@ -2,7 +2,8 @@
 # Installs what is needed on Debian or Ubuntu. usage: setup.sh build|try|test…  (test includes all)
 # SPDX-License-Identifier: MIT
 set -eu
-build="gcc libc6-dev make clang bpftool libbpf-dev libelf-dev libdw-dev libzydis-dev libsqlite3-dev linux-libc-dev"
+build="gcc libc6-dev make clang bpftool libbpf-dev libelf-dev libdw-dev libzydis-dev zlib1g-dev
+	liblzma-dev libsqlite3-dev linux-libc-dev"
 try="luajit lua5.4"
 test="lua5.1 lua5.2 lua5.3 liblua5.1-0-dev liblua5.2-dev liblua5.3-dev liblua5.4-dev
 	libluajit-5.1-dev libcmocka-dev pkg-config perl python3 jq sqlite3 shellcheck mandoc git bsdextrautils

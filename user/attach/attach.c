@@ -406,6 +406,7 @@ int attach_add_state(struct attach *a, int slot, const struct resolved_state *rs
 		return -E2BIG;
 	return (int)i;
 }
+
 int attach_set_ranges(struct attach *a, int slot, const struct lmt_ranges *ranges)
 {
 	uint32_t key = (uint32_t)slot;

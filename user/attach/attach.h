@@ -78,14 +78,11 @@ const struct layout *attach_layout(const struct attach *a, uint32_t index);
 int attach_plan(struct attach *a, int slot, pid_t pid, const struct plan *p, struct errmsg *err);
 
 /*
- * Places one more probe, for what was met later, unless it stands there; the probe's index (≥ 1) or a
- * negative errno.
+ * Places one more probe, for what was met later. The index of its row (≥ 1), 0 when it stood there
+ * already, or a negative errno.
  */
 int attach_site(struct attach *a, int slot, pid_t pid, const struct plan_site *site,
 		struct errmsg *err);
-
-/* Call sites of a copy of Lua that was met later. */
-void attach_add_callsites(struct attach *a, int slot, const struct plan_callsite *c, size_t n);
 
 /* Where the modules of a process lie, sorted by address. 0 or a negative errno. */
 int attach_set_ranges(struct attach *a, int slot, const struct lmt_ranges *ranges);

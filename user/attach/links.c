@@ -244,9 +244,3 @@ int attach_site(struct attach *a, int slot, pid_t pid, const struct plan_site *s
 	}
 	return rc < 0 ? explain_link(rc, pid, &b, err) : row;
 }
-
-void attach_add_callsites(struct attach *a, int slot, const struct plan_callsite *c, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		enter_callsite(a, slot, &c[i]);
-}

@@ -41,6 +41,11 @@ static const char *keep(struct built_report *b, const char *fmt, ...)
 	return text;
 }
 
+const char *built_report_keep(struct built_report *b, const char *text)
+{
+	return keep(b, "%s", text);
+}
+
 static int add_process(struct built_report *b, const struct session_target *t)
 {
 	const struct proc_info *i = &t->target->info;

@@ -28,6 +28,9 @@ int build_report_static(struct session *s, bool with_functions, bool only_new,
 /* Adds what a running trace knows: counters, sites, losses. */
 int build_report_live(struct session *s, const struct snapshot *snap, struct built_report *b);
 
+/* A copy of the text that lives as long as the report. */
+const char *built_report_keep(struct built_report *b, const char *text);
+
 void build_report_free(struct built_report *b);
 
 /* build_findings.c: part of build_report_live(). 0 or -ENOMEM. */

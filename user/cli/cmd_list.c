@@ -8,8 +8,12 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "build_report.h"
+#include "census/census.h"
+#include "discover/task.h"
 #include "report/format.h"
 #include "session.h"
+
+#define LIST_COPY_MAX (512ull << 20) /* bytes of a process that are copied to count coroutines */
 
 struct finder {
 	struct options *opt;
@@ -46,6 +50,39 @@ static int find_all(struct options *o, struct errmsg *err)
 	return rc ? errmsg_set(err, rc, "cannot list the processes") : 0;
 }
 
+/*
+ * How many coroutines a state has and what it is for, from a copy of its memory while it runs: no
+ * stop. Where no copy made sense, or the process is too large to copy for a list, it is not told.
+ */
+static void count_threads(struct session *s, struct built_report *b)
+{
+	const struct census_options opt = { .light = true };
+	size_t at = 0;
+
+	vec_each(t, &s->targets) {
+		struct errmsg err;
+		struct task_rss rss;
+		struct census c;
+
+		census_init(&c, t->target, &t->mem, t->resolved, &opt);
+		if (task_read_rss(t->target->pid, &rss) && rss.anon < LIST_COPY_MAX &&
+		    !census_take(&c, &err)) {
+			vec_each(cs, &c.states) {
+				struct report_state *rs = &b->r.states.v[at + cs->index];
+
+				if (!cs->done || at + cs->index >= b->r.states.n)
+					continue;
+				rs->threads_known = true;
+				rs->threads = cs->coroutines;
+				if (cs->label)
+					rs->label = built_report_keep(b, strpool_get(c.pool, cs->label));
+			}
+		}
+		at += t->resolved->states.n;
+		census_deinit(&c);
+	}
+}
+
 static int write_list(const struct options *o, struct session *s)
 {
 	struct format_options fo = {
@@ -55,6 +92,8 @@ static int write_list(const struct options *o, struct session *s)
 	struct built_report b = { .r.last = true };
 	int rc = build_report_static(s, false, false, &b);
 
+	if (!rc)
+		count_threads(s, &b);
 	if (!rc && !s->targets.n && !o->json)
 		puts("no process runs Lua here");
 	else if (!rc)

@@ -12,6 +12,7 @@ static const struct {
 	{ "trace", cmd_trace },
 	{ "list", cmd_list },
 	{ "doctor", cmd_doctor },
+	{ "census", cmd_census },
 	{ "record", cmd_record },
 	{ "report", cmd_report },
 	{ "diff", cmd_diff },

@@ -17,11 +17,14 @@
 static const char *const mode_names[] = { "auto", "watch", "exact", NULL };
 static const char *const metric_names[] = { "inuse_space", "inuse_objects", "alloc_space",
 					    "alloc_objects", NULL }; /* enum metric */
+static const char *const by_names[] = { "origin", "type", "site", "proto", "size", "metatable",
+					"ctype", NULL };
 static const char *const sort_names[] = { "verdict", "size", "count", "age", "rate", NULL };
 
 #define TRACE (COMMAND_TRACE | COMMAND_RECORD)
+#define CENSUS COMMAND_CENSUS
 #define STORED (COMMAND_REPORT | COMMAND_DIFF)
-#define LIVE (TRACE | COMMAND_LIST | COMMAND_DOCTOR)
+#define LIVE (TRACE | COMMAND_LIST | COMMAND_DOCTOR | COMMAND_CENSUS)
 #define ALL (LIVE | STORED)
 #define AT(member) offsetof(struct options, member)
 
@@ -41,6 +44,13 @@ static const struct opt table[] = {
 	{ 0, "layout", OPT_STR, AT(layout_file), LIVE, "What to do", "FILE", "more layout rows, in the form of layouts/*.tsv", 0, 0, NULL },
 	{ 0, "debuginfod", OPT_FLAG, AT(debuginfod), LIVE, "What to do", NULL, "ask debuginfod for symbols of stripped files, 10 s at most", 0, 0, NULL },
 
+	{ 0, "by", OPT_CHOICE, AT(by), CENSUS, "What to do", "WHAT", "type, site, proto, size, metatable or ctype (default: what says most of each kind)", 0, 0, by_names },
+	{ 0, "path", OPT_STR, AT(path_text), CENSUS, "What to do", "ADDR[,ADDR…]", "who holds this object, as tostring() or %p shows it", 0, 0, NULL },
+	{ 0, "pause-budget", OPT_U64, AT(pause_budget_ms), CENSUS, "What to do", "MS", "stop the target for no longer than this at once (default 50; 0: never)", 0, 60000, NULL },
+	{ 0, "strings", OPT_FLAG, AT(strings), CENSUS, "What to do", NULL, "group strings by how they begin, which shows their text", 0, 0, NULL },
+	{ 'f', "folded", OPT_FLAG, AT(folded), CENSUS, "Output", NULL, "who holds what as folded stacks: bytes by the way from a root", 0, 0, NULL },
+
+
 	{ 'w', "write", OPT_STR, AT(write_file), TRACE, "Incident file", "FILE.db", "keep everything in this file, for report, diff and SQL", 0, 0, NULL },
 	{ 0, "force", OPT_FLAG, AT(force), TRACE, "Incident file", NULL, "overwrite FILE.db if it exists", 0, 0, NULL },
 	{ 0, "max-size", OPT_U64, AT(max_file), COMMAND_RECORD, "Incident file", "BYTES", "of the file: old details go first, the summary stays (default: no limit)", 1 << 20, 0, NULL },
@@ -48,13 +58,13 @@ static const struct opt table[] = {
 	{ 0, "trigger", OPT_STR, AT(trigger_text), TRACE, "Incident file", "LIST", "write only from then on: heap>512M, growth>1M/min, oom, signal, kinds of findings; or SIGUSR1", 0, 0, NULL },
 	{ 0, "before", OPT_DOUBLE, AT(before), TRACE, "Incident file", "SECS", "what the file holds from before the trigger (default 60)", 1, 86400, NULL },
 
-	{ 'T', "top", OPT_U64, AT(top), TRACE | STORED, "Output", "N", "show the N first places (default 10; --json: all)", 1, 1u << 20, NULL },
+	{ 'T', "top", OPT_U64, AT(top), TRACE | STORED | CENSUS, "Output", "N", "show the N first places (default 10; --json: all)", 1, 1u << 20, NULL },
 	{ 0, "sort", OPT_CHOICE, AT(sort), TRACE | STORED, "Output", "KEY", "verdict, size, count, age or rate (default verdict, then size)", 0, 0, sort_names },
 	{ 'o', "older", OPT_U64, AT(older_ms), TRACE, "Output", "MS", "only blocks older than this (default 0)", 0, 0, NULL },
 	{ 'z', "min-size", OPT_U64, AT(min_size), TRACE, "Output", "BYTES", "only blocks at least this big (default 0)", 0, 0, NULL },
 	{ 'Z', "max-size", OPT_U64, AT(max_size), COMMAND_TRACE, "Output", "BYTES", "only blocks at most this big (default: no limit)", 1, 0, NULL },
 	{ 'Z', "max-block-size", OPT_U64, AT(max_size), COMMAND_RECORD, "Output", "BYTES", "only blocks at most this big (default: no limit)", 1, 0, NULL },
-	{ 'S', "state", OPT_U64, AT(only_state), TRACE | STORED, "Output", "N", "only this state, by its number in the report", 1, 0, NULL },
+	{ 'S', "state", OPT_U64, AT(only_state), TRACE | STORED | CENSUS, "Output", "N", "only this state, by its number in the report", 1, 0, NULL },
 	{ 0, "html", OPT_STR, AT(html), COMMAND_REPORT, "Output", "OUT.html", "instead: one page with everything, to send to a colleague (- is stdout)", 0, 0, NULL },
 	{ 0, "min-growth", OPT_U64, AT(min_growth), COMMAND_DIFF, "Output", "BYTES", "growth of a line that counts (default 4k)", 0, 0, NULL },
 	{ 0, "exit-code", OPT_FLAG, AT(exit_code), COMMAND_DIFF, "Output", NULL, "exit with status 1 when a line grew", 0, 0, NULL },
@@ -62,7 +72,7 @@ static const struct opt table[] = {
 	{ 0, "kinds", OPT_STR, AT(kinds_text), TRACE | COMMAND_REPORT, "Findings", "LIST", "only findings of these kinds, comma-separated (default: all)", 0, 0, NULL },
 	{ 0, "suppressions", OPT_STR, AT(suppressions_file), TRACE, "Findings", "FILE", "leave out known findings: lines kind:pattern", 0, 0, NULL },
 	{ 0, "watch-call", OPT_LIST, AT(watch_calls), TRACE, "Findings", "MODULE:FUNCTION", "look for freed memory among a C function's arguments (repeatable)", 0, 0, NULL },
-	{ 0, "exit-code", OPT_FLAG, AT(exit_code), TRACE | COMMAND_REPORT, "Findings", NULL, "exit with status 1 when there are findings", 0, 0, NULL },
+	{ 0, "exit-code", OPT_FLAG, AT(exit_code), TRACE | COMMAND_REPORT | CENSUS, "Findings", NULL, "exit with status 1 when there are findings", 0, 0, NULL },
 
 	{ 'f', "folded", OPT_MAYBE, AT(folded), TRACE | STORED, "Output", "METRIC]", "stacks to stdout, a line each: inuse_space (default), inuse_objects, alloc_space, alloc_objects", 0, 0, metric_names },
 	{ 0, "flamegraph", OPT_STR, AT(flamegraph), TRACE | STORED, "Output", "FILE", "flame graph at the end: FILE.html, or FILE.svg (also - for SVG)", 0, 0, NULL },
@@ -172,6 +182,26 @@ static int before_command(int argc, char **argv)
 	return argc;
 }
 
+static bool is_stdout(const char *file)
+{
+	return file && !strcmp(file, "-");
+}
+
+/* Only one thing at a time can go to stdout. */
+static int check_outputs(const struct options *o, struct errmsg *err)
+{
+	int n = (o->json != 0) + (o->folded != 0) + is_stdout(o->flamegraph) + is_stdout(o->pprof) +
+		is_stdout(o->html);
+
+	if (n > 1)
+		return errmsg_set(err, -EINVAL,
+				  "only one of --json, --folded and a file named '-' can go to stdout");
+	if (is_stdout(o->pprof) && isatty(STDOUT_FILENO))
+		return errmsg_set(err, -EINVAL,
+				  "--pprof - would write binary data to the terminal; name a file or a pipe");
+	return 0;
+}
+
 static int take_words(struct options *o, int argc, char **argv, int at, struct errmsg *err)
 {
 	for (; at < argc; at++) {
@@ -193,33 +223,13 @@ static int check_recording(struct options *o, enum command command, struct errms
 	return 0;
 }
 
-static bool is_stdout(const char *file)
-{
-	return file && !strcmp(file, "-");
-}
-
-/* Only one thing at a time can go to stdout. */
-static int check_outputs(const struct options *o, struct errmsg *err)
-{
-	int n = (o->json != 0) + (o->folded != 0) + is_stdout(o->flamegraph) + is_stdout(o->pprof) +
-		is_stdout(o->html);
-
-	if (n > 1)
-		return errmsg_set(err, -EINVAL,
-				  "only one of --json, --folded and a file named '-' can go to stdout");
-	if (is_stdout(o->pprof) && isatty(STDOUT_FILENO))
-		return errmsg_set(err, -EINVAL,
-				  "--pprof - would write binary data to the terminal; name a file or a pipe");
-	return 0;
-}
-
 int options_parse(struct options *o, enum command command, int argc, char **argv,
 		  struct errmsg *err)
 {
 	int words = command & TRACE ? before_command(argc, argv) : argc, rest, rc;
 
 	*o = (struct options){ .max_states = 100000, .sample_bytes = 64 << 10, .stack_depth = 64,
-			       .min_growth = 4096, .before = 60 };
+			       .pause_budget_ms = 50, .min_growth = 4096, .before = 60 };
 	rc = opt_parse(table, N_OPTS, command, o, words, argv, &rest, err);
 	if (rc)
 		return rc;
@@ -247,9 +257,9 @@ int options_parse(struct options *o, enum command command, int argc, char **argv
 	if (!rc && o->max_size && o->max_size < o->min_size)
 		rc = errmsg_set(err, -EINVAL, "--max-size is below --min-size: no block can pass");
 	if (!rc)
-		rc = check_recording(o, command, err);
-	if (!rc)
 		rc = check_outputs(o, err);
+	if (!rc)
+		rc = check_recording(o, command, err);
 	if (!rc && o->mode == MODE_WATCH)
 		rc = errmsg_set(err, -EINVAL,
 				"mode 'watch' is not in this version yet; use -m exact");
@@ -271,6 +281,7 @@ static const struct {
 	  "usage: luamemtrace [trace] -p PID[,PID…] | -a | -n COMM [options] [INTERVAL [COUNT]]\n"
 	  "       luamemtrace [trace] [options] -- COMMAND [ARGS…]\n"
 	  "       luamemtrace list [-p PID]    processes that run Lua, their lua_States\n"
+	  "       luamemtrace census -p PID    what is on the Lua heaps, and who holds it\n"
 	  "       luamemtrace doctor [-p PID]  can it work here, and what would be probed\n"
 	  "       luamemtrace record -w FILE.db -p PID   keep everything in a file; report FILE.db,\n"
 	  "       diff A.db B.db               read it, on any machine\n" },
@@ -312,6 +323,15 @@ static const struct {
 	  "  sudo luamemtrace list --json | jq 'select(.type == \"state\")'\n"
 	  "\n"
 	  "usage: luamemtrace list [-p PID[,PID…]] [options]\n" },
+	{ COMMAND_CENSUS,
+	  "Tells what is on the Lua heaps of a process now, and who holds it. No probes: its memory is\n"
+	  "copied, in a moment in which it sleeps or while it is stopped for some milliseconds.\n"
+	  "\n"
+	  "  sudo luamemtrace census -p 1234                    by kind and origin\n"
+	  "  sudo luamemtrace census -p 1234 --path 0x55d0c2f0  who holds this object\n"
+	  "  sudo luamemtrace census -p 1234 --pause-budget 0   never stop it\n"
+	  "\n"
+	  "usage: luamemtrace census -p PID[,PID…] [options]\n" },
 	{ COMMAND_DOCTOR,
 	  "Tells whether tracing can work here, by trying; with -p also what would be probed in a\n"
 	  "process, where, found how, at what cost. One remedy for each failed check.\n"

@@ -29,6 +29,7 @@ enum command {
 	COMMAND_TRACE = 1,
 	COMMAND_LIST = 2,
 	COMMAND_DOCTOR = 4,
+	COMMAND_CENSUS = 8,
 	COMMAND_RECORD = 0x40,
 	COMMAND_REPORT = 0x80,
 	COMMAND_DIFF = 0x100,
@@ -74,6 +75,11 @@ struct options {
 	struct suppressions *suppressions;
 	struct opt_list watch_calls;
 	int exit_code;
+
+	int by;                 /* enum census_by */
+	uint64_t pause_budget_ms;
+	const char *path_text;  /* addresses to name, comma-separated */
+	int strings;
 
 	int json, no_color, verbose, quiet, help, version, debuginfod;
 };

@@ -9,7 +9,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "heap/suppress.h"
-#include "resolve/elf_where.h"
+#include "resolve/elf_whereis.h"
 
 #define HOLD_NS 2000000000ull /* a doubtful finding waits so long for what speaks against it */
 
@@ -65,8 +65,8 @@ int session_find_start(struct session *s, struct session_target *t, struct errms
 
 void session_on_modules(struct session *s, struct session_target *t)
 {
-	if (set_ranges(s, t))
-		log_debug("the modules of process %d are not all known", t->target->pid);
+	if (t->slot)
+		set_ranges(s, t);
 }
 
 /* Names an address of a module; section and symbol as far as the file says. */
@@ -92,16 +92,34 @@ static struct named_address name_address(struct session *s, struct session_targe
 	return a;
 }
 
+/* A function of a stripped copy of Lua that was found without its name. */
+static const char *found_function(const struct session_target *t, struct file *file, uint64_t vaddr)
+{
+	const struct elf_function *fn = elf_function_at(file->elf, vaddr);
+
+	vec_each(rt, &t->resolved->runtimes)
+		for (int id = 0; fn && rt->file == file && id < FUNC_MAX; id++)
+			if (rt->fn[id].vaddr == fn->start)
+				return func_name((enum func_id)id);
+	return NULL;
+}
+
 static struct named_address name_caller(struct session *s, struct session_target *t, uint64_t ip)
 {
 	struct named_address a = ip ? name_address(s, t, ip - 1) : (struct named_address){ 0 };
+	const struct module *m = a.module ? target_module_at(t->target, ip - 1) : NULL;
+	struct file *file = m ? files_get(&s->files, m) : NULL;
+	char text[32];
+	uint64_t off;
 
-	if (a.module) {
-		const struct module *m = target_module_at(t->target, ip - 1);
-		struct file *file = m ? files_get(&s->files, m) : NULL;
-		uint64_t off;
-
-		a.symbol = file && file->elf ? whereis_function(file->elf, a.offset, &off) : NULL;
+	if (!file || !file->elf)
+		return a;
+	a.symbol = whereis_function(file->elf, a.offset, &off);
+	if (!a.symbol)
+		a.symbol = found_function(t, file, a.offset);
+	if (!a.symbol) { /* stripped: the place is all there is */
+		snprintf(text, sizeof(text), "+0x%llx", (unsigned long long)a.offset);
+		a.symbol = strpool_get(s->strings, strpool_add(s->strings, text));
 	}
 	return a;
 }
@@ -204,6 +222,7 @@ static void name_copies(struct session *s, struct session_target *t, struct noti
 	if (e->e.state < states)
 		home = table[e->e.state].runtime;
 	n->home_module = module_of_runtime(t, home);
+	n->home_version = n->home_module ? resolved_runtime(t->resolved, home)->version : NULL;
 	if (e->e.arg0 == LMT_FIND_CROSS_RUNTIME) {
 		n->foreign_module = module_of_runtime(t, (uint32_t)e->arg[0]);
 		return;
@@ -288,7 +307,6 @@ int session_on_finding(struct session *s, struct session_target *t, const struct
 	n.caller = name_caller(s, t, e->ip);
 	name_copies(s, t, &n);
 	n.allocator = allocator_of(s, t, n.state);
-	n.home_version = n.state && n.state->layout ? n.state->layout->version : 0;
 	n.saw_all = saw_all(s, t);
 	n.old_states = has_old_states(s, n.pid);
 	if (e->ptr)

@@ -17,8 +17,10 @@ int session_on_finding(struct session *s, struct session_target *t, const struct
 /* Has some state of the process loaded the FFI library? */
 bool session_uses_ffi(const struct session_target *t);
 
-/* The process uses the FFI; its modules changed and were read again. */
+/* The process uses the FFI. */
 int session_on_ffi(struct session *s, struct session_target *t);
+
+/* Its modules changed; they were read again. */
 void session_on_modules(struct session *s, struct session_target *t);
 
 /* After a snapshot was applied: what shows in the ledger as a whole. */

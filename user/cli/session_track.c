@@ -119,7 +119,7 @@ static int probe_allocator(struct session *s, struct session_target *t, uint64_t
 
 	if (i < 0 || t->resolved->allocators.n == known)
 		return i < 0 ? i : 0;
-	t->missed_calls = true;
+	t->missed_calls |= !t->held;
 	rc = plan_allocator(t->resolved, (uint32_t)i, &s->features, &site, &why);
 	if (!rc)
 		rc = attach_site(s->attach, t->slot, t->target->pid, &site, &why);
@@ -203,8 +203,8 @@ static int on_site(struct session *s, struct session_target *t, const struct lmt
 	if (layout) {
 		enum block_kind kind = kind_of_block(&t->mem, &layout->l, e->arg1);
 
-		frames_resolve(&mem, &layout->l, states[e->state].g, e->arg1, &sites[i],
-			       s->strings, &frame);
+		frames_resolve(&mem, &layout->l, states[e->state].g, e->arg1, &sites[i], s->strings,
+			       &frame);
 		if (kind_is_final(kind) && heap_set_kind(&s->heap, i, kind))
 			return -ENOMEM;
 	}

@@ -117,7 +117,7 @@ struct noticed {
 	bool ptr_served;     /* the allocator serves from that part of the module */
 	const char *allocator, *home_module, *foreign_module;
 	const char *function; /* that got a pointer */
-	unsigned int home_version; /* as in lmt_layout */
+	const char *home_version; /* "5.3.6"; NULL unknown */
 	bool saw_all;        /* no call of any allocator in the process escaped us */
 	bool old_states;     /* states that predate us use the same allocator */
 };

@@ -5,11 +5,21 @@
  */
 #include "detect.h"
 
-#define SURVIVES 504 /* 5.3.4 marks empty tables by lastfree; the version number tells 5.4 only */
+#include <stdio.h>
+
+/* Since 5.3.4 a table says itself that it has no nodes (upstream 7b1fba69), so foreign ones do no harm. */
+static bool survives_it(const char *version)
+{
+	int major = 0, minor = 0, release = 0;
+
+	if (!version || sscanf(version, "%d.%d.%d", &major, &minor, &release) < 2)
+		return false;
+	return major > 5 || minor > 3 || (minor == 3 && release >= 4);
+}
 
 void detect_cross_runtime(struct findings *fs, const struct noticed *n)
 {
-	bool survives = n->home_version >= SURVIVES;
+	bool survives = survives_it(n->home_version);
 	struct finding *f;
 
 	if (!n->home_module || !n->foreign_module)

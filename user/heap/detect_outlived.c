@@ -7,21 +7,31 @@
 
 #include <stdio.h>
 
-#define SETTLE_NS 500000000ull /* a block may have been handed on, and be freed a little later */
+/* A block may have been handed on, and be freed a little later; there is less time at the end. */
+#define SETTLE_NS 500000000ull
+#define SETTLE_LAST_NS 100000000ull
 
-static bool is_due(const struct heap_state *st, const struct snapshot *snap)
+static bool is_due(const struct heap_state *st, const struct snapshot *snap, bool last)
 {
 	uint64_t closed = st->st.close_ns;
 
 	return st->st.flags & LMT_STATE_DEAD && !(st->st.flags & LMT_STATE_ARENA) && closed &&
-	       snap->end_ns >= closed + SETTLE_NS;
+	       snap->end_ns >= closed + (last ? SETTLE_LAST_NS : SETTLE_NS);
 }
 
-/* Blocks that were freed after all, by another owner, were no leak. */
-static void withdraw_all(struct findings *fs)
+static bool has_ended(const struct heap *h, const struct finding *f)
+{
+	vec_each(st, &h->states)
+		if (st->number == f->state && st->pid == f->pid)
+			return st->ended;
+	return true;
+}
+
+/* Blocks that were freed after all, by another owner, were no leak; unless their process ended. */
+static void withdraw_all(struct findings *fs, const struct heap *h)
 {
 	vec_each(f, &fs->v)
-		if (f->kind == FINDING_OUTLIVED_CLOSE)
+		if (f->kind == FINDING_OUTLIVED_CLOSE && !has_ended(h, f))
 			f->withdrawn = true;
 }
 
@@ -44,13 +54,12 @@ static void say(struct findings *fs, struct finding *f, const struct heap_state 
 
 void detect_outlived(struct findings *fs, struct heap *h, const struct snapshot *snap, bool last)
 {
-	(void)last;
-	withdraw_all(fs);
+	withdraw_all(fs, h);
 	vec_each(o, &snap->orphans) {
 		struct heap_state *st = heap_find_state(h, o->state);
 		struct finding *f;
 
-		if (!st || !st->number || !is_due(st, snap) || o->handed_on)
+		if (!st || !st->number || !is_due(st, snap, last) || o->handed_on)
 			continue;
 		f = finding_make(fs, FINDING_OUTLIVED_CLOSE, (uint64_t)o->state << 40 ^ o->size << 16 ^
 				 (uint64_t)o->prev_tag << 8 ^ o->tag);

@@ -27,6 +27,7 @@ const struct format *format_find(const char *name);
 
 void text_write(const struct report *r, const struct format_options *opt, FILE *out);
 void json_write_header(const struct report *r, FILE *out); /* the first line alone */
+void json_write_processes(const struct report *r, FILE *out); /* and their runtimes */
 void json_write(const struct report *r, const struct format_options *opt, FILE *out);
 
 #endif

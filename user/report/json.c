@@ -117,6 +117,8 @@ static void write_state(const struct report *r, const struct report_state *s, FI
 	if (s->heap_known)
 		jsonw_u64(&w, "heap_bytes", s->heap_bytes);
 	jsonw_str_known(&w, "gc_state", s->gc_state);
+	if (s->threads_known)
+		jsonw_u64(&w, "threads", s->threads);
 	if (r->active)
 		write_counters(&w, s);
 	if (s->gc_known)
@@ -309,16 +311,21 @@ static void write_interval(const struct report *r, FILE *out)
 	jsonw_end(&w);
 }
 
+void json_write_processes(const struct report *r, FILE *out)
+{
+	vec_each(p, &r->processes)
+		write_process(p, out);
+	vec_each(rt, &r->runtimes)
+		write_runtime(rt, out);
+}
+
 void json_write(const struct report *r, const struct format_options *opt, FILE *out)
 {
 	size_t n = 0;
 
 	if (opt->first)
 		json_write_header(r, out);
-	vec_each(p, &r->processes)
-		write_process(p, out);
-	vec_each(rt, &r->runtimes)
-		write_runtime(rt, out);
+	json_write_processes(r, out);
 	if (!r->last)
 		write_interval(r, out);
 	vec_each(s, &r->states)

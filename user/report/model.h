@@ -50,6 +50,8 @@ struct report_state {
 	uint32_t state, runtime;
 	uint64_t L, g;
 	const char *label, *allocator;
+	bool threads_known;
+	uint32_t threads; /* coroutines */
 	bool heap_known;
 	uint64_t heap_bytes, heap_at_attach, live_bytes, live_blocks;
 	uint64_t allocs, frees, reallocs, failures, alloc_bytes;

@@ -19,13 +19,16 @@ static vec_of(struct layout) rows;
 
 struct field {
 	const char *name;
-	size_t at; /* of the lmt_cell in struct lmt_layout */
+	size_t at; /* of the lmt_cell in struct layout */
 	const char *column[2]; /* by family */
 };
 
 static const struct field fields[] = {
-#define FIELD(f, puc, lj, doc) { #f, offsetof(struct lmt_layout, f), { puc, lj } },
+#define FIELD(f, puc, lj, doc) { #f, offsetof(struct layout, l.f), { puc, lj } },
 	LMT_LAYOUT_FIELDS(FIELD)
+#undef FIELD
+#define FIELD(f, puc, lj) { #f, offsetof(struct layout, c.f), { puc, lj } },
+	LAYOUT_CENSUS_FIELDS(FIELD)
 #undef FIELD
 };
 #define N_FIELDS (sizeof(fields) / sizeof(fields[0]))
@@ -167,7 +170,7 @@ static bool parse_row(const struct table *t, const char **cells, size_t n, struc
 		const char *column = fields[i].column[puc ? 0 : 1];
 		const char *s = *column ? cell(t, cells, n, column) : NULL;
 
-		if (!parse_cell(s, (struct lmt_cell *)((char *)&row->l + fields[i].at)))
+		if (!parse_cell(s, (struct lmt_cell *)((char *)row + fields[i].at)))
 			return false;
 	}
 	set_hot(&row->l);
@@ -283,7 +286,7 @@ void layouts_dump(const struct layout *l, FILE *out)
 	for (size_t i = 0; i < N_FIELDS; i++) {
 		struct lmt_cell c;
 
-		memcpy(&c, (const char *)&l->l + fields[i].at, sizeof(c));
+		memcpy(&c, (const char *)l + fields[i].at, sizeof(c));
 		if (!layout_has(c))
 			continue;
 		if (c.size)

@@ -16,9 +16,11 @@
 
 #include "base/err.h"
 #include "layout.h"
+#include "layout_census.h"
 
 struct layout {
 	struct lmt_layout l;
+	struct layout_census c; /* for the census alone */
 	const char *id;       /* stable key, for reports and tests */
 	const char *variant;  /* puc, redis, skynet, luajit, openresty, … */
 	const char *versions; /* what was compiled into the row, comma-separated; a hint */

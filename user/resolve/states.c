@@ -129,7 +129,7 @@ static void scan_range(struct scan *s, uint64_t start, uint64_t end)
 	}
 }
 
-static bool worth_scanning(const struct proc_map *map)
+bool states_may_hold(const struct proc_map *map)
 {
 	if ((map->prot & (PROC_R | PROC_W)) != (PROC_R | PROC_W))
 		return false;
@@ -173,7 +173,7 @@ int states_scan(const struct target *t, const struct memread *mem, struct states
 	s->out = &out;
 	set_wanted(s);
 	vec_each(map, &t->maps.maps)
-		if (worth_scanning(map))
+		if (states_may_hold(map))
 			scan_map(s, map);
 	memcpy(out.rejected, s->env.step, sizeof(out.rejected));
 	if (s->rc) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "elf_where.h"
+#include "elf_whereis.h"
 
 #include <string.h>
 

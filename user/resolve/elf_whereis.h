@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * whereis: what lies at an address of a file, in the linker's words: section and symbol.
+ * elf_whereis: what lies at an address of a file, in the linker's words: section and symbol.
  * L2 resolve.
  */
-#ifndef LMT_RESOLVE_WHEREIS_H
-#define LMT_RESOLVE_WHEREIS_H
+#ifndef LMT_RESOLVE_ELF_WHEREIS_H
+#define LMT_RESOLVE_ELF_WHEREIS_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+#include "census.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+
+#define IDLE_TRIES 3
+#define RUNNING_TRIES 20  /* when it may not be stopped */
+#define STOP_TRIES 8
+#define IDLE_WAIT_MS 40   /* for a moment in which all threads sleep */
+#define HEAD_BYTES 160    /* of global_State: all that an allocation or a collection changes */
+#define MARGIN 200        /* the last resort for PUC too: one part in so many may be off */
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+void census_init(struct census *c, const struct target *t, const struct memread *mem,
+		 const struct resolved *r, const struct census_options *opt)
+{
+	*c = (struct census){ .target = t, .mem = mem, .resolved = r, .opt = opt };
+	copier_init(&c->copier, t->pid, mem, opt->pause_budget_ns);
+}
+
+void census_deinit(struct census *c)
+{
+	vec_each(s, &c->states) {
+		vec_deinit(&s->groups);
+		vec_deinit(&s->holders);
+		vec_deinit(&s->findings);
+		vec_deinit(&s->stacks);
+	}
+	vec_deinit(&c->states);
+	copier_deinit(&c->copier);
+	strpool_free(c->pool);
+	c->pool = NULL;
+}
+
+/* What is told without looking at who holds what. */
+static void look_at(struct census *c, struct census_state *s, const struct walk *w)
+{
+	s->row = w->row;
+	s->stopped = c->copier.stopped;
+	s->vm_bytes = w->vm_bytes;
+	s->difference = walk_difference(w);
+	s->objects = w->n;
+	s->label = census_label(c, w);
+	memcpy(s->part_bytes, w->part_bytes, sizeof(s->part_bytes));
+	s->coroutines = 0;
+	for (uint32_t i = 0; i < w->n; i++)
+		s->coroutines += w->obj[i].kind == CENSUS_THREAD && w->obj[i].uaddr != w->L;
+}
+
+/* All that is told of a state, out of a walk that added up. */
+static int look_into(struct census *c, struct census_state *s, struct walk *w)
+{
+	struct reach r;
+	uint64_t start = now_ns();
+	int rc;
+
+	look_at(c, s, w);
+	s->done = c->opt->light;
+	if (s->done)
+		return 0;
+	rc = reach_build(&r, w);
+	s->reach_ns = now_ns() - start;
+	if (!rc)
+		rc = census_group(c, s, &r);
+	if (!rc && c->opt->folded)
+		rc = census_fold(c, s, &r);
+	if (!rc)
+		rc = census_find(c, s, &r);
+	start = now_ns();
+	if (!rc)
+		rc = census_hold(c, s, &r);
+	s->retained_ns = now_ns() - start;
+	s->done = !rc;
+	reach_deinit(&r);
+	return rc;
+}
+
+static void refuse(struct census *c, struct census_state *s, const struct walk *w)
+{
+	char text[200];
+
+	if (w->torn)
+		snprintf(text, sizeof(text), "%s (at 0x%llx)", w->torn_why,
+			 (unsigned long long)w->torn_uaddr);
+	else
+		snprintf(text, sizeof(text),
+			 "what was found and the VM's own total differ by %lld of %llu bytes",
+			 (long long)walk_difference(w), (unsigned long long)w->vm_bytes);
+	s->refused = strpool_add(c->pool, text);
+}
+
+/* A last try accepts what nearly adds up: an allocation was on its way in that very moment. */
+static bool nearly_adds_up(const struct walk *w)
+{
+	int64_t diff = walk_difference(w);
+
+	return !w->torn && w->obj && (uint64_t)(diff < 0 ? -diff : diff) <= w->vm_bytes / MARGIN;
+}
+
+static int try_row(struct census *c, struct census_state *s, const struct layout *row, bool last)
+{
+	const struct resolved_state *rs = &c->resolved->states.v[s->index];
+	struct walk w;
+	uint64_t start = now_ns();
+	int rc = walk_heap(&w, &c->copier.im, &c->copier.maps, row, rs->L, rs->G);
+
+	s->walk_ns = now_ns() - start;
+	if (rc == -EBADMSG && last && nearly_adds_up(&w))
+		rc = 0;
+	if (!rc)
+		rc = look_into(c, s, &w);
+	else if (rc == -EBADMSG)
+		refuse(c, s, &w);
+	walk_deinit(&w);
+	return rc;
+}
+
+/* Under the row that was chosen; where none was, the sum is the judge of those that fit. */
+static int try_state(struct census *c, struct census_state *s, bool last)
+{
+	const struct resolved_state *rs = &c->resolved->states.v[s->index];
+	struct lua_state st;
+	int rc = rs->layout ? try_row(c, s, rs->layout, last) : -EBADMSG;
+
+	if (rc != -EBADMSG || !states_check(c->target, c->mem, rs->L, rs->G, &st))
+		return rc;
+	for (size_t i = 0; rc == -EBADMSG && i < st.n_rows; i++)
+		if (st.rows[i] != rs->layout)
+			rc = try_row(c, s, st.rows[i], false);
+	return rc;
+}
+
+/* The heads of all states, before and after a copy: unchanged means no allocation in between. */
+static void read_heads(struct census *c, uint8_t *heads)
+{
+	memset(heads, 0, c->states.n * HEAD_BYTES);
+	for (size_t i = 0; i < c->states.n; i++)
+		memread_exact(c->mem, c->resolved->states.v[c->states.v[i].index].G,
+			      heads + i * HEAD_BYTES, HEAD_BYTES);
+}
+
+static unsigned int left_to_do(const struct census *c)
+{
+	unsigned int n = 0;
+
+	vec_each(s, &c->states)
+		n += !s->done && !s->gone;
+	return n;
+}
+
+static int try_states(struct census *c, const uint8_t *before, const uint8_t *after, bool last)
+{
+	for (size_t i = 0; i < c->states.n; i++) {
+		struct census_state *s = &c->states.v[i];
+		int rc;
+
+		if (s->done || s->gone)
+			continue;
+		if (!c->copier.still &&
+		    memcmp(before + i * HEAD_BYTES, after + i * HEAD_BYTES, HEAD_BYTES)) {
+			s->refused = strpool_add(c->pool, "it was running while it was copied");
+			continue;
+		}
+		rc = try_state(c, s, last);
+		if (rc && rc != -EBADMSG)
+			return rc;
+	}
+	return 0;
+}
+
+static int attempt_running(struct census *c, struct errmsg *err)
+{
+	uint8_t *before = calloc(c->states.n, HEAD_BYTES), *after = calloc(c->states.n, HEAD_BYTES);
+	int rc = before && after ? 0 : errmsg_set(err, -ENOMEM, "out of memory");
+
+	if (!rc)
+		read_heads(c, before);
+	if (!rc)
+		rc = copier_take_running(&c->copier, IDLE_WAIT_MS, err);
+	if (!rc) {
+		read_heads(c, after);
+		rc = try_states(c, before, after, false);
+		if (rc)
+			errmsg_set(err, rc, "out of memory");
+	}
+	free(before);
+	free(after);
+	return rc;
+}
+
+static int attempt_stopped(struct census *c, bool last, struct errmsg *err)
+{
+	int rc = copier_take_stopped(&c->copier, err);
+
+	if (rc)
+		return rc;
+	rc = try_states(c, NULL, NULL, last);
+	return rc ? errmsg_set(err, rc, "out of memory") : 0;
+}
+
+/* A state that was closed meanwhile is no state that could not be counted. */
+static void note_gone(struct census *c)
+{
+	vec_each(s, &c->states) {
+		const struct resolved_state *rs = &c->resolved->states.v[s->index];
+		struct lua_state st;
+
+		if (!s->done && !states_check(c->target, c->mem, rs->L, rs->G, &st))
+			s->gone = true;
+	}
+}
+
+static int stop_and_try(struct census *c, struct errmsg *err)
+{
+	uint64_t budget = c->opt->pause_budget_ns;
+	struct errmsg why;
+	int rc = 0;
+
+	c->estimate_ns = copier_estimate_ns(&c->copier);
+	log_info("copying %llu MiB may stop it for about %.0f ms",
+		 (unsigned long long)(c->copier.bytes >> 20), (double)c->estimate_ns / 1e6);
+	if (c->estimate_ns > budget) {
+		snprintf(c->not_stopped_text, sizeof(c->not_stopped_text),
+			 "it would have to be stopped for about %.0f ms, and may be for %.0f: raise "
+			 "--pause-budget", (double)c->estimate_ns / 1e6, (double)budget / 1e6);
+		c->not_stopped = c->not_stopped_text;
+		return 0;
+	}
+	for (int i = 0; i < STOP_TRIES && left_to_do(c); i++) {
+		rc = attempt_stopped(c, i == STOP_TRIES - 1, &why);
+		if (rc == -ENOMEM || rc == -ESRCH)
+			return errmsg_set(err, rc, "%s", why.text);
+		if (rc) {
+			snprintf(c->not_stopped_text, sizeof(c->not_stopped_text), "%s", why.text);
+			c->not_stopped = c->not_stopped_text;
+		}
+		if (rc == -ETIME || rc == -EPERM)
+			return 0;
+		note_gone(c);
+		if (left_to_do(c))
+			nanosleep(&(struct timespec){ .tv_nsec = 3000000 + 1700000 * i }, NULL);
+	}
+	return 0;
+}
+
+int census_take(struct census *c, struct errmsg *err)
+{
+	bool may_stop = c->opt->pause_budget_ns > 0;
+	int rc = 0;
+
+	c->pool = strpool_new();
+	if (!c->pool)
+		return errmsg_set(err, -ENOMEM, "out of memory");
+	for (uint32_t i = 0; i < c->resolved->states.n; i++)
+		if ((!c->opt->only_state || c->opt->only_state == i + 1) &&
+		    vec_push(&c->states, (struct census_state){ .index = i }))
+			return errmsg_set(err, -ENOMEM, "out of memory");
+	if (may_stop) /* before this process is large: a fork copies what it has */
+		rc = stopper_start(&c->copier.stopper, c->target->pid, err);
+	for (int i = 0; !rc && i < IDLE_TRIES && left_to_do(c); i++)
+		rc = attempt_running(c, err);
+	if (!rc && left_to_do(c))
+		note_gone(c);
+	if (!rc && may_stop && left_to_do(c))
+		rc = stop_and_try(c, err);
+	for (int i = 0; !rc && !c->opt->light && i < RUNNING_TRIES && left_to_do(c) && (!may_stop || c->not_stopped); i++) {
+		rc = attempt_running(c, err);
+		note_gone(c);
+	}
+	c->copied_bytes = c->copier.bytes;
+	return rc;
+}

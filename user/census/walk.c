@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+#include "walk.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SMALLEST_OBJECT 16
+#define TOLERANCE 200 /* LuaJIT: one part in so many may be buffers not known here */
+
+const char *census_kind_name(enum census_kind kind)
+{
+	static const char *const name[] = {
+#define CENSUS_KIND(n, text) text,
+		CENSUS_KINDS(CENSUS_KIND)
+#undef CENSUS_KIND
+	};
+
+	return name[kind];
+}
+
+const char *census_part_name(enum census_part part)
+{
+	static const char *const name[] = {
+#define CENSUS_PART(n, text) text,
+		CENSUS_PARTS(CENSUS_PART)
+#undef CENSUS_PART
+	};
+
+	return name[part];
+}
+
+bool walk_torn(struct walk *w, uint64_t uaddr, const char *why)
+{
+	if (!w->torn++) {
+		w->torn_why = why;
+		w->torn_uaddr = uaddr;
+	}
+	return false;
+}
+
+bool walk_mark(struct walk *w, uint64_t uaddr)
+{
+	if (++w->marked > w->limit)
+		return walk_torn(w, uaddr, "more objects than the heap could hold");
+	switch (image_mark(w->im, uaddr)) {
+	case IMAGE_MARKED:
+		return true;
+	case IMAGE_WAS_MARKED:
+		return walk_torn(w, uaddr, "an object is listed twice");
+	case IMAGE_OUTSIDE:
+		break;
+	}
+	return walk_torn(w, uaddr, "a list leads out of the heap");
+}
+
+static int measure_one(void *ctx, uint64_t uaddr)
+{
+	struct walk *w = ctx;
+	struct census_object *o = &w->obj[w->n];
+	const struct walk_family *f = w->l->family == LMT_FAMILY_PUC ? &walk_puc : &walk_luajit;
+
+	*o = (struct census_object){ .uaddr = uaddr };
+	if (!f->measure(w, o))
+		return -EBADMSG;
+	w->object_bytes += o->bytes;
+	w->n++;
+	return 0;
+}
+
+static uint64_t vm_total(const struct walk *w)
+{
+	uint64_t total = walk_get(w->g, w->l->G_total);
+
+	if (!layout_has(w->l->G_debt))
+		return total;
+	return w->l->version >= 505 ? total - walk_get(w->g, w->l->G_debt)
+				    : total + walk_get(w->g, w->l->G_debt);
+}
+
+int64_t walk_difference(const struct walk *w)
+{
+	uint64_t sum = w->object_bytes;
+
+	for (unsigned int i = 0; i < CENSUS_PART_MAX; i++)
+		sum += w->part_bytes[i];
+	return (int64_t)(w->vm_bytes - sum);
+}
+
+static bool adds_up(const struct walk *w)
+{
+	int64_t diff = walk_difference(w);
+	uint64_t size = (uint64_t)(diff < 0 ? -diff : diff);
+
+	return w->l->family == LMT_FAMILY_PUC ? !diff : size <= w->vm_bytes / TOLERANCE;
+}
+
+static void set_up(struct walk *w, const struct layout *row)
+{
+	bool puc = row->l.family == LMT_FAMILY_PUC;
+	uint64_t white, bits;
+
+	w->row = row;
+	w->l = &row->l;
+	w->c = &row->c;
+	w->ref = puc || row->l.gc64.off ? 8 : 4;
+	w->tag_at = puc ? 8 : w->ref + 1;
+	bits = puc && row->l.version >= 504 ? 0x18 : 3;
+	white = walk_get(w->g, w->l->G_white);
+	w->other_white = (uint8_t)((white ^ bits) & bits);
+	w->vm_bytes = vm_total(w);
+	w->limit = w->vm_bytes / SMALLEST_OBJECT;
+}
+
+int walk_heap(struct walk *w, struct image *im, const struct proc_maps *maps,
+	      const struct layout *row, uint64_t L, uint64_t G)
+{
+	const struct walk_family *f = row->l.family == LMT_FAMILY_PUC ? &walk_puc : &walk_luajit;
+	uint32_t n;
+
+	*w = (struct walk){ .im = im, .maps = maps, .L = L, .G = G };
+	w->g = image_at(im, G, (uint64_t)row->l.size_G.off);
+	if (!w->g || !image_at(im, L, (uint64_t)row->l.size_L.off)) {
+		walk_torn(w, G, "the state itself is not in the copy");
+		return -EBADMSG;
+	}
+	set_up(w, row);
+	if (w->vm_bytes >> 40) {
+		walk_torn(w, G, "an absurd heap size");
+		return -EBADMSG;
+	}
+	if (image_clear_marks(im))
+		return -ENOMEM;
+	if (!f->mark(w))
+		return -EBADMSG;
+	n = image_index(im);
+	if (n == IMAGE_NONE)
+		return -ENOMEM;
+	w->obj = malloc(((size_t)n + 1) * sizeof(*w->obj));
+	if (!w->obj)
+		return -ENOMEM;
+	if (image_each_mark(im, measure_one, w))
+		return -EBADMSG;
+	f->count_parts(w);
+	return w->torn || !adds_up(w) ? -EBADMSG : 0;
+}
+
+void walk_deinit(struct walk *w)
+{
+	free(w->obj);
+	if (w->shared) {
+		hashmap_deinit(w->shared);
+		free(w->shared);
+	}
+	*w = (struct walk){ 0 };
+}
