@@ -113,8 +113,8 @@ $(B)/hosts/%: tests/hosts/plain/%.S
 
 hosts: $(HOSTS) # programs for the integration tests to trace
 
-check: all $(UNITS) ## Unit tests: no privilege needed
-	$(Q)CMOCKA_MESSAGE_OUTPUT=TAP prove -e '' $(UNITS)
+check: all $(UNITS) ## Unit and golden tests: no privilege needed
+	$(Q)CMOCKA_MESSAGE_OUTPUT=TAP BUILD=$(abspath $(B)) prove -e '' $(UNITS) tests/golden/run.sh
 	$(Q)CLANG='$(CLANG)' tools/bpf-insns.sh $(B)
 
 check-integration: all hosts ## Tests on real processes: needs root and BPF
@@ -124,7 +124,7 @@ lint: ## Layers, function lengths, shell scripts, manual
 	$(Q)tools/check-layers.sh
 	$(Q)tools/check-fnlen.py $$(git ls-files 'user/*.[ch]' 'bpf/*.[ch]' 'tests/*.[ch]')
 	$(Q)shellcheck -x $$(git ls-files 'tools/*.sh' 'tests/**/*.sh' .ci/run)
-	$(Q)mandoc -T lint -W warning docs/*.8
+	$(Q)mandoc -T lint -W warning docs/*.[58]
 
 bench: all hosts ## Measure: bare, floor, exact; ratios
 	$(Q)BUILD=$(abspath $(B)) tests/bench/run.sh
@@ -132,6 +132,7 @@ bench: all hosts ## Measure: bare, floor, exact; ratios
 install: all ## Install to DESTDIR/PREFIX
 	install -D -m 755 $(B)/luamemtrace $(DESTDIR)$(PREFIX)/sbin/luamemtrace
 	install -D -m 644 docs/luamemtrace.8 $(DESTDIR)$(PREFIX)/share/man/man8/luamemtrace.8
+	install -D -m 644 docs/luamemtrace-db.5 $(DESTDIR)$(PREFIX)/share/man/man5/luamemtrace-db.5
 
 clean: ## Remove build/
 	rm -rf $(B)
