@@ -65,7 +65,7 @@ int64_t *archive_frame_ids(struct archive *a, const struct report *r);
 /* archive_findings.c: all that are known at this moment. */
 int archive_save_findings(struct archive *a, const struct report *r);
 
-/* Id of the frame, saved when it is new. 0: there is none, or -ENOMEM. */
+/* Id of the frame, saved when it is new; -ENOMEM. One of which nothing is known has one too. */
 int64_t archive_frame_id(struct archive *a, const struct report_frame *f);
 
 #endif

@@ -16,7 +16,7 @@ static const char *const withdrawn_columns[] = { "finding", "snapshot" };
 /* The frames' ids, leaf first, as they stand in a column. Unset: none. */
 static struct cell frames_of(struct archive *a, const struct report_frame *f, char *buf, size_t size)
 {
-	int64_t id = archive_frame_id(a, f);
+	int64_t id = f->lua ? archive_frame_id(a, f) : 0;
 
 	snprintf(buf, size, "%" PRId64, id);
 	return cell_text(id > 0 ? buf : NULL);

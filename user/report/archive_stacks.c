@@ -13,8 +13,6 @@ int64_t archive_frame_id(struct archive *a, const struct report_frame *f)
 	auto_free char *key = NULL;
 	uint64_t *id;
 
-	if (!f->lua && !f->name && !f->native && !f->module && !f->truncated)
-		return 0;
 	if (asprintf(&key, "%d%d%d%d%d %" PRIu64 " %" PRIu32 " %s\n%s\n%s\n%s", f->approx, f->tail, f->jit,
 		     f->thread, f->truncated, f->offset, f->line_defined, f->lua ? f->lua : "",
 		     f->name ? f->name : "", f->native ? f->native : "",
