@@ -46,6 +46,8 @@ struct lmt_cell {
 	X(G_main, "G.mainthread", "g.mainthref", "global_State to main thread")                 \
 	X(G_registry, "G.l_registry", "g.registrytv", "TValue of the registry")                 \
 	X(K_pause, "K.GCSpause", "K.GCSpause", "gcstate between cycles")                        \
+	X(G_estimate, "G.GCestimate", "g.gc.estimate", "heap after the latest full collection")  \
+	X(G_kind, "G.gckind", "", "how the collector works; 5.1: always incremental")           \
 	X(size_str, "sizeof.TString", "sizeof.GCstr", "")                                       \
 	X(S_len, "S.len", "s.len", "length of a (long) string")                                 \
 	X(size_node, "sizeof.Node", "sizeof.Node", "")                                          \
