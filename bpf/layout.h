@@ -188,7 +188,9 @@ struct lmt_hot {
 	__u8 fn_ffid;
 	__u8 fn_pc;
 	__u32 size_proto;
-	__u32 pad2[5];
+	__u16 gg_G;     /* LuaJIT: global_State in its block, whose main thread is at 0 */
+	__u16 gg_bytes; /* …of that block that hold both's members above; 0: too far apart */
+	__u32 pad2[4];
 };
 _Static_assert(sizeof(struct lmt_hot) == 64, "one cache line");
 
