@@ -64,17 +64,12 @@ static __always_inline __u32 place_of(const struct lmt_bucket *b, __u64 key)
 /* Places in use. Without branches: the verifier follows each outcome of each, and here all go on. */
 static __always_inline __u32 used_in(const struct lmt_bucket *b)
 {
-	__u64 used = 0;
+	__u32 free = 0;
 
 #pragma unroll
-	for (__u32 i = 0; i < LMT_BUCKET_SLOTS; i++) {
-		__u64 k = b->key[i];
-
-		k |= -k;
-		asm volatile("" : "+r"(k)); /* else clang makes it a branch again */
-		used += k >> 63;
-	}
-	return (__u32)used;
+	for (__u32 i = 0; i < LMT_BUCKET_SLOTS; i++)
+		free += is_zero(b->key[i]);
+	return LMT_BUCKET_SLOTS - free;
 }
 
 /* Leaves behind what was here; see LMT_FREED. The line is in the cache already. */
@@ -101,16 +96,22 @@ static __always_inline bool take_from(struct lmt_bucket *b, __u64 key, struct lm
 }
 
 /* Takes the block out of the ledger; false when it is not there. */
-SUBPROG int ledger_take(__u64 key, struct lmt_block *out)
+static __always_inline bool take_block(__u64 key, struct lmt_block *out)
 {
 	struct lmt_bucket *b = first_bucket(key);
 
-	if (!out || !b)
-		return 0;
+	if (!b)
+		return false;
 	if (take_from(b, key, out))
-		return 1;
+		return true;
 	b = second_bucket(key);
 	return b && take_from(b, key, out);
+}
+
+/* The same where a call more does not matter. */
+SUBPROG int ledger_take(__u64 key, struct lmt_block *out)
+{
+	return out && take_block(key, out);
 }
 
 /* Was the block left behind by an arena that was unmapped with all that was in it? */

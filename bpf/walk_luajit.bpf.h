@@ -249,19 +249,20 @@ static __always_inline bool lj_top(const struct lmt_layout *lay, struct thread *
 
 	if (!st)
 		return false;
-	if (!room || size > sizeof(room->gg))
-		return lj_top_by_parts(lay, t, top);
 	main = st->g - G;
-	if (!read_user(room->gg, size, main))
-		return false;
+	/* A part that nobody touched yet may have no page while what is needed has one. */
+	if (!room || size > sizeof(room->gg) ||
+	    bpf_probe_read_user(room->gg, size, (const void *)main))
+		return lj_top_by_parts(lay, t, top);
 	L = ref_at(room->gg, LMT_GG_WORDS, G + hot->G_cur_L, hot->wide);
 	jit_base = ref_at(room->gg, LMT_GG_WORDS, G + hot->G_jit_base, hot->wide);
 	in_main = L == main;
 	if (!L)
 		return false;
 	if (!jit_base) {
-		if (!in_main && L != t->L && read_thread(hot, L, t->words) != st->g)
-			return false;
+		if (in_main ? thread_glob(hot, room->gg) != st->g
+			    : L != t->L && read_thread(hot, L, t->words) != st->g)
+			return false; /* not made to the end yet, for one */
 		return lj_interp_top(hot, in_main ? room->gg : t->words, top);
 	}
 	if (in_main)
