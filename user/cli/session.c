@@ -282,7 +282,7 @@ static int look(struct session *s, bool report, bool last)
 
 	session_poll_gc(s);
 	if (!rc)
-		rc = snapshot_take(s->live, &filter, &snap);
+		rc = snapshot_take(s->live, &filter, &s->gc, &snap);
 	if (rc)
 		return rc;
 	rc = session_read_kinds(s, &snap);
