@@ -283,6 +283,7 @@ static int add_site(struct session *s, struct built_report *b, const struct heap
 		.live_blocks = h->live_blocks,
 		.old_bytes = h->old_bytes,
 		.peak_bytes = h->peak_bytes,
+		.reallocs = h->reallocs,
 		.allocs = h->allocs,
 		.alloc_bytes = h->alloc_bytes,
 		.survived_cycles = h->survived_cycles,
