@@ -77,6 +77,13 @@ static __always_inline bool is_user_pointer(__u64 p)
 	return p >= 4096 && !(p >> 47) && !(p & 7);
 }
 
+#define LUAJIT_ERRERR 5 /* a status while an error handler runs (lj_err.c: lj_err_run) */
+
+static __always_inline bool is_running(const struct lmt_hot *hot, __u8 status)
+{
+	return !status || (status == LUAJIT_ERRERR && hot->family == LMT_FAMILY_LUAJIT);
+}
+
 /*
  * Reads L into words and tells its global_State; 0 when L is no thread. A suspended coroutine
  * does not allocate, so a status other than 0 means a stale pointer. No fault is counted: the
@@ -93,7 +100,7 @@ static __always_inline __u64 read_thread(const struct lmt_hot *hot, __u64 L, __u
 	if (bpf_probe_read_user(words, size, (const void *)L))
 		return 0;
 	if (byte_at(words, THREAD_WORDS, hot->L_tag) != hot->tag_thread ||
-	    byte_at(words, THREAD_WORDS, hot->L_status) != 0)
+	    !is_running(hot, byte_at(words, THREAD_WORDS, hot->L_status)))
 		return 0;
 	return ref_at(words, THREAD_WORDS, hot->L_glob, hot->wide);
 }
