@@ -326,6 +326,7 @@ static __noinline int realloc_done(struct pt_regs *ctx, __u32 slot, struct pendi
 		if (site) {
 			v.site = with_stack(st, site, &v, &top, ctx->ax, pend->nsize);
 			add(&site->alloc_bytes, pend->nsize - osize);
+			add(&site->reallocs, 1);
 		}
 	} else {
 		add(&st->free_bytes, osize - pend->nsize);

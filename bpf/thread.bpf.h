@@ -78,6 +78,13 @@ static __always_inline bool is_user_pointer(__u64 p)
 	return p >= 4096 && !(p >> 47) && !(p & 7);
 }
 
+#define LUAJIT_ERRERR 5 /* a status while an error handler runs (lj_err.c: lj_err_run) */
+
+static __always_inline bool is_running(const struct lmt_hot *hot, __u8 status)
+{
+	return !status || (status == LUAJIT_ERRERR && hot->family == LMT_FAMILY_LUAJIT);
+}
+
 /*
  * The global_State of the thread that was read into words; 0 when it is none. A suspended coroutine
  * does not allocate, so a status other than 0 means a stale pointer.
@@ -85,7 +92,7 @@ static __always_inline bool is_user_pointer(__u64 p)
 static __always_inline __u64 thread_glob(const struct lmt_hot *hot, const __u64 *words)
 {
 	if (byte_at(words, THREAD_WORDS, hot->L_tag) != hot->tag_thread ||
-	    byte_at(words, THREAD_WORDS, hot->L_status) != 0)
+	    !is_running(hot, byte_at(words, THREAD_WORDS, hot->L_status)))
 		return 0;
 	return ref_at(words, THREAD_WORDS, hot->L_glob, hot->wide);
 }

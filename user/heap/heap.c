@@ -198,6 +198,7 @@ static int apply_site(struct heap *h, const struct snapshot_site *from)
 	}
 	s->allocs += from->site.allocs;
 	s->alloc_bytes += from->site.alloc_bytes;
+	s->reallocs += from->site.reallocs;
 	if (from->survived_cycles > s->survived_cycles)
 		s->survived_cycles = from->survived_cycles;
 	return 0;
@@ -227,7 +228,7 @@ int heap_apply(struct heap *h, const struct snapshot *snap)
 		if (h->states.v[s->state].ended)
 			continue;
 		s->live_bytes = s->live_blocks = s->old_bytes = 0;
-		s->allocs = s->alloc_bytes = 0;
+		s->allocs = s->alloc_bytes = s->reallocs = 0;
 		s->survived_cycles = 0;
 		s->old = (struct cohorts){ 0 };
 	}

@@ -48,6 +48,7 @@ struct heap_site {
 	uint64_t live_bytes, live_blocks, old_bytes;
 	uint64_t peak_bytes; /* the most that was live in a snapshot */
 	uint64_t allocs, alloc_bytes;
+	uint64_t reallocs; /* times a block grew there */
 	uint32_t survived_cycles;
 	struct cohorts old;
 	enum verdict verdict;
