@@ -25,9 +25,14 @@ char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 extern bool bpf_session_is_return(void) __ksym __weak;
 extern long long *bpf_session_cookie(void) __ksym __weak;
 
-/* The cookie: bits 0-37 nsize, 38-39 kind, 40-43 tag, 44-63 state told by ud. */
+/*
+ * The cookie: bits 0-36 nsize, 37 the probe may nest, 38-39 kind (0: only that is to be ended),
+ * 40-43 tag, 44-63 state told by ud. What it carries need not be asked for again on return: on
+ * machines that guard each return instruction a helper call costs more than ten nanoseconds.
+ */
 enum { CALL_NEW = 1, CALL_REALLOC = 2, CALL_BIRTH = 3 };
-#define COOKIE_SIZE_MASK ((1ull << 38) - 1)
+#define COOKIE_NEST (1ull << 37)
+#define COOKIE_SIZE_MASK (COOKIE_NEST - 1)
 #define COOKIE_SIZE(c) ((c) & COOKIE_SIZE_MASK)
 #define COOKIE_KIND(c) ((c) >> 38 & 3)
 #define COOKIE_TAG(c) ((c) >> 40 & 15)
@@ -36,7 +41,7 @@ enum { CALL_NEW = 1, CALL_REALLOC = 2, CALL_BIRTH = 3 };
 static __always_inline __u64 cookie_make(__u32 kind, __u64 nsize, __u64 tag, __u32 state)
 {
 	if (nsize > COOKIE_SIZE_MASK)
-		nsize = COOKIE_SIZE_MASK; /* cannot succeed: 256 GiB */
+		nsize = COOKIE_SIZE_MASK; /* cannot succeed: 128 GiB */
 	if (tag > LMT_TAG_OTHER)
 		tag = LMT_TAG_OTHER;
 	return nsize | (__u64)kind << 38 | tag << 40 | (__u64)state << 44;
@@ -58,7 +63,7 @@ static __noinline int free_unknown(struct pt_regs *ctx, const struct lmt_probe *
 		i = state_of_ud(slot, c->ud);
 	if (!i) {
 		caller_at_entry(ctx, &caller);
-		i = find_thread(&caller, p->layout, slot, &t) ? t.state : unattributed(slot);
+		i = find_thread(ctx, &caller, 0, slot, &t) ? t.state : unattributed(slot);
 		if (t.foreign)
 			tell_foreign_caller(&t, slot, &caller);
 	}
@@ -84,7 +89,7 @@ static __always_inline void on_free(struct pt_regs *ctx, const struct lmt_probe 
 
 	if (!c->ptr)
 		return;
-	if (!ledger_take(LMT_KEY(slot, c->ptr), &old)) {
+	if (!take_block(LMT_KEY(slot, c->ptr), &old)) {
 		free_unknown(ctx, p, slot, c);
 		return;
 	}
@@ -209,15 +214,14 @@ static __always_inline void put_block(__u32 slot, struct lmt_state *st, __u64 pt
  * already. LuaJIT's global_State tells its thread; PUC Lua's does not, so there the thread is
  * always looked for.
  */
-static __noinline int locate(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
-			     __u32 state, struct top *top)
+static __noinline int locate(struct pt_regs *ctx, __u32 slot, __u32 state, struct top *top)
 {
 	const struct lmt_layout *lay;
 	struct caller caller;
 	struct lmt_state *st;
 	struct thread t;
 
-	if (!p || !top)
+	if (!top)
 		return 0;
 	*top = (struct top){ .flags = LMT_SITE_NO_LUA };
 	t.L = 0;
@@ -227,7 +231,7 @@ static __noinline int locate(struct pt_regs *ctx, const struct lmt_probe *p, __u
 	lay = st ? layout_at(st->layout) : 0;
 	caller_at_return(ctx, &caller);
 	if (!lay || !lay->hot.G_cur_L) {
-		find_thread(&caller, p->layout, slot, &t);
+		find_thread(ctx, &caller, 0, slot, &t);
 		if (state && t.state != state) { /* the block or the ud knows better */
 			t.state = state;
 			t.L = 0;
@@ -244,8 +248,7 @@ static __noinline int locate(struct pt_regs *ctx, const struct lmt_probe *p, __u
 	return t.state;
 }
 
-static __noinline int leave_new(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
-				__u64 cookie, __u32 state)
+static __noinline int leave_new(struct pt_regs *ctx, __u32 slot, __u64 cookie, __u32 state)
 {
 	__u64 ptr = ctx->ax, nsize = COOKIE_SIZE(cookie);
 	struct lmt_site *site = 0;
@@ -256,7 +259,7 @@ static __noinline int leave_new(struct pt_regs *ctx, const struct lmt_probe *p, 
 	/* A state's own block holds whatever was there before: nothing to be read from it yet. */
 	top = (struct top){ .flags = LMT_SITE_NO_LUA };
 	if (COOKIE_KIND(cookie) != CALL_BIRTH)
-		state = (__u32)locate(ctx, p, slot, state, &top);
+		state = (__u32)locate(ctx, slot, state, &top);
 	st = state_at(state);
 	if (!st)
 		return 0;
@@ -285,8 +288,8 @@ static __noinline int leave_new(struct pt_regs *ctx, const struct lmt_probe *p, 
 }
 
 /* Growth belongs to the line that made the block grow; a shrunken block keeps its line. */
-static __noinline int realloc_done(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
-				   struct pending *pend, __u32 state)
+static __noinline int realloc_done(struct pt_regs *ctx, __u32 slot, struct pending *pend,
+				   __u32 state)
 {
 	struct lmt_site *site = 0;
 	struct lmt_block v;
@@ -303,7 +306,7 @@ static __noinline int realloc_done(struct pt_regs *ctx, const struct lmt_probe *
 	if (pend->had_old)
 		state = v.state;
 	if (grown || !pend->had_old)
-		state = (__u32)locate(ctx, p, slot, state, &top);
+		state = (__u32)locate(ctx, slot, state, &top);
 	st = state_at(state);
 	if (!st)
 		return 0;
@@ -323,6 +326,7 @@ static __noinline int realloc_done(struct pt_regs *ctx, const struct lmt_probe *
 		if (site) {
 			v.site = with_stack(st, site, &v, &top, ctx->ax, pend->nsize);
 			add(&site->alloc_bytes, pend->nsize - osize);
+			add(&site->reallocs, 1);
 		}
 	} else {
 		add(&st->free_bytes, osize - pend->nsize);
@@ -334,8 +338,8 @@ static __noinline int realloc_done(struct pt_regs *ctx, const struct lmt_probe *
 }
 
 /* A refused realloc: the old block lives on, unchanged. */
-static __noinline int realloc_failed(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
-				     struct pending *pend, __u32 state)
+static __noinline int realloc_failed(struct pt_regs *ctx, __u32 slot, struct pending *pend,
+				     __u32 state)
 {
 	struct call c = { .ptr = pend ? pend->ptr : 0 };
 	struct lmt_state *st;
@@ -343,7 +347,7 @@ static __noinline int realloc_failed(struct pt_regs *ctx, const struct lmt_probe
 
 	if (!pend)
 		return 0;
-	state = (__u32)locate(ctx, p, slot, pend->had_old ? pend->old.state : state, &top);
+	state = (__u32)locate(ctx, slot, pend->had_old ? pend->old.state : state, &top);
 	st = state_at(state);
 	if (!st)
 		return 0;
@@ -357,37 +361,38 @@ static __noinline int realloc_failed(struct pt_regs *ctx, const struct lmt_probe
 }
 
 /* The return of a call that needed more than the cookie. */
-static __noinline int leave_pending(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
-				    __u64 cookie, __u32 state)
+static __noinline int leave_pending(struct pt_regs *ctx, __u32 slot, __u64 cookie, __u32 state)
 {
 	struct pending *pend = pending_get(false);
 
-	if (!pend || !p)
+	if (!pend)
 		return 0;
 	if (COOKIE_KIND(cookie) == CALL_BIRTH) {
+		const struct lmt_probe *p = current_probe(ctx);
 		struct lmt_state *st;
 
-		if (ctx->ax)
+		if (ctx->ax && p)
 			state = (__u32)state_born(slot, (__u32)pend->nsize, ctx->ax, pend->ptr,
 						  p->flags);
 		st = state_at(state);
 		if (st)
 			st->runtime = (__u32)(pend->nsize >> 32);
-		return leave_new(ctx, p, slot, cookie, state ? state : process_state(slot));
+		return leave_new(ctx, slot, cookie, state ? state : process_state(slot));
 	}
-	return ctx->ax ? realloc_done(ctx, p, slot, pend, state)
-		       : realloc_failed(ctx, p, slot, pend, state);
+	return ctx->ax ? realloc_done(ctx, slot, pend, state)
+		       : realloc_failed(ctx, slot, pend, state);
 }
 
-static __always_inline void leave(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
-				  __u64 cookie)
+static __always_inline void leave(struct pt_regs *ctx, __u32 slot, __u64 cookie)
 {
+	if (!COOKIE_KIND(cookie))
+		return;
 	if (ctx->ax >> 47)
 		count(LMT_STAT_UNALIGNED);
 	else if (COOKIE_KIND(cookie) == CALL_NEW)
-		leave_new(ctx, p, slot, cookie, COOKIE_STATE(cookie));
+		leave_new(ctx, slot, cookie, COOKIE_STATE(cookie));
 	else
-		leave_pending(ctx, p, slot, cookie, COOKIE_STATE(cookie));
+		leave_pending(ctx, slot, cookie, COOKIE_STATE(cookie));
 }
 
 /* The call's arguments from the registers the plan found them in. */
@@ -448,23 +453,24 @@ static __always_inline bool handle_enter(struct pt_regs *ctx, __u64 *cookie)
 	} else {
 		get_call(ctx, p, &c);
 	}
-	return enter(ctx, p, slot, &c, cookie) || p->flags & LMT_PROBE_MAY_NEST;
+	if (p->flags & LMT_PROBE_MAY_NEST) {
+		if (!enter(ctx, p, slot, &c, cookie))
+			*cookie = 0;
+		*cookie |= COOKIE_NEST;
+		return true;
+	}
+	return enter(ctx, p, slot, &c, cookie);
 }
 
 static __always_inline void handle_leave(struct pt_regs *ctx, __u64 cookie)
 {
-	__u32 slot = current_slot();
-	const struct lmt_probe *p;
+	__u32 slot = slot_again();
 
-	if (!slot)
+	if (!slot || !cookie)
 		return;
-	p = current_probe(ctx);
-	if (!p)
-		return;
-	if (p->flags & LMT_PROBE_MAY_NEST)
+	if (cookie & COOKIE_NEST)
 		nested_end(ctx);
-	if (cookie)
-		leave(ctx, p, slot, cookie);
+	leave(ctx, slot, cookie);
 }
 
 SEC("uprobe")

@@ -160,7 +160,7 @@ struct lmt_site {
 	__u16 flags;
 	__u16 retries; /* the prototype could not be read so often: its page was on the move */
 	__u32 parent;
-	__u64 born_ns;
+	__u64 reallocs; /* times a block grew there; STACK: none */
 };
 
 /* What a uprobe stands on; its index is the link's cookie. */

@@ -14,6 +14,7 @@
 #define LMT_MAX_PROBES 4096
 #define LMT_CALLSITES 65536    /* power of two */
 #define LMT_UD_CACHE 1024      /* power of two */
+#define LMT_GG_WORDS 64        /* of LuaJIT's state block, read at once */
 #define LMT_TRACES 4096        /* power of two */
 #define LMT_CALLSITE_STEPS 8   /* places tried for one */
 #define LMT_SITE_STEPS 16

@@ -22,6 +22,14 @@ static __always_inline __u32 current_slot(void)
 	return slot ? *slot : 0;
 }
 
+/* The same on return, where the entry is known to have been ours. */
+static __always_inline __u32 slot_again(void)
+{
+	if (active && only_tgid)
+		return only_slot;
+	return current_slot();
+}
+
 /* The probe a link's cookie names. */
 static __always_inline const struct lmt_probe *current_probe(void *ctx)
 {

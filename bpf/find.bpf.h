@@ -194,7 +194,7 @@ SUBPROG __u64 find_place(const struct caller *caller, __u32 layout, __u32 slot, 
 	st = state_at(state);
 	lay = st ? layout_at(st->layout) : 0;
 	if (!lay || !lay->hot.G_cur_L) {
-		find_thread(caller, layout, slot, &t);
+		find_thread(0, caller, layout, slot, &t);
 		if (state && t.state != state) {
 			t.state = state;
 			t.L = 0;

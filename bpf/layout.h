@@ -46,6 +46,8 @@ struct lmt_cell {
 	X(G_main, "G.mainthread", "g.mainthref", "global_State to main thread")                 \
 	X(G_registry, "G.l_registry", "g.registrytv", "TValue of the registry")                 \
 	X(K_pause, "K.GCSpause", "K.GCSpause", "gcstate between cycles")                        \
+	X(G_estimate, "G.GCestimate", "g.gc.estimate", "heap after the latest full collection")  \
+	X(G_kind, "G.gckind", "", "how the collector works; 5.1: always incremental")           \
 	X(size_str, "sizeof.TString", "sizeof.GCstr", "")                                       \
 	X(S_len, "S.len", "s.len", "length of a (long) string")                                 \
 	X(size_node, "sizeof.Node", "sizeof.Node", "")                                          \
@@ -186,7 +188,9 @@ struct lmt_hot {
 	__u8 fn_ffid;
 	__u8 fn_pc;
 	__u32 size_proto;
-	__u32 pad2[5];
+	__u16 gg_G;     /* LuaJIT: global_State in its block, whose main thread is at 0 */
+	__u16 gg_bytes; /* …of that block that hold both's members above; 0: too far apart */
+	__u32 pad2[4];
 };
 _Static_assert(sizeof(struct lmt_hot) == 64, "one cache line");
 

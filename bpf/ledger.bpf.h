@@ -48,46 +48,28 @@ static __always_inline struct lmt_bucket *second_bucket(__u64 key)
 	return bucket_of(key, 0xD6E8FEB86659FD93ull);
 }
 
-/* 1 if v is 0, without a branch: the verifier follows each outcome of each branch. */
-static __always_inline __u32 is_zero(__u64 v)
+/*
+ * The first place of the bucket that holds exactly this key, LMT_BUCKET_SLOTS if none does. Key 0:
+ * the first free one. A chain of branches: two instructions a place, most often few places.
+ */
+static __always_inline __u32 place_of(const struct lmt_bucket *b, __u64 key)
 {
-	v |= -v;
-	asm volatile("" : "+r"(v)); /* else clang makes it a branch again */
-	return 1 - (__u32)(v >> 63);
+#pragma unroll
+	for (__u32 i = 0; i < LMT_BUCKET_SLOTS; i++)
+		if (b->key[i] == key)
+			return i;
+	return LMT_BUCKET_SLOTS;
 }
 
-/* Places of the bucket that hold exactly this key, one bit each. Key 0: the free ones. */
-static __always_inline __u32 places_of(const struct lmt_bucket *b, __u64 key)
+/* Places in use. Without branches: the verifier follows each outcome of each, and here all go on. */
+static __always_inline __u32 used_in(const struct lmt_bucket *b)
 {
-	__u32 places = 0;
+	__u32 free = 0;
 
 #pragma unroll
 	for (__u32 i = 0; i < LMT_BUCKET_SLOTS; i++)
-		places |= is_zero(b->key[i] ^ key) << i;
-	return places;
-}
-
-static __always_inline __u32 count_places(__u32 places)
-{
-	places = (places & 0x55) + (places >> 1 & 0x55);
-	places = (places & 0x33) + (places >> 2 & 0x33);
-	return (places & 0x0f) + (places >> 4);
-}
-
-/* The lowest of at least one place. */
-static __always_inline __u32 first_place(__u32 places)
-{
-	__u32 i = 0;
-
-	if (!(places & 0xf)) {
-		places >>= 4;
-		i += 4;
-	}
-	if (!(places & 0x3)) {
-		places >>= 2;
-		i += 2;
-	}
-	return places & 1 ? i : i + 1;
+		free += is_zero(b->key[i]);
+	return LMT_BUCKET_SLOTS - free;
 }
 
 /* Leaves behind what was here; see LMT_FREED. The line is in the cache already. */
@@ -103,11 +85,10 @@ static __always_inline void mark_freed(struct lmt_block *to, __u64 key, const st
 
 static __always_inline bool take_from(struct lmt_bucket *b, __u64 key, struct lmt_block *out)
 {
-	__u32 places = places_of(b, key), i;
+	__u32 i = place_of(b, key);
 
-	if (!places)
+	if (i >= LMT_BUCKET_SLOTS)
 		return false;
-	i = first_place(places) & (LMT_BUCKET_SLOTS - 1);
 	*out = b->block[i];
 	mark_freed(&b->block[i], key, out);
 	*(volatile __u64 *)&b->key[i] = 0;
@@ -115,16 +96,22 @@ static __always_inline bool take_from(struct lmt_bucket *b, __u64 key, struct lm
 }
 
 /* Takes the block out of the ledger; false when it is not there. */
-SUBPROG int ledger_take(__u64 key, struct lmt_block *out)
+static __always_inline bool take_block(__u64 key, struct lmt_block *out)
 {
 	struct lmt_bucket *b = first_bucket(key);
 
-	if (!out || !b)
-		return 0;
+	if (!b)
+		return false;
 	if (take_from(b, key, out))
-		return 1;
+		return true;
 	b = second_bucket(key);
 	return b && take_from(b, key, out);
+}
+
+/* The same where a call more does not matter. */
+SUBPROG int ledger_take(__u64 key, struct lmt_block *out)
+{
+	return out && take_block(key, out);
 }
 
 /* Was the block left behind by an arena that was unmapped with all that was in it? */
@@ -144,13 +131,13 @@ enum { LEDGER_FULL = 0, LEDGER_NEW = 1, LEDGER_REPLACED = 2 };
  */
 static __always_inline int replace_in(struct lmt_bucket *b, __u64 key, const struct lmt_block *v)
 {
-	__u32 places = places_of(b, key);
+	__u32 i = place_of(b, key);
 	struct lmt_block *old;
 	int rc;
 
-	if (!places)
+	if (i >= LMT_BUCKET_SLOTS)
 		return 0;
-	old = &b->block[first_place(places) & (LMT_BUCKET_SLOTS - 1)];
+	old = &b->block[i];
 	rc = is_gone(old) ? LEDGER_NEW : LEDGER_REPLACED;
 	*old = *v;
 	return rc;
@@ -177,12 +164,13 @@ SUBPROG int ledger_evict(__u64 key, const struct lmt_block *v)
 	return LEDGER_FULL;
 }
 
-/* Claims a free place, unless another thread was faster. */
-static __always_inline bool claim_in(struct lmt_bucket *b, __u32 free, __u64 key,
-				     const struct lmt_block *v)
+/* Claims a free place, unless there is none or another thread was faster. */
+static __always_inline bool claim_in(struct lmt_bucket *b, __u64 key, const struct lmt_block *v)
 {
-	__u32 i = first_place(free) & (LMT_BUCKET_SLOTS - 1);
+	__u32 i = place_of(b, 0);
 
+	if (i >= LMT_BUCKET_SLOTS)
+		return false;
 	if (__sync_val_compare_and_swap(&b->key[i], 0, key | LMT_KEY_BUSY) != 0)
 		return false;
 	b->block[i] = *v;
@@ -204,12 +192,11 @@ SUBPROG int ledger_put(__u64 key, const struct lmt_block *v)
 	if (rc)
 		return rc;
 	for (int i = 0; i < LEDGER_TRIES; i++) {
-		__u32 in_a = places_of(a, 0), in_b = places_of(b, 0);
-		bool into_a = count_places(in_a) >= count_places(in_b);
+		__u32 in_a = used_in(a), in_b = used_in(b);
 
-		if (!(in_a | in_b))
+		if (in_a + in_b >= 2 * LMT_BUCKET_SLOTS)
 			break;
-		if (claim_in(into_a ? a : b, into_a ? in_a : in_b, key, v))
+		if (claim_in(in_a <= in_b ? a : b, key, v))
 			return LEDGER_NEW;
 	}
 	return ledger_evict(key, v);

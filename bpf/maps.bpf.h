@@ -157,6 +157,7 @@ struct pending {
 	struct lmt_block old;
 	__u32 had_old;
 	__u32 places; /* scratch of learn_thread() */
+	__u64 gg[LMT_GG_WORDS]; /* scratch of lj_top() */
 };
 
 struct {

@@ -44,6 +44,14 @@ static __always_inline bool try_word(__u64 *to, bool wide, __u64 uaddr)
 	return true;
 }
 
+/* 1 if v is 0, without a branch: the verifier follows each outcome of each branch. */
+static __always_inline __u32 is_zero(__u64 v)
+{
+	v |= -v;
+	asm volatile("" : "+r"(v)); /* else clang makes it a branch again */
+	return 1 - (__u32)(v >> 63);
+}
+
 /* A reference or number of 8 bytes, or of 4 when wide is false. */
 static __always_inline bool read_word(__u64 *to, bool wide, __u64 uaddr)
 {

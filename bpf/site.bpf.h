@@ -44,7 +44,6 @@ SUBPROG int site_fill(__u32 at, __u32 state, __u32 tag, const struct top *top, _
 	s->state = state;
 	s->tag = tag;
 	s->flags = top->flags;
-	s->born_ns = bpf_ktime_get_ns();
 	if (tag == LMT_TAG_FINDING)
 		copy_place(lay, st->slot, at, s->proto, top->pc);
 	emit(LMT_EV_SITE, st->slot, state, at, block);

@@ -190,7 +190,6 @@ SUBPROG int stack_fill(__u32 at, __u32 parent, __u64 block)
 	s->tag = p->tag;
 	s->flags = p->flags | LMT_SITE_STACK;
 	s->parent = parent;
-	s->born_ns = bpf_ktime_get_ns();
 	if (stack_send(w, p->state, at, block))
 		return 1;
 	s->key = 0; /* the next sample with this stack tries again */

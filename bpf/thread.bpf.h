@@ -12,6 +12,7 @@
 #ifndef LMT_THREAD_BPF_H
 #define LMT_THREAD_BPF_H
 
+#include "filter.bpf.h"
 #include "state.bpf.h"
 
 #define THREAD_WORDS 12 /* of a lua_State: all members used lie in its first 96 bytes */
@@ -77,11 +78,26 @@ static __always_inline bool is_user_pointer(__u64 p)
 	return p >= 4096 && !(p >> 47) && !(p & 7);
 }
 
+#define LUAJIT_ERRERR 5 /* a status while an error handler runs (lj_err.c: lj_err_run) */
+
+static __always_inline bool is_running(const struct lmt_hot *hot, __u8 status)
+{
+	return !status || (status == LUAJIT_ERRERR && hot->family == LMT_FAMILY_LUAJIT);
+}
+
 /*
- * Reads L into words and tells its global_State; 0 when L is no thread. A suspended coroutine
- * does not allocate, so a status other than 0 means a stale pointer. No fault is counted: the
- * places tried while learning hold anything.
+ * The global_State of the thread that was read into words; 0 when it is none. A suspended coroutine
+ * does not allocate, so a status other than 0 means a stale pointer.
  */
+static __always_inline __u64 thread_glob(const struct lmt_hot *hot, const __u64 *words)
+{
+	if (byte_at(words, THREAD_WORDS, hot->L_tag) != hot->tag_thread ||
+	    !is_running(hot, byte_at(words, THREAD_WORDS, hot->L_status)))
+		return 0;
+	return ref_at(words, THREAD_WORDS, hot->L_glob, hot->wide);
+}
+
+/* Reads L into words. No fault is counted: the places tried while learning hold anything. */
 static __always_inline __u64 read_thread(const struct lmt_hot *hot, __u64 L, __u64 *words)
 {
 	__u32 size = hot->L_bytes;
@@ -92,10 +108,7 @@ static __always_inline __u64 read_thread(const struct lmt_hot *hot, __u64 L, __u
 		size = THREAD_WORDS * 8;
 	if (bpf_probe_read_user(words, size, (const void *)L))
 		return 0;
-	if (byte_at(words, THREAD_WORDS, hot->L_tag) != hot->tag_thread ||
-	    byte_at(words, THREAD_WORDS, hot->L_status) != 0)
-		return 0;
-	return ref_at(words, THREAD_WORDS, hot->L_glob, hot->wide);
+	return thread_glob(hot, words);
 }
 
 /*
@@ -268,15 +281,26 @@ static __always_inline void check_home(const struct lmt_callsite *cs, struct thr
 		t->foreign = cs->known;
 }
 
+/* Of the copy of Lua whose allocator is probed here; where ctx is NULL it is known already. */
+static __always_inline const struct lmt_layout *probed_layout(void *ctx, __u32 layout)
+{
+	const struct lmt_probe *p;
+
+	if (!ctx)
+		return layout_at(layout);
+	p = current_probe(ctx);
+	return p ? layout_at(p->layout) : 0;
+}
+
 /*
  * The state on whose behalf the caller called the allocator, and its running thread where that
- * can be told (t->L, else 0). layout: of the allocator's probe. False when there is none.
+ * can be told (t->L, else 0). ctx, layout: see probed_layout(). False when there is none.
  */
-static __always_inline bool find_thread(const struct caller *c, __u32 layout, __u32 slot,
+static __always_inline bool find_thread(void *ctx, const struct caller *c, __u32 layout, __u32 slot,
 					struct thread *t)
 {
 	struct lmt_callsite *cs = callsite_get(slot, c->ip);
-	const struct lmt_layout *lay = layout_at(layout);
+	const struct lmt_layout *lay;
 	__u64 g;
 
 	t->L = 0;
@@ -285,6 +309,7 @@ static __always_inline bool find_thread(const struct caller *c, __u32 layout, __
 	if (!cs)
 		return false;
 	if (!cs->known || cs->g_place == LMT_PLACE_NONE) {
+		lay = probed_layout(ctx, layout);
 		if (cs->known && cs->L_place != LMT_PLACE_NONE && lay) {
 			t->state = try_place(lay, place_get(c, cs->L_place), slot, 0, t);
 			if (t->state && t->state != cs->state) {
@@ -301,6 +326,7 @@ static __always_inline bool find_thread(const struct caller *c, __u32 layout, __
 	if (!is_state(t->state, slot, g)) {
 		t->state = owner_of(slot, g);
 		if (!t->state) {
+			lay = probed_layout(ctx, layout);
 			if (lay)
 				report_unknown(lay, slot, g);
 			return false;

@@ -113,32 +113,28 @@ static __always_inline __u64 lj_return_address(const struct lmt_trace *tr, __u64
 	return ra - tr->mcode - 1 < tr->size ? ra : 0;
 }
 
-/* The place inside a trace: the return address into its machine code, 0 where it is not known. */
-static __always_inline bool lj_jit_top(const struct lmt_layout *lay, __u32 state,
-				       const struct lmt_state *st, __u64 L, __u64 jit_base,
-				       struct top *top)
+/*
+ * The place inside a trace, by its number and L->cframe: the return address into its machine code,
+ * 0 where it is not known.
+ */
+static __always_inline void lj_jit_top(const struct lmt_layout *lay, __u32 state, __u32 number,
+				       __u64 cframe, __u64 jit_base, struct top *top)
 {
 	struct lmt_trace *tr;
-	__u32 number = 0;
-	__u64 cframe;
 
 	top->flags = LMT_SITE_JIT;
 	top->func = jit_base;
 	top->pc = 0;
-	if (!read_word(&cframe, lay->hot.wide, L + lay->hot.L_cframe) ||
-	    !read_user(&number, 4, st->g + lay->hot.G_vmstate))
-		return false;
 	if ((__s32)number <= 0)
-		return true; /* inside the collector: the trace number is not there */
+		return; /* inside the collector: the trace number is not there */
 	tr = lj_cached_trace(state, number);
 	if (!tr)
-		return true;
+		return;
 	cframe &= ~7ull;
 	if (tr->key == ((__u64)state << 32 | number))
 		top->pc = lj_return_address(tr, cframe);
 	if (!top->pc && lj_read_trace(lay, state, number, tr))
 		top->pc = lj_return_address(tr, cframe);
-	return true;
 }
 
 /* One frame down. Gives the pc of the frame below where the link tells it, else 0. */
@@ -164,13 +160,13 @@ static __always_inline bool lj_step(bool gc64, __u64 *f, __u64 link, __u64 *pc)
 	return true;
 }
 
-/* The innermost Lua frame of the interpreter. t->words must hold the running thread. */
-static __always_inline bool lj_interp_top(const struct lmt_hot *hot, const struct thread *t,
+/* The innermost Lua frame of the interpreter; words: the running thread. */
+static __always_inline bool lj_interp_top(const struct lmt_hot *hot, const __u64 *words,
 					  struct top *top)
 {
-	__u64 f = word_at(t->words, THREAD_WORDS, hot->L_base) - 8, pc = 0, proto;
-	__u64 stack = ref_at(t->words, THREAD_WORDS, hot->L_stack, hot->wide);
-	__u64 cframe = word_at(t->words, THREAD_WORDS, hot->L_cframe) & ~7ull;
+	__u64 f = word_at(words, THREAD_WORDS, hot->L_base) - 8, pc = 0, proto;
+	__u64 stack = ref_at(words, THREAD_WORDS, hot->L_stack, hot->wide);
+	__u64 cframe = word_at(words, THREAD_WORDS, hot->L_cframe) & ~7ull;
 	bool gc64 = hot->wide;
 	struct lj_frame frame;
 
@@ -217,18 +213,65 @@ static __always_inline bool lj_running(const struct lmt_hot *hot, __u64 g, __u64
 	return true;
 }
 
+/* Where the members lie too far apart, or there is no room to read them at once: one by one. */
+SUBPROG int lj_top_by_parts(const struct lmt_layout *lay, struct thread *t, struct top *top)
+{
+	struct lmt_state *st;
+	__u64 L, jit_base, cframe;
+	__u32 number = 0;
+
+	if (!lay || !t || !top)
+		return 0;
+	st = state_at(t->state);
+	L = t->L;
+	if (!st || !lj_running(&lay->hot, st->g, &L, &jit_base) || !L)
+		return 0;
+	if (jit_base) {
+		if (!read_user(&cframe, 8, L + lay->hot.L_cframe) ||
+		    !read_user(&number, 4, st->g + lay->hot.G_vmstate))
+			return 0;
+		lj_jit_top(lay, t->state, number, cframe, jit_base, top);
+		return 1;
+	}
+	if (L != t->L && read_thread(&lay->hot, L, t->words) != st->g)
+		return 0;
+	return lj_interp_top(&lay->hot, t->words, top);
+}
+
 static __always_inline bool lj_top(const struct lmt_layout *lay, struct thread *t, struct top *top)
 {
+	const struct lmt_hot *hot = &lay->hot;
 	struct lmt_state *st = state_at(t->state);
-	__u64 L = t->L, jit_base;
+	struct pending *room = hot->gg_bytes ? pending_get(true) : 0;
+	__u32 size = hot->gg_bytes, G = hot->gg_G;
+	__u64 L, main, jit_base, cframe;
+	bool in_main;
 
-	if (!st || !lj_running(&lay->hot, st->g, &L, &jit_base) || !L)
+	if (!st)
 		return false;
-	if (jit_base)
-		return lj_jit_top(lay, t->state, st, L, jit_base, top);
-	if (L != t->L && read_thread(&lay->hot, L, t->words) != st->g)
+	main = st->g - G;
+	/* A part that nobody touched yet may have no page while what is needed has one. */
+	if (!room || size > sizeof(room->gg) ||
+	    bpf_probe_read_user(room->gg, size, (const void *)main))
+		return lj_top_by_parts(lay, t, top);
+	L = ref_at(room->gg, LMT_GG_WORDS, G + hot->G_cur_L, hot->wide);
+	jit_base = ref_at(room->gg, LMT_GG_WORDS, G + hot->G_jit_base, hot->wide);
+	in_main = L == main;
+	if (!L)
 		return false;
-	return lj_interp_top(&lay->hot, t, top);
+	if (!jit_base) {
+		if (in_main ? thread_glob(hot, room->gg) != st->g
+			    : L != t->L && read_thread(hot, L, t->words) != st->g)
+			return false; /* not made to the end yet, for one */
+		return lj_interp_top(hot, in_main ? room->gg : t->words, top);
+	}
+	if (in_main)
+		cframe = word_at(room->gg, LMT_GG_WORDS, hot->L_cframe);
+	else if (!read_user(&cframe, 8, L + hot->L_cframe))
+		return false;
+	lj_jit_top(lay, t->state, u32_at(room->gg, LMT_GG_WORDS, G + hot->G_vmstate), cframe,
+		   jit_base, top);
+	return true;
 }
 
 /* The prototype of the frame at the base of a trace; 0 unknown. */

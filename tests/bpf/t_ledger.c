@@ -330,18 +330,44 @@ static void the_ledger_agrees_with_a_model(void **state)
 	assert_int_equal(keys_in_table(), live);
 }
 
-static void places_are_counted_and_found(void **state)
+static void places_are_found_from_below(void **state)
 {
+	struct lmt_bucket b = { .key = { 0 } };
+
 	(void)state;
-	for (__u32 places = 0; places < 256; places++) {
-		assert_int_equal(count_places(places), __builtin_popcount(places));
-		if (places)
-			assert_int_equal(first_place(places), __builtin_ctz(places));
+	for (__u32 i = 0; i < LMT_BUCKET_SLOTS; i++) {
+		assert_int_equal(place_of(&b, 0), i);
+		assert_int_equal(place_of(&b, 77 + i), LMT_BUCKET_SLOTS);
+		b.key[i] = 77 + i;
+		assert_int_equal(place_of(&b, 77 + i), i);
 	}
-	assert_int_equal(is_zero(0), 1);
-	assert_int_equal(is_zero(1), 0);
-	assert_int_equal(is_zero(1ull << 63), 0);
-	assert_int_equal(is_zero(~0ull), 0);
+	assert_int_equal(place_of(&b, 0), LMT_BUCKET_SLOTS);
+	b.key[3] = 0;
+	b.key[5] |= LMT_KEY_BUSY;
+	assert_int_equal(place_of(&b, 0), 3);
+	assert_int_equal(place_of(&b, 77 + 5), LMT_BUCKET_SLOTS);
+}
+
+/* Frees leave holes: how full a bucket is must be counted. */
+static void churn_at_the_design_load_refuses_nothing(void **state)
+{
+	static __u64 at[4096 * LMT_BUCKET_SLOTS / 2];
+	unsigned int n = sizeof(at) / sizeof(at[0]);
+
+	(void)state;
+	seed = 88172645463325252ull;
+	make_table(4096);
+	for (unsigned int i = 0; i < n; i++) {
+		at[i] = 0x7f0000000000 + 48ull * i;
+		assert_int_equal(put(at[i], 1), LEDGER_NEW);
+	}
+	for (unsigned int i = 0; i < 40 * n; i++) {
+		unsigned int k = (unsigned int)(random_number() % n);
+
+		assert_int_equal(take(at[k]), 1);
+		at[k] = 0x7f0000000000 + 48ull * n + 48ull * i; /* nowhere near */
+		assert_int_equal(put(at[k], 1), LEDGER_NEW);
+	}
 }
 
 static void keys_hold_slot_and_address(void **state)
@@ -374,7 +400,8 @@ int main(void)
 		LEDGER_TEST(blocks_of_a_gone_arena_make_room),
 		LEDGER_TEST(an_address_of_a_gone_arena_is_new_when_it_comes_again),
 		LEDGER_TEST(the_ledger_agrees_with_a_model),
-		LEDGER_TEST(places_are_counted_and_found),
+		LEDGER_TEST(places_are_found_from_below),
+		LEDGER_TEST(churn_at_the_design_load_refuses_nothing),
 		LEDGER_TEST(keys_hold_slot_and_address),
 	};
 

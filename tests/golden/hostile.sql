@@ -1,3 +1,4 @@
+-- schema 1
 -- Names that want to be more than names; losses, blind spots, two processes, a state that was closed,
 -- and a recorder that was killed.
 INSERT INTO meta VALUES('start_ns','1790000000000000000');

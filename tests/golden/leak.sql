@@ -1,3 +1,4 @@
+-- schema 1
 -- A service that leaks at one line, recorded for five seconds.
 INSERT INTO meta VALUES('command','luamemtrace record -p 969 -w g1.db --force 1 5');
 INSERT INTO meta VALUES('kernel','6.12.0');

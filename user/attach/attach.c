@@ -37,10 +37,11 @@ static void set_type(struct bpf_program *prog, unsigned int type)
 }
 
 /* Which programs are loaded, and as what: decided before the verifier sees them. */
-static void choose_programs(struct attach *a)
+static void choose_programs(struct attach *a, const struct attach_config *cfg)
 {
 	unsigned int entry = a->k.multi ? SYS_UPROBE_MULTI : 0;
 
+	bpf_program__set_autoload(a->skel->progs.luajit_entry, cfg->luajit);
 	bpf_program__set_autoload(a->skel->progs.alloc_session, a->k.session);
 	bpf_program__set_autoload(a->skel->progs.alloc_enter, !a->k.session);
 	bpf_program__set_autoload(a->skel->progs.alloc_leave, !a->k.session);
@@ -151,7 +152,7 @@ int attach_new(const struct attach_config *cfg, const struct features *k, struct
 		rc = errmsg_set(err, -errno, "cannot open the BPF programs: %s", strerror(errno));
 		goto fail;
 	}
-	choose_programs(a);
+	choose_programs(a, cfg);
 	set_sizes(a, cfg);
 	rc = skel__load(a->skel);
 	if (rc) {

@@ -127,6 +127,8 @@ static int link_batch(struct attach *a, enum plan_program program, const struct 
 	case PLAN_ENTRY:
 		return link_program(a, a->skel->progs.lua_entry, b, false);
 	case PLAN_LUAJIT:
+		if (bpf_program__fd(a->skel->progs.luajit_entry) < 0)
+			return 0; /* LuaJIT came later: its memory errors and FFI calls are not seen */
 		return link_program(a, a->skel->progs.luajit_entry, b, false);
 	case PLAN_ALLOC:
 		if (a->k.session)

@@ -8,8 +8,9 @@
 #include <string.h>
 #include <sys/utsname.h>
 
-#include "resolve/known_bug.h"
+#include "build_stacks.h"
 #include "resolve/gcstate.h"
+#include "resolve/known_bug.h"
 
 void build_report_free(struct built_report *b)
 {
@@ -270,77 +271,6 @@ static bool chooses_blocks(const struct options *o)
 	return o->older_ms || o->min_size || o->max_size;
 }
 
-static const char *known(const struct session *s, uint32_t id)
-{
-	return id ? strpool_get(s->strings, id) : NULL;
-}
-
-/* Every frame there is, by its index in the stackdb. */
-static int add_frames(const struct session *s, struct built_report *b)
-{
-	vec_each(f, &s->stacks.frames) {
-		struct report_frame out = {
-			.lua = known(s, f->where),
-			.name = known(s, f->name),
-			.approx = f->flags & STACK_APPROX,
-			.tail = f->flags & STACK_TAIL,
-			.jit = f->flags & STACK_JIT,
-			.thread = f->flags & STACK_THREAD,
-			.truncated = f->kind == STACK_TRUNCATED,
-			.native = known(s, f->native),
-			.module = known(s, f->module),
-			.offset = f->offset,
-			.line_defined = f->line_defined,
-		};
-
-		if (vec_push(&b->r.frames, out))
-			return -ENOMEM;
-	}
-	return 0;
-}
-
-static int add_stack(const struct session *s, struct built_report *b, const struct heap_share *share)
-{
-	struct report_stack out = {
-		.first = (uint32_t)b->r.stack_frames.n,
-		.samples = share->samples,
-		.error_pct = share->error_pct,
-		.live_bytes = share->live_bytes,
-		.live_blocks = share->live_blocks,
-		.old_bytes = share->old_bytes,
-		.allocs = share->allocs,
-		.alloc_bytes = share->alloc_bytes,
-		.growth_bytes_per_s = share->growth_bytes_per_s,
-	};
-	uint32_t frames[STACKDB_FRAMES];
-	size_t n = stackdb_frames(&s->stacks, share->stack, frames, STACKDB_FRAMES);
-
-	for (size_t i = 0; i < n; i++) {
-		if (s->opt->lua_only && s->stacks.frames.v[frames[i]].kind == STACK_NATIVE)
-			continue;
-		if (vec_push(&b->r.stack_frames, frames[i]))
-			return -ENOMEM;
-	}
-	out.n = (uint32_t)b->r.stack_frames.n - out.first;
-	return vec_push(&b->r.stacks, out);
-}
-
-static int add_stacks(const struct session *s, struct built_report *b, size_t site,
-		      struct report_site *out)
-{
-	struct heap_share *shares;
-	int n = heap_share(&s->heap, site, &shares), rc = 0;
-
-	if (n < 0)
-		return n;
-	out->first_stack = (uint32_t)b->r.stacks.n;
-	out->n_stacks = (uint32_t)n;
-	for (int i = 0; !rc && i < n; i++)
-		rc = add_stack(s, b, &shares[i]);
-	free(shares);
-	return rc;
-}
-
 static int add_site(struct session *s, struct built_report *b, const struct heap_site *h)
 {
 	const struct heap_state *st = &s->heap.states.v[h->state];
@@ -353,6 +283,7 @@ static int add_site(struct session *s, struct built_report *b, const struct heap
 		.live_blocks = h->live_blocks,
 		.old_bytes = h->old_bytes,
 		.peak_bytes = h->peak_bytes,
+		.reallocs = h->reallocs,
 		.allocs = h->allocs,
 		.alloc_bytes = h->alloc_bytes,
 		.survived_cycles = h->survived_cycles,
@@ -369,7 +300,7 @@ static int add_site(struct session *s, struct built_report *b, const struct heap
 		out.frame.name = h->frame.name ? strpool_get(s->strings, h->frame.name) : NULL;
 		out.frame.approx = h->frame.approx;
 	}
-	if (add_stacks(s, b, (size_t)(h - s->heap.sites.v), &out))
+	if (build_site_stacks(s, b, (size_t)(h - s->heap.sites.v), &out))
 		return -ENOMEM;
 	return vec_push(&b->r.sites, out);
 }
@@ -380,7 +311,7 @@ int build_report_live(struct session *s, const struct snapshot *snap, struct bui
 
 	b->r.sample_bytes = live_sample_bytes(s->live);
 	if (!rc)
-		rc = add_frames(s, b);
+		rc = build_frames(s, b);
 	for (size_t i = 0; !rc && i < s->heap.sites.n; i++)
 		rc = add_site(s, b, &s->heap.sites.v[i]);
 	if (!rc)

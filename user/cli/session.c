@@ -113,6 +113,15 @@ static uint64_t ledger_blocks(const struct session *s)
 	return blocks < MIN_BLOCKS ? MIN_BLOCKS : blocks > MAX_BLOCKS ? MAX_BLOCKS : blocks;
 }
 
+static bool may_meet_luajit(const struct session *s)
+{
+	vec_each(t, &s->targets)
+		vec_each(rt, &t->resolved->runtimes)
+			if (rt->family == LMT_FAMILY_LUAJIT)
+				return true;
+	return follow_wanted(s) || s->opt->command;
+}
+
 static int attach_all(struct session *s, struct errmsg *err)
 {
 	struct attach_config cfg = {
@@ -121,6 +130,7 @@ static int attach_all(struct session *s, struct errmsg *err)
 		.max_sites = MAX_SITES,
 		.system_wide = s->opt->all || s->opt->name || s->opt->cgroup,
 		.follow_all = s->opt->all || s->opt->name || s->opt->cgroup,
+		.luajit = may_meet_luajit(s),
 		.floor = getenv("LUAMEMTRACE_FLOOR") != NULL, /* tests/bench */
 		.max_stacks = MAX_STACKS,
 		.stack_depth = (uint32_t)s->opt->stack_depth,
@@ -283,7 +293,7 @@ static int look(struct session *s, bool report, bool last)
 
 	session_poll_gc(s);
 	if (!rc)
-		rc = snapshot_take(s->live, &filter, &snap);
+		rc = snapshot_take(s->live, &filter, &s->gc, &snap);
 	if (rc)
 		return rc;
 	rc = session_read_kinds(s, &snap);

@@ -357,8 +357,7 @@ void session_poll_gc(struct session *s)
 	uint32_t n;
 	struct lmt_state *table = live_states(s->live, &n);
 
-	live_tick(s->live);
-	gcpoll_run(&s->gc, table, n);
+	gcpoll_run(&s->gc, table, n, live_tick(s->live));
 	vec_each(p, &s->gc.states)
 		if (!p->gone)
 			heap_set_gc(&s->heap, p->index, p->gc.heap_bytes, p->cycles);

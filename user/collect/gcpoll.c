@@ -2,11 +2,14 @@
 #include "gcpoll.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "block.h"
 
 void gcpoll_deinit(struct gcpoll *p)
 {
+	vec_each(s, &p->states)
+		free(s->pace);
 	vec_deinit(&p->states);
 }
 
@@ -16,6 +19,7 @@ int gcpoll_add(struct gcpoll *p, uint32_t index, uint64_t G, const struct lmt_la
 	struct gcpoll_state s = { .index = index, .G = G, .layout = layout, .mem = mem };
 
 	s.gone = !states_read_gc(mem, layout, G, &s.gc);
+	s.full_estimate = s.gc.estimate;
 	return vec_push(&p->states, s);
 }
 
@@ -31,33 +35,144 @@ void gcpoll_remove(struct gcpoll *p, uint32_t index)
 {
 	struct gcpoll_state *s = gcpoll_find(p, index);
 
-	if (s)
-		*s = p->states.v[--p->states.n];
+	if (!s)
+		return;
+	free(s->pace);
+	*s = p->states.v[--p->states.n];
 }
 
-static void poll_one(struct gcpoll_state *s, struct lmt_state *entry)
+/* KGC_GEN of 5.2 and 5.4, KGC_GENMINOR of 5.5: the collector leaves what is old alone. */
+static bool is_minor(const struct gcpoll_state *s, const struct state_gc *gc)
 {
-	struct state_gc now;
+	if (s->layout->family != LMT_FAMILY_PUC)
+		return false;
+	return gc->kind == (s->layout->version == 502 ? 2 : 1) && s->layout->version != 501 &&
+	       s->layout->version != 503;
+}
 
-	uint64_t calls = entry->allocs + entry->frees + entry->reallocs;
+/* Between cycles, or marking: the sweep of the cycle before is over. */
+static bool at_rest(const struct gcpoll_state *s, const struct state_gc *gc)
+{
+	int pause = s->layout->K_pause.off;
+
+	return gc->gcstate == pause || gc->gcstate == (pause == 0 ? 1 : 0);
+}
+
+static void note_full(struct gcpoll_state *s, uint64_t ms)
+{
+	s->fulls++;
+	s->full_ms = ms;
+}
+
+/*
+ * The heap's size after a full collection stays noted in global_State while minor ones go on
+ * (5.2, 5.4; 5.5 changes its kind for a full one instead). seen_ms: of the poll before, since the
+ * collection may have been as early as that.
+ */
+static void note_collections(struct gcpoll_state *s, const struct state_gc *now, uint32_t cycles_before,
+			     uint64_t seen_ms)
+{
+	bool minor = is_minor(s, now) && is_minor(s, &s->gc);
+
+	if (!minor) {
+		if (s->cycles != cycles_before)
+			note_full(s, seen_ms);
+		s->full_estimate = now->estimate;
+		return;
+	}
+	if (!at_rest(s, now) || now->estimate == s->full_estimate)
+		return;
+	s->full_estimate = now->estimate;
+	note_full(s, seen_ms);
+}
+
+static void settle(struct gcpoll_state *s, const struct lmt_state *entry,
+		   const struct pace_point *at)
+{
+	bool born_traced = entry->born_ns != 0;
+
+	if (s->settled || !(born_traced || (is_minor(s, &s->gc) ? s->fulls > 0 : s->fulls > 1)))
+		return;
+	if (!born_traced && !s->swept)
+		return;
+	s->settled = true;
+	s->settled_at = *at;
+}
+
+static void poll_one(struct gcpoll_state *s, struct lmt_state *entry, uint64_t now_ms)
+{
+	uint64_t calls = entry->allocs + entry->frees + entry->reallocs, seen_ms;
+	struct pace_point at = { now_ms, entry->allocs, entry->old_frees };
+	uint32_t cycles_before = s->cycles;
+	struct state_gc now;
 
 	if (calls == s->calls && s->polled)
 		return; /* a collector works when its program allocates */
 	s->calls = calls;
 	s->polled = true;
+	if (!s->pace)
+		s->pace = calloc(1, sizeof(*s->pace));
 	/* A closed state's memory may be readable still, but means nothing. */
-	if (entry->flags & LMT_STATE_DEAD || !states_read_gc(s->mem, s->layout, s->G, &now)) {
+	if (!s->pace || entry->flags & LMT_STATE_DEAD ||
+	    !states_read_gc(s->mem, s->layout, s->G, &now)) {
 		s->gone = true;
 		return;
 	}
-	if (now.white != s->gc.white)
+	seen_ms = s->pace->n ? s->pace->p[s->pace->n - 1].ms : now_ms;
+	if (now.white != s->gc.white) {
 		entry->gc_cycle = ++s->cycles;
+		s->flip_ms[s->cycles % GCPOLL_FLIPS] = now_ms;
+		s->swept = false;
+	}
+	note_collections(s, &now, cycles_before, seen_ms);
 	s->gc = now;
+	s->swept |= at_rest(s, &now);
+	pace_add(s->pace, &at);
+	settle(s, entry, &at);
 }
 
-void gcpoll_run(struct gcpoll *p, struct lmt_state *table, uint32_t n)
+void gcpoll_run(struct gcpoll *p, struct lmt_state *table, uint32_t n, uint64_t now_ms)
 {
 	vec_each(s, &p->states)
 		if (!s->gone && s->index < n)
-			poll_one(s, &table[s->index]);
+			poll_one(s, &table[s->index], now_ms);
+}
+
+/* How many of the stretches lie before the latest full collection. */
+static uint32_t certified(const struct gcpoll_state *s, const struct age_window *w)
+{
+	uint32_t n = 0;
+
+	if (!is_minor(s, &s->gc))
+		return COHORTS;
+	while (s->fulls && n < COHORTS && w->edge_ms[n + 1] <= s->full_ms)
+		n++;
+	return n;
+}
+
+void gcpoll_window(const struct gcpoll_state *s, struct age_window *ret)
+{
+	uint32_t lag = COHORT_CYCLES + !s->swept;
+	const struct pace_point *now;
+	struct pace_point from, to;
+
+	*ret = (struct age_window){ .swept = s->swept };
+	if (s->cycles < lag || !s->pace)
+		return;
+	ret->known = true;
+	ret->cycle = s->cycles - lag;
+	now = &s->pace->p[s->pace->n - 1];
+	from = s->pace->p[0];
+	to = pace_at(s->pace, s->flip_ms[(ret->cycle + 1) % GCPOLL_FLIPS]);
+	ret->work = to.work - from.work;
+	ret->share = now->work > from.work ? (double)ret->work / (double)(now->work - from.work) : 0;
+	for (unsigned int i = 0; i <= COHORTS; i++)
+		ret->edge_ms[i] = pace_when(s->pace, from.work + ret->work * i / COHORTS);
+	ret->generational = is_minor(s, &s->gc);
+	ret->cycles = ret->generational ? s->fulls : ret->cycle + 1;
+	ret->certified = certified(s, ret);
+	ret->settled = s->settled && now->work > s->settled_at.work;
+	if (ret->settled)
+		ret->turnover = (double)(now->old_frees - s->settled_at.old_frees) /
+				(double)(now->work - s->settled_at.work);
 }

@@ -6,6 +6,9 @@
  * The collector's current white flips exactly once a cycle, in its atomic phase, in every version
  * of PUC Lua and LuaJIT. A poll sees a flip, so cycles that follow each other faster than the
  * polls are counted as fewer: the count is a lower bound, which makes "survived N cycles" one too.
+ *
+ * A generational collector flips for its minor collections too. They free nothing that is old,
+ * so what survived them alone may be dead: only a full collection between birth and now tells.
  */
 #ifndef LMT_COLLECT_GCPOLL_H
 #define LMT_COLLECT_GCPOLL_H
@@ -14,9 +17,13 @@
 #include <stdint.h>
 
 #include "base/vec.h"
+#include "cohort.h"
+#include "pace.h"
 #include "resolve/states.h"
 
 struct lmt_state;
+
+#define GCPOLL_FLIPS 8
 
 struct gcpoll_state {
 	uint32_t index;  /* in the table of states */
@@ -28,6 +35,14 @@ struct gcpoll_state {
 	uint64_t calls; /* of its allocator, when it was polled last */
 	bool polled;
 	bool gone; /* its memory cannot be read any more */
+
+	bool swept;                      /* since the latest flip */
+	uint64_t flip_ms[GCPOLL_FLIPS];  /* when cycles became its value, modulo */
+	uint32_t fulls;                  /* full collections */
+	uint64_t full_ms, full_estimate; /* of the latest; what was born before had to be reachable */
+	bool settled;                    /* garbage that predates the trace is gone */
+	struct pace_point settled_at;
+	struct pace *pace;               /* NULL until the state does anything */
 };
 
 struct gcpoll {
@@ -39,13 +54,19 @@ int gcpoll_add(struct gcpoll *p, uint32_t index, uint64_t G, const struct lmt_la
 	       const struct memread *mem);
 void gcpoll_deinit(struct gcpoll *p);
 
-/* Reads every state once. table: the BPF side's entries, which get the number of cycles. */
-void gcpoll_run(struct gcpoll *p, struct lmt_state *table, uint32_t n);
+/*
+ * Reads every state once. table: the BPF side's entries, which get the number of cycles; now_ms:
+ * since the start of the trace.
+ */
+void gcpoll_run(struct gcpoll *p, struct lmt_state *table, uint32_t n, uint64_t now_ms);
 
 /* The followed state of the index, or NULL. */
 struct gcpoll_state *gcpoll_find(struct gcpoll *p, uint32_t index);
 
 /* The state is gone and its index may be given away again. */
 void gcpoll_remove(struct gcpoll *p, uint32_t index);
+
+/* Which of a state's blocks are old by now. */
+void gcpoll_window(const struct gcpoll_state *s, struct age_window *ret);
 
 #endif

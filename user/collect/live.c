@@ -212,13 +212,14 @@ void live_wipe_site(struct live *l, uint32_t index)
 	__atomic_store_n(&s->key, 0, __ATOMIC_RELEASE);
 }
 
-void live_tick(struct live *l)
+uint64_t live_tick(struct live *l)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	*l->maps->now_ms = ((uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec -
 			    l->maps->start_ns) / 1000000;
+	return *l->maps->now_ms;
 }
 
 uint64_t live_start_ns(const struct live *l)

@@ -54,8 +54,11 @@ void live_purge(struct live *l, bool (*gone)(uint32_t slot, uint32_t state, void
 /* Frees the entry of a site whose state is gone. */
 void live_wipe_site(struct live *l, uint32_t index);
 
-/* Sets the clock by which BPF stamps new blocks: call it as often as their age matters. */
-void live_tick(struct live *l);
+/*
+ * Sets the clock by which BPF stamps new blocks: call it as often as their age matters. What it
+ * says now: milliseconds since the start.
+ */
+uint64_t live_tick(struct live *l);
 
 /* Does the ledger hold a block of the process that lies in [start, end)? */
 bool live_any_block(const struct live *l, uint32_t slot, uint64_t start, uint64_t end);

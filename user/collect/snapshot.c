@@ -11,7 +11,8 @@
 #include "base/hashmap.h"
 
 struct sum {
-	uint64_t bytes, blocks, old_bytes;
+	uint64_t bytes, blocks;
+	struct cohorts old;
 	uint32_t oldest;
 	uint64_t sample_uaddr[SNAPSHOT_SAMPLES];
 };
@@ -28,6 +29,7 @@ struct scan {
 	double sample_bytes;
 	const struct snapshot_filter *filter;
 	uint64_t now_ms, seed;
+	struct age_window *ages; /* by state */
 	struct sum *by_site;  /* index 0: blocks without a site, by state instead */
 	struct estimate *by_stack;
 	struct sum *by_state; /* all blocks */
@@ -61,30 +63,32 @@ static bool passes(const struct scan *s, const struct lmt_block *b)
 	       (!f->older_ms || s->now_ms >= LMT_BLOCK_MS(b) + f->older_ms);
 }
 
-/* Completed cycles between the block's birth and now; the one it was born in does not count. */
+/*
+ * Completed cycles between the block's birth and now. The one it was born in does not count, nor
+ * does the latest while it is still being swept: what it found dead is not freed yet.
+ */
 static uint32_t survived(const struct scan *s, const struct lmt_block *b)
 {
 	uint32_t now = s->states[b->state].gc_cycle & LMT_CYCLE_MASK;
 	uint32_t age = (now - LMT_BLOCK_CYCLE(b)) & LMT_CYCLE_MASK;
 
-	return age ? age - 1 : 0;
+	return age && !s->ages[b->state].swept ? age - 1 : age;
 }
 
-static void add(struct sum *sum, uint64_t uaddr, uint64_t bytes, uint32_t age, uint64_t *seed)
+static bool is_old(const struct age_window *w, const struct lmt_block *b)
+{
+	return w->known && LMT_BLOCK_CYCLE(b) <= w->cycle;
+}
+
+static void add_sample(struct scan *s, struct sum *sum, uint64_t uaddr)
 {
 	uint64_t at;
 
 	/* A reservoir: each block is as likely to stay as any other. */
-	*seed ^= *seed << 13, *seed ^= *seed >> 7, *seed ^= *seed << 17;
-	at = sum->blocks < SNAPSHOT_SAMPLES ? sum->blocks : *seed % (sum->blocks + 1);
+	s->seed ^= s->seed << 13, s->seed ^= s->seed >> 7, s->seed ^= s->seed << 17;
+	at = sum->blocks < SNAPSHOT_SAMPLES ? sum->blocks : s->seed % (sum->blocks + 1);
 	if (at < SNAPSHOT_SAMPLES)
 		sum->sample_uaddr[at] = uaddr;
-	sum->bytes += bytes;
-	sum->blocks++;
-	if (age >= SNAPSHOT_OLD_CYCLES)
-		sum->old_bytes += bytes;
-	if (age > sum->oldest)
-		sum->oldest = age;
 }
 
 #define MAX_ORPHANS 4096 /* kinds of them */
@@ -126,23 +130,43 @@ static void add_sampled(struct scan *s, uint32_t stack, uint64_t bytes)
 	e->variance += weighed * weighed * (1 - p);
 }
 
+static void add_age(struct scan *s, struct sum *sum, const struct lmt_block *b)
+{
+	const struct age_window *w = &s->ages[b->state];
+	uint32_t age = survived(s, b);
+	unsigned int i;
+
+	if (age > sum->oldest)
+		sum->oldest = age;
+	if (!is_old(w, b))
+		return;
+	i = cohort_of(w, LMT_BLOCK_MS(b));
+	sum->old.blocks[i]++;
+	sum->old.bytes[i] += LMT_BLOCK_SIZE(b);
+}
+
 static void add_block(struct scan *s, uint64_t key, const struct lmt_block *b)
 {
 	uint64_t bytes = LMT_BLOCK_SIZE(b), uaddr = key & LMT_ADDR_MASK;
-	uint32_t age, place;
+	struct sum *sum;
+	uint32_t place;
 
 	if (b->state >= s->n_states || b->site >= s->n_sites + s->n_stacks)
 		return; /* caught while it was being written */
 	if (LMT_ARENA_GONE(s->states[b->state].flags))
 		return;
-	age = survived(s, b);
-	add(&s->by_state[b->state], uaddr, bytes, age, &s->seed);
+	s->by_state[b->state].bytes += bytes;
+	s->by_state[b->state].blocks++;
 	if (s->states[b->state].flags & LMT_STATE_DEAD)
 		add_orphan(s, b, uaddr);
 	if (!passes(s, b))
 		return;
 	place = live_place_of(s->live, b->site);
-	add(place ? &s->by_site[place] : &s->no_site[b->state], uaddr, bytes, age, &s->seed);
+	sum = place ? &s->by_site[place] : &s->no_site[b->state];
+	add_sample(s, sum, uaddr);
+	sum->bytes += bytes;
+	sum->blocks++;
+	add_age(s, sum, b);
 	if (b->site >= s->n_sites)
 		add_sampled(s, b->site - s->n_sites, bytes);
 }
@@ -178,7 +202,7 @@ static int push_site(struct snapshot *out, uint32_t index, uint32_t state, const
 		.site = site ? *site : (struct lmt_site){ .flags = LMT_SITE_NO_LUA },
 		.live_bytes = sum->bytes,
 		.live_blocks = sum->blocks,
-		.old_bytes = sum->old_bytes,
+		.old = sum->old,
 		.survived_cycles = sum->oldest,
 	};
 
@@ -220,7 +244,8 @@ static int gather(struct scan *s, struct snapshot *out)
 	for (uint32_t i = 1; !rc && i < s->n_states; i++) {
 		struct snapshot_state st = { .index = i, .st = s->states[i],
 					     .live_bytes = s->by_state[i].bytes,
-					     .live_blocks = s->by_state[i].blocks };
+					     .live_blocks = s->by_state[i].blocks,
+					     .age = s->ages[i] };
 
 		if (!(st.st.flags & LMT_STATE_USED))
 			continue;
@@ -236,12 +261,14 @@ static int gather(struct scan *s, struct snapshot *out)
 	return rc ? rc : gather_stacks(s, out);
 }
 
-int snapshot_take(const struct live *l, const struct snapshot_filter *filter, struct snapshot *ret)
+int snapshot_take(const struct live *l, const struct snapshot_filter *filter,
+		  const struct gcpoll *gc, struct snapshot *ret)
 {
 	struct scan s = { .live = l, .filter = filter, .seed = 88172645463325252ull };
 	struct snapshot out = { .start_ns = now_ns() };
 	auto_free struct sum *by_site = NULL, *by_state = NULL, *no_site = NULL;
 	auto_free struct estimate *by_stack = NULL;
+	auto_free struct age_window *ages = NULL;
 	uint32_t n_buckets;
 	int rc;
 
@@ -255,8 +282,12 @@ int snapshot_take(const struct live *l, const struct snapshot_filter *filter, st
 	s.by_state = by_state = calloc(s.n_states, sizeof(*by_state));
 	s.no_site = no_site = calloc(s.n_states, sizeof(*no_site));
 	s.by_stack = by_stack = calloc(s.n_stacks + 1, sizeof(*by_stack));
-	if (!by_site || !by_state || !no_site || !by_stack)
+	s.ages = ages = calloc(s.n_states, sizeof(*ages));
+	if (!by_site || !by_state || !no_site || !by_stack || !ages)
 		return -ENOMEM;
+	vec_each(st, &gc->states)
+		if (st->index < s.n_states)
+			gcpoll_window(st, &ages[st->index]);
 	s.out = &out;
 	scan_blocks(&s);
 	hashmap_deinit(&s.orphan_by_key);

@@ -10,6 +10,8 @@
 #include <stdint.h>
 
 #include "base/vec.h"
+#include "cohort.h"
+#include "gcpoll.h"
 #include "live.h"
 
 /* Only blocks that pass are summed up; zero bytes pass everything. */
@@ -25,7 +27,7 @@ struct snapshot_site {
 	uint32_t state; /* index in the table of states */
 	struct lmt_site site;
 	uint64_t live_bytes, live_blocks;
-	uint64_t old_bytes;       /* of blocks that survived at least OLD_CYCLES */
+	struct cohorts old;       /* blocks that are old; see cohort.h */
 	uint32_t survived_cycles; /* of the oldest block */
 	uint64_t sample_uaddr[SNAPSHOT_SAMPLES]; /* some live blocks, 0 where there are none */
 };
@@ -46,6 +48,7 @@ struct snapshot_state {
 	uint32_t index;
 	struct lmt_state st;
 	uint64_t live_bytes, live_blocks; /* unfiltered */
+	struct age_window age;
 };
 
 /* Blocks that a state left behind when it was closed, alike in all that tells them apart. */
@@ -61,8 +64,6 @@ struct snapshot_orphans {
 	bool handed_on; /* somebody still refers to them; for whoever can tell */
 };
 
-#define SNAPSHOT_OLD_CYCLES 3 /* completed GC cycles after which a block counts as old */
-
 struct snapshot {
 	uint64_t start_ns, end_ns; /* CLOCK_MONOTONIC: the scan takes time and the target runs on */
 	vec_of(struct snapshot_state) states;
@@ -74,8 +75,12 @@ struct snapshot {
 	uint64_t stats[LMT_STAT_MAX];
 };
 
-/* -ENOMEM or 0; *ret is the caller's, to be given to snapshot_deinit(). */
-int snapshot_take(const struct live *l, const struct snapshot_filter *filter, struct snapshot *ret);
+/*
+ * gc: which blocks are old, as last polled. -ENOMEM or 0; *ret is the caller's, to be given to
+ * snapshot_deinit().
+ */
+int snapshot_take(const struct live *l, const struct snapshot_filter *filter,
+		  const struct gcpoll *gc, struct snapshot *ret);
 void snapshot_deinit(struct snapshot *s);
 
 #endif

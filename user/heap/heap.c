@@ -191,9 +191,14 @@ static int apply_site(struct heap *h, const struct snapshot_site *from)
 	s = &h->sites.v[*at - 1];
 	s->live_bytes += from->live_bytes;
 	s->live_blocks += from->live_blocks;
-	s->old_bytes += from->old_bytes;
+	for (unsigned int i = 0; i < COHORTS; i++) {
+		s->old.blocks[i] += from->old.blocks[i];
+		s->old.bytes[i] += from->old.bytes[i];
+		s->old_bytes += from->old.bytes[i];
+	}
 	s->allocs += from->site.allocs;
 	s->alloc_bytes += from->site.alloc_bytes;
+	s->reallocs += from->site.reallocs;
 	if (from->survived_cycles > s->survived_cycles)
 		s->survived_cycles = from->survived_cycles;
 	return 0;
@@ -209,6 +214,7 @@ static void apply_states(struct heap *h, const struct snapshot *snap)
 		s->st = from->st;
 		s->live_bytes = from->live_bytes;
 		s->live_blocks = from->live_blocks;
+		s->age = from->age;
 		s->closed = from->st.flags & (LMT_STATE_DEAD | LMT_STATE_CLOSING);
 	}
 }
@@ -222,8 +228,9 @@ int heap_apply(struct heap *h, const struct snapshot *snap)
 		if (h->states.v[s->state].ended)
 			continue;
 		s->live_bytes = s->live_blocks = s->old_bytes = 0;
-		s->allocs = s->alloc_bytes = 0;
+		s->allocs = s->alloc_bytes = s->reallocs = 0;
 		s->survived_cycles = 0;
+		s->old = (struct cohorts){ 0 };
 	}
 	vec_each(from, &snap->sites) {
 		rc = apply_site(h, from);
@@ -232,12 +239,16 @@ int heap_apply(struct heap *h, const struct snapshot *snap)
 	}
 	rc = heap_apply_stacks(h, snap);
 	vec_each(s, &h->sites) {
-		if (h->states.v[s->state].ended)
+		const struct heap_state *st = &h->states.v[s->state];
+
+		if (st->ended)
 			continue;
 		if (s->live_bytes > s->peak_bytes)
 			s->peak_bytes = s->live_bytes;
-		trend_add(&s->trend, snap->end_ns, s->old_bytes, h->states.v[s->state].gc_cycles);
-		s->verdict = trend_judge(&s->trend, &s->growth_bytes_per_s);
+		if (st->age.known)
+			trend_add(&s->trend, snap->end_ns, s->old_bytes, st->age.cycle);
+		s->verdict = verdict_of(&s->old, &st->age, s->allocs, &s->trend,
+					&s->growth_bytes_per_s);
 	}
 	return rc;
 }

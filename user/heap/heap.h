@@ -32,6 +32,7 @@ struct heap_state {
 	uint32_t gc_cycles;
 	struct lmt_state st;      /* latest counters */
 	uint64_t live_bytes, live_blocks;
+	struct age_window age;
 	bool closed;
 	bool reported_closed;     /* shown once already */
 	bool ended; /* gone from the BPF tables: these are its last figures */
@@ -47,7 +48,9 @@ struct heap_site {
 	uint64_t live_bytes, live_blocks, old_bytes;
 	uint64_t peak_bytes; /* the most that was live in a snapshot */
 	uint64_t allocs, alloc_bytes;
+	uint64_t reallocs; /* times a block grew there */
 	uint32_t survived_cycles;
+	struct cohorts old;
 	enum verdict verdict;
 	double growth_bytes_per_s;
 	struct trend trend;

@@ -3,13 +3,15 @@
  * verdict: does what a site keeps alive grow over garbage collections, or has it levelled off?
  * L5 correlate. Pure.
  *
- * In a garbage-collected heap everything is "outstanding". What counts are bytes that outlived
+ * In a garbage-collected heap everything is "outstanding". What counts are blocks that outlived
  * several completed cycles, and whether they keep growing beyond warm-up: a cache fills and stops.
  */
 #ifndef LMT_HEAP_VERDICT_H
 #define LMT_HEAP_VERDICT_H
 
 #include <stdint.h>
+
+#include "collect/cohort.h"
 
 enum verdict { VERDICT_YOUNG, VERDICT_STABLE, VERDICT_GROWING, VERDICT_LEAK };
 
@@ -30,7 +32,11 @@ struct trend {
 /* Adds a point unless the cycle is that of the point before, which it replaces then. */
 void trend_add(struct trend *t, uint64_t time_ns, uint64_t old_bytes, uint32_t cycle);
 
-/* growth_ret: bytes per second over the later half, never negative. */
-enum verdict trend_judge(const struct trend *t, double *growth_ret);
+/*
+ * old: what is alive of each stretch of the trace; w: the stretches; allocs: all that the site
+ * allocated in the trace; t: how its old bytes came to be what they are. growth_ret: bytes per second, 0 unless it grows.
+ */
+enum verdict verdict_of(const struct cohorts *old, const struct age_window *w,
+			uint64_t allocs, const struct trend *t, double *growth_ret);
 
 #endif

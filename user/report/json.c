@@ -223,6 +223,7 @@ static void write_site(const struct report *r, const struct report_site *s,
 	jsonw_u64(&w, "survived_cycles", s->survived_cycles);
 	jsonw_double(&w, "growth_bytes_per_s", st->growth_bytes_per_s);
 	jsonw_u64(&w, "peak_bytes", s->peak_bytes);
+	jsonw_u64(&w, "reallocs", s->reallocs);
 	jsonw_str(&w, "verdict", verdict_name(s->verdict));
 	jsonw_bool(&w, "sampled", s->n_stacks > 1 && r->sample_bytes > 1);
 	if (r->sample_bytes) {

@@ -97,7 +97,7 @@ struct report_site {
 	struct report_frame frame; /* lua NULL: no Lua frame */
 	bool below;
 	uint64_t live_bytes, live_blocks, old_bytes, allocs, alloc_bytes;
-	uint64_t peak_bytes;
+	uint64_t peak_bytes, reallocs;
 	uint32_t survived_cycles;
 	double growth_bytes_per_s;
 	enum verdict verdict;

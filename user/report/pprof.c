@@ -149,12 +149,14 @@ static uint64_t split_where(const char *where, char *file, size_t size)
 /* Functions without a name are told apart by where they begin, as Lua's traceback does. */
 static uint64_t lua_function(struct pprof *p, const struct report_frame *f, const char *file)
 {
+	const char *slash = strrchr(file, '/');
 	char name[1400];
 
 	if (f->name)
 		return function(p, f->name, file, f->line_defined);
-	snprintf(name, sizeof(name), f->line_defined ? "function <%s:%u>" : "main chunk <%s>", file,
-		 f->line_defined);
+	/* Not in brackets: pprof takes what is in them for type parameters and drops it. */
+	snprintf(name, sizeof(name), f->line_defined ? "function %s:%u" : "main chunk %s",
+		 slash ? slash + 1 : file, f->line_defined);
 	return function(p, name, file, f->line_defined);
 }
 
@@ -248,7 +250,7 @@ static void write_labels(struct pprof *p, struct pbw *sample, const struct repor
 static void write_sample(struct pprof *p, const struct report_site *s, const struct report_stack *st,
 			 const uint64_t v[4])
 {
-	static const struct report_frame none = { .name = "no Lua code on the stack" };
+	static const struct report_frame none = { .native = "no Lua code on the stack" };
 	const struct report *r = p->r;
 	uint64_t ids[MAX_FRAMES], top = (uint64_t)(s - r->sites.v) + 1;
 	struct pbw sample = { .rc = 0 };

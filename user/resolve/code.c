@@ -5,10 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/hashmap.h"
 #include "base/vec.h"
+#include "sweep.h"
 
 #define MAX_CODE (64u << 20)
+#define FEW 100 /* functions; any Lua has several times as many */
 
 struct code {
 	struct elf_file *elf;
@@ -145,6 +148,7 @@ static int decode_all(struct code *c, const struct elf_function *from)
 
 int code_new(struct elf_file *f, struct code **ret, struct errmsg *err)
 {
+	auto_free struct elf_function *swept = NULL;
 	const struct elf_function *from;
 	struct code *c;
 	uint64_t total = 0;
@@ -152,8 +156,16 @@ int code_new(struct elf_file *f, struct code **ret, struct errmsg *err)
 	int rc;
 
 	from = elf_functions(f, &n);
+	if (n < FEW) { /* an executable's own start-up code may have tables where the rest has none */
+		long found = sweep_functions(f, &swept);
+
+		if (found > (long)n) {
+			from = swept;
+			n = (size_t)found;
+		}
+	}
 	if (!n)
-		return errmsg_set(err, -ENODATA, "no unwind table, so functions cannot be told apart");
+		return errmsg_set(err, -ENODATA, "no unwind table, and no calls to tell functions by");
 	for (size_t i = 0; i < n; i++)
 		total += from[i].end - from[i].start;
 	if (total > MAX_CODE)

@@ -60,6 +60,9 @@ uint64_t elf_find_sym(struct elf_file *f, const char *name, const char **source_
 /* All addresses of that name, at most max: static functions of several sources may share one. */
 size_t elf_find_all(struct elf_file *f, const char *name, uint64_t *ret, size_t max);
 
+/* Address of the i-th symbol of the file's tables, or 0 past the last. */
+uint64_t elf_symbol(struct elf_file *f, size_t i);
+
 /* The name of the symbol at exactly this address, or NULL. Borrowed. */
 const char *elf_name_at(struct elf_file *f, uint64_t vaddr);
 

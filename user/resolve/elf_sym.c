@@ -87,6 +87,12 @@ size_t elf_find_all(struct elf_file *f, const char *name, uint64_t *ret, size_t 
 	return n;
 }
 
+uint64_t elf_symbol(struct elf_file *f, size_t i)
+{
+	read_symbols(f);
+	return i < f->symbols.n ? f->symbols.v[i].vaddr : 0;
+}
+
 const char *elf_name_at(struct elf_file *f, uint64_t vaddr)
 {
 	read_symbols(f);

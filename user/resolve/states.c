@@ -216,6 +216,8 @@ bool states_read_gc(const struct memread *mem, const struct lmt_layout *l, uint6
 		.heap_bytes = total,
 		.gcstate = (uint8_t)shape_get(g, sizeof(g), l->G_gcstate),
 		.white = (uint8_t)shape_get(g, sizeof(g), l->G_white),
+		.kind = layout_has(l->G_kind) ? (uint8_t)shape_get(g, sizeof(g), l->G_kind) : 0,
+		.estimate = layout_has(l->G_estimate) ? shape_get(g, sizeof(g), l->G_estimate) : 0,
 		.alloc = shape_get(g, sizeof(g), l->G_alloc),
 		.ud = shape_get(g, sizeof(g), l->G_ud),
 	};

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * build_stacks: the stacks of a run → a report. L7 cli, for build_report.c.
+ */
+#ifndef LMT_CLI_BUILD_STACKS_H
+#define LMT_CLI_BUILD_STACKS_H
+
+#include "build_report.h"
+
+/* Every frame there is, by its index in the stackdb. -ENOMEM. */
+int build_frames(const struct session *s, struct built_report *b);
+
+/* The stacks that lead to a site (its position in the heap), with its numbers divided. -ENOMEM. */
+int build_site_stacks(const struct session *s, struct built_report *b, size_t site,
+		      struct report_site *out);
+
+#endif
