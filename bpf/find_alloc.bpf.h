@@ -108,7 +108,7 @@ static __noinline int find_in_unknown(struct pt_regs *ctx, const struct lmt_prob
 	place = find_place(&caller, p->layout, slot, state);
 	state = (__u32)(place >> 32);
 	tell_site(freed.site);
-	f = find_open(what, slot, state, what == LMT_FIND_STATIC_FREE ? c->ptr : caller.ip);
+	f = find_open(what, slot, state, range ? range : caller.ip); /* not by address: arenas have many */
 	if (!f)
 		return 0;
 	fill_call(f, c, caller.ip);

@@ -57,6 +57,16 @@ for rt in lua5.1 lua5.2 lua5.3 lua5.4; do
 		"$rt, shrink refused: smaller than it was"
 done
 
+# Offsets of l_G in lua_State and of the total in global_State, of Debian's builds.
+for rt in "lua5.1 32 120" "lua5.4 24 16"; do
+	read -r name L_glob total <<<"$rt"
+	run "drift-$name" -- "$HOSTS/inc_drift-$name" "$L_glob" "$total" 50000
+	is "$(ev "drift-$name" accounting-drift '.evidence.vm_bytes - .evidence.ledger_bytes')" 50000 \
+		"$name, drift: by so many bytes"
+	run "drift0-$name" -- "$HOSTS/inc_drift-$name" "$L_glob" "$total" 0
+	is "$(kinds "drift0-$name")" "" "$name, no drift: no finding"
+done
+
 # Options.
 run exit -- "$HOSTS/inc_alloc-lua5.4" osize
 is "$status" 0 "findings alone do not change the exit status"

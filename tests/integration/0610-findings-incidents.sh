@@ -58,7 +58,7 @@ for jit in -joff -Ohotloop=2; do
 	is "$(ev "uaf$jit" use-after-free '.evidence | "\(.function) \(.argument) \(.block_size) \(.offset)"')" \
 		"snprintf 1 1040 16" "freed memory, $jit: function, argument, block, offset"
 	is "$(ev "uaf$jit" use-after-free '"\(.evidence.alloc[0].lua) \(.stack[0].lua)"')" \
-		"@$ffi:32 @$ffi:43" "freed memory, $jit: lines of allocation and use"
+		"@$ffi:30 @$ffi:41" "freed memory, $jit: lines of allocation and use"
 	run "over$jit" -- luajit "$jit" "$ffi" overflow
 	is "$(kinds "over$jit")" "corrupt-chunk:1" "written past the end, $jit: one finding"
 	is "$(ev "over$jit" corrupt-chunk '"\(.evidence.head_text) \(.evidence.alloc[0].lua)"')" \

@@ -19,11 +19,9 @@ if mode == 'overflow' then
 	local bufs, text = {}, ('overflow '):rep(9)
 	for i = 1, 200 do bufs[i] = ffi.new('char[40]') end
 	for i = 1, 200, 2 do C.snprintf(bufs[i], 48, '%s', text) end
-	print('done')
-	io.flush()
-	io.read()
 	bufs = nil
 	collectgarbage()
+	print('done')
 	return
 end
 

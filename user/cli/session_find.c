@@ -312,7 +312,8 @@ int session_on_finding(struct session *s, struct session_target *t, const struct
 	if (e->ptr)
 		n.ptr = name_address(s, t, e->ptr);
 	if (ev->arg0 == LMT_FIND_STATIC_FREE) {
-		n.ptr_served = n.ptr.writable && is_served(s, t, e->ptr);
+		/* Before the attach the allocator may have handed out anything. */
+		n.ptr_served = n.ptr.writable && (n.old_states || is_served(s, t, e->ptr));
 		n.ptr_is_dummy = !n.ptr.writable && n.state && n.state->layout &&
 				 e->osize == (uint64_t)n.state->layout->size_node.off &&
 				 is_dummy(s, t, e->ptr, e->osize);

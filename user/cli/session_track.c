@@ -358,7 +358,13 @@ void session_poll_gc(struct session *s)
 	struct lmt_state *table = live_states(s->live, &n);
 
 	gcpoll_run(&s->gc, table, n, live_tick(s->live));
-	vec_each(p, &s->gc.states)
-		if (!p->gone)
-			heap_set_gc(&s->heap, p->index, p->gc.heap_bytes, p->cycles);
+	vec_each(p, &s->gc.states) {
+		const struct lmt_state *st = p->index < n ? &table[p->index] : NULL;
+
+		if (p->gone || !st)
+			continue;
+		heap_set_gc(&s->heap, p->index, p->gc.heap_bytes, p->cycles);
+		heap_set_base(&s->heap, p->index,
+			      st->allocs + st->frees + st->reallocs + st->failures);
+	}
 }

@@ -81,6 +81,17 @@ void heap_forget_site(struct heap *h, uint32_t site)
 	heap_forget_stack(h, site);
 }
 
+void heap_set_base(struct heap *h, uint32_t index, uint64_t events)
+{
+	struct heap_state *s = heap_find_state(h, index);
+
+	if (!s || !s->before_attach || s->balance.based || !s->heap_known || events ||
+	    s->heap_bytes != s->heap_at_attach)
+		return;
+	s->balance.base = (int64_t)s->heap_bytes;
+	s->balance.based = true;
+}
+
 int heap_set_frame(struct heap *h, uint32_t site, const struct frame *frame)
 {
 	uint64_t *at = hashmap_get_or_add(&h->frame_by_site, site);

@@ -18,6 +18,14 @@
 #include "stacks.h"
 #include "verdict.h"
 
+/* Two looks at a state between which nothing happened agree exactly, or something is wrong. */
+struct heap_balance {
+	uint64_t events;   /* calls seen at the look before */
+	uint64_t vm_bytes; /* as the VM said then */
+	int64_t base;      /* VM minus ledger at the first quiet look: what predates us */
+	bool based;
+};
+
 /* One lua_State, or what its process could not charge to any (number 0). */
 struct heap_state {
 	uint32_t index;   /* in the BPF table */
@@ -36,6 +44,7 @@ struct heap_state {
 	bool closed;
 	bool reported_closed;     /* shown once already */
 	bool ended; /* gone from the BPF tables: these are its last figures */
+	struct heap_balance balance;
 	uint32_t label;           /* in the string pool: what its program calls it; 0 unknown */
 };
 
@@ -94,6 +103,9 @@ void heap_forget_site(struct heap *h, uint32_t site);
 
 /* What the VM says of its heap. */
 void heap_set_gc(struct heap *h, uint32_t index, uint64_t heap_bytes, uint32_t gc_cycles);
+
+/* While a state that predates us has not called its allocator yet: its total is what to count from. */
+void heap_set_base(struct heap *h, uint32_t index, uint64_t events);
 
 /* The line of a BPF site, resolved while the target lived. 0 or -ENOMEM. */
 int heap_set_frame(struct heap *h, uint32_t site, const struct frame *frame);
