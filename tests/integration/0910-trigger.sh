@@ -49,7 +49,7 @@ like "$("$TRACER" report "$TMP/u.db")" "leak.lua:11" "and the leaking line"
 "$TRACER" record -p "$target" -w "$TMP/h.db" --trigger 'signal,heap>500k' -d 4 2>/dev/null
 is "$? $(sqlite3 "$TMP/h.db" "SELECT text LIKE 'heap>500k: the heap of state 1%' FROM v_events WHERE kind = 'trigger'")" \
 	"0 1" "heap>SIZE fires and says why"
-"$TRACER" record -p "$target" -w "$TMP/g.db" --trigger 'growth>100k/min' -d 16 2>/dev/null
+"$TRACER" record -p "$target" -w "$TMP/g.db" --trigger 'growth>100k/min' -d 30 2>/dev/null
 is "$? $(sqlite3 "$TMP/g.db" "SELECT text LIKE 'growth>100k/min: the heaps of process%' FROM v_events WHERE kind = 'trigger'")" \
 	"0 1" "growth>RATE fires for a leak"
 kill "$target"
@@ -65,8 +65,9 @@ lua5.4 "$TMP/healthy.lua" >/dev/null &
 target=$!
 pids+=("$target")
 sleep 2
-"$TRACER" record -p "$target" -w "$TMP/n.db" --trigger 'growth>1M/min,oom,leak,signal' -d 12 2>/dev/null
+"$TRACER" record -p "$target" -w "$TMP/n.db" --trigger 'growth>100k/min,oom,leak,signal' -d 25 2>/dev/null
 is "$? $(ls "$TMP/n.db" 2>/dev/null)" "0 " "a healthy process fires nothing"
+sqlite3 "$TMP/n.db" "SELECT '# ' || text FROM v_events" 2>/dev/null
 kill "$target"
 
 # Death by a signal

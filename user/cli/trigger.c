@@ -24,14 +24,16 @@ struct trigger {
 	bool fired;
 };
 
-#define SAMPLES 60
+#define SAMPLES 120
 #define SAMPLE_NS 1000000000ull
-#define MIN_SAMPLES 6 /* before anything is said about growth */
+#define MIN_SAMPLES 6     /* before anything is said about growth */
+#define STEADY_SAMPLES 20 /* before small growth is told from the sawtooth of a collected heap */
+#define STEADY_CYCLES 2   /* in each half: else what rises is only the way to the next collection */
 
-/* Heap of one process over the last minute. */
+/* Heap of one process over the last two minutes. */
 struct history {
 	struct {
-		uint64_t time_ns, bytes;
+		uint64_t time_ns, bytes, cycles;
 	} s[SAMPLES];
 	unsigned int n;
 };
@@ -163,25 +165,44 @@ static bool check_finding(struct trigger *t, const struct report *r, char *why, 
 	return false;
 }
 
-static uint64_t lowest(const struct history *h, unsigned int from, unsigned int to)
-{
-	uint64_t low = UINT64_MAX;
+struct span {
+	uint64_t low, high, cycles;
+};
 
-	for (unsigned int i = from; i < to; i++)
-		if (h->s[i].bytes < low)
-			low = h->s[i].bytes;
-	return low;
+static struct span span_of(const struct history *h, unsigned int from, unsigned int to)
+{
+	struct span s = { UINT64_MAX, 0, h->s[to - 1].cycles - h->s[from].cycles };
+
+	for (unsigned int i = from; i < to; i++) {
+		if (h->s[i].bytes < s.low)
+			s.low = h->s[i].bytes;
+		if (h->s[i].bytes > s.high)
+			s.high = h->s[i].bytes;
+	}
+	return s;
 }
 
-/* A collected heap is a sawtooth: what counts is how its low points rise from half to half. */
+/*
+ * A collected heap is a sawtooth: what counts is how its low points rise from half to half. Seen
+ * once a second the lows are not exact: they must rise by a good part of a tooth.
+ */
 static double rate_of(const struct history *h)
 {
 	unsigned int half = h->n / 2;
-	double seconds = h->n ? (double)(h->s[h->n - 1].time_ns - h->s[0].time_ns) / 2e9 : 0;
+	struct span a, b;
+	double seconds;
+	bool sure;
 
-	if (h->n < MIN_SAMPLES || seconds <= 0)
+	if (h->n < MIN_SAMPLES)
 		return 0;
-	return ((double)lowest(h, half, h->n) - (double)lowest(h, 0, half)) / seconds;
+	a = span_of(h, 0, half);
+	b = span_of(h, half, h->n);
+	seconds = (double)(h->s[h->n - 1].time_ns - h->s[0].time_ns) / 2e9;
+	sure = h->n >= STEADY_SAMPLES && a.cycles >= STEADY_CYCLES && b.cycles >= STEADY_CYCLES &&
+	       b.low > a.low && b.low - a.low > (b.high - a.low) / 4;
+	if (seconds <= 0 || (!sure && b.low <= a.high))
+		return 0;
+	return ((double)b.low - (double)a.low) / seconds;
 }
 
 static struct history *history_of(struct triggers *t, pid_t pid)
@@ -193,13 +214,14 @@ static struct history *history_of(struct triggers *t, pid_t pid)
 	return at && *at ? &t->histories.v[*at - 1] : NULL;
 }
 
-static void add_sample(struct history *h, uint64_t time_ns, uint64_t bytes)
+static void add_sample(struct history *h, uint64_t time_ns, uint64_t bytes, uint64_t cycles)
 {
 	if (h->n && time_ns - h->s[h->n - 1].time_ns < SAMPLE_NS / 2)
 		return;
 	if (h->n == SAMPLES)
 		memmove(h->s, h->s + 1, sizeof(h->s[0]) * --h->n);
 	h->s[h->n].time_ns = time_ns;
+	h->s[h->n].cycles = cycles;
 	h->s[h->n++].bytes = bytes;
 }
 
@@ -207,13 +229,16 @@ static void take_samples(struct triggers *t, const struct report *r)
 {
 	vec_each(p, &r->processes) {
 		struct history *h = history_of(t, p->pid);
-		uint64_t bytes = 0;
+		uint64_t bytes = 0, cycles = 0;
 
-		vec_each(s, &r->states)
-			if (s->pid == p->pid && !s->closed_realtime_ns)
-				bytes += heap_of(s);
+		vec_each(s, &r->states) {
+			if (s->pid != p->pid || s->closed_realtime_ns)
+				continue;
+			bytes += heap_of(s);
+			cycles += s->gc_cycles;
+		}
 		if (h)
-			add_sample(h, r->end_realtime_ns, bytes);
+			add_sample(h, r->end_realtime_ns, bytes, cycles);
 	}
 }
 
