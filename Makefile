@@ -124,6 +124,7 @@ lint: ## Layers, function lengths, shell scripts, manual
 	$(Q)tools/check-layers.sh
 	$(Q)tools/check-fnlen.py $$(git ls-files 'user/*.[ch]' 'bpf/*.[ch]' 'tests/*.[ch]')
 	$(Q)shellcheck -x $$(git ls-files 'tools/*.sh' 'tests/**/*.sh' .ci/run)
+	$(Q)tools/check-docs.sh
 	$(Q)mandoc -T lint -W warning docs/*.[58]
 
 bench: all hosts ## Measure: bare, floor, exact; ratios
