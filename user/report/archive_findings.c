@@ -70,14 +70,34 @@ static int put_finding(struct archive *a, int64_t id, const struct report_findin
 	return rc;
 }
 
-/* Position of the finding, a new one if need be. What it is does not change; what it says may. */
+/*
+ * What a finding is does not change; what it says may. Several of one line can come up at once, for
+ * different objects: words among the evidence tell them apart, figures grow.
+ */
+static char *identity_of(const struct report_finding *f)
+{
+	char *key = NULL;
+	size_t size;
+	FILE *out = open_memstream(&key, &size);
+
+	if (!out)
+		return NULL;
+	fprintf(out, "finding %s %d %d %" PRIu32 " %" PRIu64 " %s", finding_kind_name(f->kind), f->pid,
+		f->tid, f->state, f->realtime_ns, f->frame.lua ? f->frame.lua : "");
+	vec_each(e, &f->evidence)
+		if (e->type == EVIDENCE_TEXT && e->text)
+			fprintf(out, "\n%s %s", e->key, e->text);
+	fclose(out);
+	return key;
+}
+
+/* Position of the finding, a new one if need be. */
 static long find_finding(struct archive *a, const struct report_finding *f)
 {
-	auto_free char *key = NULL;
+	auto_free char *key = identity_of(f);
 	uint64_t *at;
 
-	if (asprintf(&key, "finding %s %d %d %" PRIu32 " %" PRIu64 " %s", finding_kind_name(f->kind),
-		     f->pid, f->tid, f->state, f->realtime_ns, f->frame.lua ? f->frame.lua : "") < 0)
+	if (!key)
 		return -ENOMEM;
 	at = hashmap_get_or_add(&a->findings, strpool_add(a->strings, key));
 	if (!at)
