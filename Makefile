@@ -71,8 +71,7 @@ $(B)/%.o: %.c | deps-check
 
 $(filter $(B)/user/attach/% $(B)/user/collect/live.o,$(OBJS)): $(SKEL)
 $(B)/user/resolve/layouts.o: $(LAYOUTS)
-$(B)/user/report/svg.o $(B)/user/report/html.o: $(wildcard user/report/assets/*)
-$(B)/user/report/page.o: $(wildcard user/report/assets/page.*)
+$(B)/user/report/svg.o $(B)/user/report/html.o $(B)/user/report/page.o: $(wildcard user/report/assets/*)
 
 $(B)/bpf/%.bpf.o: bpf/%.bpf.c | deps-check
 	@mkdir -p $(@D)
@@ -114,8 +113,8 @@ $(B)/hosts/%: tests/hosts/plain/%.S
 
 hosts: $(HOSTS) # programs for the integration tests to trace
 
-check: all $(UNITS) ## Unit tests: no privilege needed
-	$(Q)CMOCKA_MESSAGE_OUTPUT=TAP prove -e '' $(UNITS)
+check: all $(UNITS) ## Unit and golden tests: no privilege needed
+	$(Q)CMOCKA_MESSAGE_OUTPUT=TAP BUILD=$(abspath $(B)) prove -e '' $(UNITS) tests/golden/run.sh
 	$(Q)CLANG='$(CLANG)' tools/bpf-insns.sh $(B)
 
 check-integration: all hosts ## Tests on real processes: needs root and BPF
@@ -126,7 +125,7 @@ lint: ## Layers, function lengths, shell scripts, manual
 	$(Q)tools/check-fnlen.py $$(git ls-files 'user/*.[ch]' 'bpf/*.[ch]' 'tests/*.[ch]')
 	$(Q)shellcheck -x $$(git ls-files 'tools/*.sh' 'tests/**/*.sh' .ci/run)
 	$(Q)tools/check-docs.sh
-	$(Q)mandoc -T lint -W warning docs/*.8
+	$(Q)mandoc -T lint -W warning docs/*.[58]
 
 bench: all hosts ## Measure: bare, floor, exact; ratios
 	$(Q)BUILD=$(abspath $(B)) tests/bench/run.sh
@@ -134,6 +133,7 @@ bench: all hosts ## Measure: bare, floor, exact; ratios
 install: all ## Install to DESTDIR/PREFIX
 	install -D -m 755 $(B)/luamemtrace $(DESTDIR)$(PREFIX)/sbin/luamemtrace
 	install -D -m 644 docs/luamemtrace.8 $(DESTDIR)$(PREFIX)/share/man/man8/luamemtrace.8
+	install -D -m 644 docs/luamemtrace-db.5 $(DESTDIR)$(PREFIX)/share/man/man5/luamemtrace-db.5
 
 clean: ## Remove build/
 	rm -rf $(B)

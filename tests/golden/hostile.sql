@@ -1,3 +1,4 @@
+-- schema 1
 -- Names that want to be more than names; losses, blind spots, two processes, a state that was closed,
 -- and a recorder that was killed.
 INSERT INTO meta VALUES('start_ns','1790000000000000000');
@@ -25,11 +26,11 @@ INSERT INTO state_at VALUES(2,2,1,0,70000,0,0,700,700,5,0,70000,1,NULL,0,0,0,0);
 INSERT INTO site VALUES(1,7,1,'table','=</code></table><script>alert(6)</script>','__proto__',0,0);
 INSERT INTO site VALUES(2,7,1,'string','@' || char(0x202e) || 'app.lua:12','handler' || char(10) || 'x',1,0);
 INSERT INTO site VALUES(3,8,2,'cdata',NULL,NULL,0,1);
-INSERT INTO site_at VALUES(1,1,1,300000,3000,100000,3000,300000,2,0.0,1);
-INSERT INTO site_at VALUES(1,2,1,1300000,13000,900000,13000,1300000,9,98000.5,3);
-INSERT INTO site_at VALUES(2,1,1,200000,2000,0,3000,300000,0,0.0,0);
-INSERT INTO site_at VALUES(3,1,1,60000,600,0,700,70000,1,0.0,0);
-INSERT INTO site_at VALUES(3,2,0,0,0,0,700,70000,1,0.0,0);
+INSERT INTO site_at VALUES(1,1,1,300000,3000,100000,3000,300000,2,0.0,1,NULL);
+INSERT INTO site_at VALUES(1,2,1,1300000,13000,900000,13000,1300000,9,98000.5,3,NULL);
+INSERT INTO site_at VALUES(2,1,1,200000,2000,0,3000,300000,0,0.0,0,NULL);
+INSERT INTO site_at VALUES(3,1,1,60000,600,0,700,70000,1,0.0,0,NULL);
+INSERT INTO site_at VALUES(3,2,0,0,0,0,700,70000,1,0.0,0,NULL);
 INSERT INTO frame VALUES(1,'@app.lua:12','</li><script>alert(7)</script>',0,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL);
 INSERT INTO finding VALUES(1,2,'corrupt-chunk','error','likely',1790000001500000000,7,7,1,'the text ''</script><script>alert(8)</script>'' stands where a size belongs','look at </script>',3,'1');
 INSERT INTO finding VALUES(2,2,'near-oom','warning','certain',1790000001600000000,8,9,2,'an emergency collection made room','',1,NULL);

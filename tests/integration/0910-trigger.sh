@@ -5,7 +5,8 @@
 need_root
 
 start_leak() { # seconds
-	lua5.4 "$ROOT/tests/lua/leak.lua" "$1" >"$TMP/leak.out" &
+	rm -f "$TMP/leak.out"
+	lua5.4 "$ROOT/tests/lua/leak.lua" "$1" >"$TMP/leak.out" 2>/dev/null &
 	target=$!
 	pids+=("$target")
 	wait_for 10 has_line '^ready$' "$TMP/leak.out"
@@ -32,7 +33,7 @@ is $? 2 "a trigger that is none: status 2"
 tracer=$!
 pids+=("$tracer")
 wait_for 20 has_line '^luamemtrace: tracing' "$TMP/u.err"
-sleep 3.5
+sleep 5
 is "$(ls "$TMP/u.db" 2>/dev/null)" "" "no file before"
 kill -USR1 "$tracer"
 wait_for 5 test -s "$TMP/u.db"
@@ -48,7 +49,7 @@ like "$("$TRACER" report "$TMP/u.db")" "leak.lua:11" "and the leaking line"
 "$TRACER" record -p "$target" -w "$TMP/h.db" --trigger 'signal,heap>500k' -d 4 2>/dev/null
 is "$? $(sqlite3 "$TMP/h.db" "SELECT text LIKE 'heap>500k: the heap of state 1%' FROM v_events WHERE kind = 'trigger'")" \
 	"0 1" "heap>SIZE fires and says why"
-"$TRACER" record -p "$target" -w "$TMP/g.db" --trigger 'growth>100k/min' -d 12 2>/dev/null
+"$TRACER" record -p "$target" -w "$TMP/g.db" --trigger 'growth>100k/min' -d 16 2>/dev/null
 is "$? $(sqlite3 "$TMP/g.db" "SELECT text LIKE 'growth>100k/min: the heaps of process%' FROM v_events WHERE kind = 'trigger'")" \
 	"0 1" "growth>RATE fires for a leak"
 kill "$target"

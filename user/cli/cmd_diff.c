@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "exports.h"
 #include "report/diff.h"
 #include "stored.h"
 
@@ -23,6 +25,22 @@ static int load_both(const struct options *o, struct loaded_report l[2], struct 
 	return rc;
 }
 
+/* Both reports as one graph, coloured by what changed. */
+static int write_graphs(struct exports *e, const struct options *o, struct loaded_report l[2],
+			struct errmsg *err)
+{
+	int rc = exports_open(e, o, err);
+
+	if (rc)
+		return rc;
+	l[0].r.last = false; /* the base of the comparison */
+	rc = exports_report(e, o, &l[0].r);
+	rc = rc ? rc : exports_report(e, o, &l[1].r);
+	l[0].r.last = true;
+	return rc && errno != EPIPE ? errmsg_set(err, -EIO, "cannot write the graph: %s",
+						 strerror(errno)) : 0;
+}
+
 /* The exit status asked for, or a negative errno. */
 static int write_diff(const struct options *o, struct loaded_report l[2], struct errmsg *err)
 {
@@ -31,8 +49,14 @@ static int write_diff(const struct options *o, struct loaded_report l[2], struct
 		.first = true,
 	};
 	size_t top = o->top_given ? o->top : o->json ? 0 : 10;
+	struct exports e = { 0 };
 	struct diff d;
-	int status;
+	int status, rc;
+
+	rc = write_graphs(&e, o, l, err);
+	exports_deinit(&e);
+	if (rc || exports_take_stdout(o))
+		return rc;
 
 	if (diff_build(&l[0].r, &l[1].r, o->min_growth, &d))
 		return errmsg_set(err, -ENOMEM, "out of memory");

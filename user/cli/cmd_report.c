@@ -2,48 +2,15 @@
 #include "commands.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
+#include "exports.h"
 #include "report/archive.h"
 #include "report/format.h"
-#include "report/page.h"
 #include "report/sort.h"
 #include "stored.h"
-
-/* A word nobody can guess, so that nothing that slipped in could run as a script. */
-static void make_nonce(char nonce[33])
-{
-	unsigned char bytes[16] = { 0 };
-
-	if (getrandom(bytes, sizeof(bytes), 0) < 0)
-		bytes[0] = 1;
-	for (size_t i = 0; i < sizeof(bytes); i++)
-		snprintf(nonce + 2 * i, 3, "%02x", bytes[i]);
-}
-
-static int write_page(const struct options *o, const struct report *r, struct errmsg *err)
-{
-	auto_free char *path = stored_path(o->words[0]);
-	bool to_stdout = !strcmp(o->html, "-");
-	FILE *out = to_stdout ? stdout : fopen(o->html, "we");
-	char nonce[33];
-	bool bad;
-
-	if (!out)
-		return errmsg_set(err, -EIO, "cannot write '%s': %s", o->html, strerror(errno));
-	make_nonce(nonce);
-	page_write(r, path, nonce, out);
-	bad = fflush(out) || ferror(out);
-	if (!to_stdout && fclose(out))
-		bad = true;
-	return bad && !to_stdout ? errmsg_set(err, -EIO, "cannot write '%s': %s", o->html,
-					      strerror(errno)) : 0;
-}
 
 /* Only findings of the kinds asked for. */
 static void keep_kinds(struct report *r, uint32_t kinds)
@@ -67,16 +34,21 @@ static int write_report(const struct options *o, struct loaded_report *l, struct
 		.color = !o->no_color && !getenv("NO_COLOR") && isatty(STDOUT_FILENO),
 		.first = true,
 	};
+	struct exports e = { 0 };
+	int rc;
 
 	report_sort_sites(&l->r, (enum sort_key)o->sort);
 	if (stored_keep_state(&l->r, (uint32_t)o->only_state, err))
 		return -ENOMEM;
 	keep_kinds(&l->r, o->kinds);
-	if (o->html)
-		return write_page(o, &l->r, err);
 	l->r.top = o->top_given ? o->top : o->json ? 0 : 10;
-	format_find(o->json ? "json" : "text")->write(&l->r, &fo, stdout);
-	return 0;
+	rc = exports_open(&e, o, err);
+	if (!rc && !exports_take_stdout(o) && (o->json || !(o->html || o->flamegraph || o->pprof)))
+		format_find(o->json ? "json" : "text")->write(&l->r, &fo, stdout);
+	if (!rc && exports_report(&e, o, &l->r) && errno != EPIPE)
+		rc = errmsg_set(err, -EIO, "cannot write the report: %s", strerror(errno));
+	exports_deinit(&e);
+	return rc;
 }
 
 int cmd_report(int argc, char **argv)

@@ -7,6 +7,10 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
+#include "report/page.h"
+#include "stored.h"
+
 static bool has_suffix(const char *s, const char *suffix)
 {
 	size_t n = strlen(s), k = strlen(suffix);
@@ -45,6 +49,7 @@ int exports_open(struct exports *e, const struct options *opt, struct errmsg *er
 	if (graph && strcmp(graph, "-") && !has_suffix(graph, ".svg") && !has_suffix(graph, ".html"))
 		return errmsg_set(err, -EINVAL, "'%s' is neither FILE.svg nor FILE.html", graph);
 	rc = open_one(graph, &e->flamegraph, err);
+	rc = rc ? rc : open_one(opt->html, &e->html, err);
 	return rc ? rc : open_one(opt->pprof, &e->pprof, err);
 }
 
@@ -59,6 +64,7 @@ void exports_deinit(struct exports *e)
 {
 	close_one(&e->flamegraph);
 	close_one(&e->pprof);
+	close_one(&e->html);
 	flame_free(e->flame);
 	e->flame = NULL;
 }
@@ -66,7 +72,7 @@ void exports_deinit(struct exports *e)
 bool exports_take_stdout(const struct options *opt)
 {
 	return opt->folded || (opt->flamegraph && !strcmp(opt->flamegraph, "-")) ||
-	       (opt->pprof && !strcmp(opt->pprof, "-"));
+	       (opt->html && !strcmp(opt->html, "-")) || (opt->pprof && !strcmp(opt->pprof, "-"));
 }
 
 /* A word nobody can guess, so that nothing that slipped in could run as a script. */
@@ -108,10 +114,27 @@ static int write_graph(struct exports *e, const struct options *opt, const struc
 	return end(e->flamegraph);
 }
 
+static int write_page(struct exports *e, const struct options *opt, const struct report *r)
+{
+	auto_free char *file = opt->n_words ? stored_path(opt->words[0]) : NULL;
+	char nonce[33];
+	int rc;
+
+	if (!e->html)
+		return 0;
+	rc = begin(e->html);
+	if (rc)
+		return rc;
+	make_nonce(nonce);
+	page_write(r, e->flame, file, nonce, e->html);
+	return end(e->html);
+}
+
 static int write_all(struct exports *e, const struct options *opt, const struct report *r)
 {
 	int rc = write_graph(e, opt, r);
 
+	rc = rc ? rc : write_page(e, opt, r);
 	if (!rc && opt->folded) {
 		folded_write(e->flame, (enum metric)(opt->folded - 1), stdout);
 		rc = end(stdout);
@@ -130,7 +153,7 @@ int exports_report(struct exports *e, const struct options *opt, const struct re
 	bool first = !e->flame;
 	int rc = 0;
 
-	if (!e->flamegraph && !e->pprof && !opt->folded)
+	if (!e->flamegraph && !e->pprof && !e->html && !opt->folded)
 		return 0;
 	if (first)
 		rc = flame_new(&e->flame);

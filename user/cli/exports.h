@@ -14,7 +14,7 @@
 #include "report/flame.h"
 
 struct exports {
-	FILE *flamegraph, *pprof; /* NULL: not wanted */
+	FILE *flamegraph, *pprof, *html; /* NULL: not wanted */
 	struct flame *flame;      /* from the first interval report on, the base of a comparison */
 };
 

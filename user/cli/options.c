@@ -65,7 +65,7 @@ static const struct opt table[] = {
 	{ 'Z', "max-size", OPT_U64, AT(max_size), COMMAND_TRACE, "Output", "BYTES", "only blocks at most this big (default: no limit)", 1, 0, NULL },
 	{ 'Z', "max-block-size", OPT_U64, AT(max_size), COMMAND_RECORD, "Output", "BYTES", "only blocks at most this big (default: no limit)", 1, 0, NULL },
 	{ 'S', "state", OPT_U64, AT(only_state), TRACE | STORED | CENSUS, "Output", "N", "only this state, by its number in the report", 1, 0, NULL },
-	{ 0, "html", OPT_STR, AT(html), COMMAND_REPORT, "Output", "OUT.html", "one page with everything, to send to a colleague (- is stdout)", 0, 0, NULL },
+	{ 0, "html", OPT_STR, AT(html), COMMAND_REPORT, "Output", "OUT.html", "instead: one page with everything, to send to a colleague (- is stdout)", 0, 0, NULL },
 	{ 0, "min-growth", OPT_U64, AT(min_growth), COMMAND_DIFF, "Output", "BYTES", "growth of a line that counts (default 4k)", 0, 0, NULL },
 	{ 0, "exit-code", OPT_FLAG, AT(exit_code), COMMAND_DIFF, "Output", NULL, "exit with status 1 when a line grew", 0, 0, NULL },
 
@@ -74,9 +74,9 @@ static const struct opt table[] = {
 	{ 0, "watch-call", OPT_LIST, AT(watch_calls), TRACE, "Findings", "MODULE:FUNCTION", "look for freed memory among a C function's arguments (repeatable)", 0, 0, NULL },
 	{ 0, "exit-code", OPT_FLAG, AT(exit_code), TRACE | COMMAND_REPORT | CENSUS, "Findings", NULL, "exit with status 1 when there are findings", 0, 0, NULL },
 
-	{ 'f', "folded", OPT_MAYBE, AT(folded), TRACE, "Output", "METRIC]", "stacks to stdout, a line each: inuse_space (default), inuse_objects, alloc_space, alloc_objects", 0, 0, metric_names },
-	{ 0, "flamegraph", OPT_STR, AT(flamegraph), TRACE, "Output", "FILE", "flame graph at the end: FILE.html, or FILE.svg (also - for SVG)", 0, 0, NULL },
-	{ 0, "pprof", OPT_STR, AT(pprof), TRACE, "Output", "FILE", "heap profile at the end, for pprof: FILE.pb.gz (- is stdout)", 0, 0, NULL },
+	{ 'f', "folded", OPT_MAYBE, AT(folded), TRACE | STORED, "Output", "METRIC]", "stacks to stdout, a line each: inuse_space (default), inuse_objects, alloc_space, alloc_objects", 0, 0, metric_names },
+	{ 0, "flamegraph", OPT_STR, AT(flamegraph), TRACE | STORED, "Output", "FILE", "flame graph at the end: FILE.html, or FILE.svg (also - for SVG)", 0, 0, NULL },
+	{ 0, "pprof", OPT_STR, AT(pprof), TRACE | COMMAND_REPORT, "Output", "FILE", "heap profile at the end, for pprof: FILE.pb.gz (- is stdout)", 0, 0, NULL },
 	{ 'j', "json", OPT_FLAG, AT(json), ALL, "Output", NULL, "one JSON object a line instead of text", 0, 0, NULL },
 	{ 0, "no-color", OPT_FLAG, AT(no_color), ALL, "Output", NULL, "no colours (also: NO_COLOR in the environment)", 0, 0, NULL },
 	{ 'v', "verbose", OPT_FLAG, AT(verbose), ALL, "Output", NULL, "say what is done; twice: also what libbpf says", 0, 0, NULL },
@@ -190,7 +190,8 @@ static bool is_stdout(const char *file)
 /* Only one thing at a time can go to stdout. */
 static int check_outputs(const struct options *o, struct errmsg *err)
 {
-	int n = (o->json != 0) + (o->folded != 0) + is_stdout(o->flamegraph) + is_stdout(o->pprof);
+	int n = (o->json != 0) + (o->folded != 0) + is_stdout(o->flamegraph) + is_stdout(o->pprof) +
+		is_stdout(o->html);
 
 	if (n > 1)
 		return errmsg_set(err, -EINVAL,
@@ -360,6 +361,8 @@ enum exit_status exit_status_of(int rc)
 	case 0:
 		return EXIT_DONE;
 	case EINVAL:
+	case ENOENT:
+	case EBADMSG: /* a file that is none of ours */
 		return EXIT_USAGE;
 	case ESRCH:
 		return EXIT_NO_TARGET;

@@ -34,6 +34,9 @@ void recorder_free(struct recorder *r)
 {
 	if (!r)
 		return;
+	/* The trace could not begin: a file without a moment in it would only puzzle. */
+	if (r->store && !r->moments && !r->waiting)
+		unlink(r->opt->write_file);
 	archive_free(r->archive);
 	triggers_free(r->triggers);
 	store_free(r->store);

@@ -23,6 +23,7 @@
 
 #define GC_POLL_MS 20
 #define SNAPSHOT_MS 1000   /* between looks at the trends; stretched when a look takes long */
+#define RECORD_MS 3000     /* the longest between two moments of a recording */
 #define BLOCK_BYTES 48     /* of a typical Lua block: tables, closures, short strings */
 #define GROWTH_ROOM 4      /* the ledger has room for so many times the heap found */
 #define MIN_BLOCKS (1u << 20)
@@ -310,20 +311,24 @@ static int look(struct session *s, bool report, bool last)
 	return rc;
 }
 
-/* Looks at the trends; a look that takes long happens less often, at most 2 % of a core. */
+/*
+ * Looks at the trends; a look that takes long happens less often, at most 2 % of a core. Counted is
+ * our own time, not what others took from us. A recording must not miss too much, though.
+ */
 static int on_snapshot_timer(struct session *s, struct loop *l)
 {
-	uint64_t t0 = clock_ns(CLOCK_MONOTONIC), took;
-	struct itimerspec its;
+	uint64_t t0 = clock_ns(CLOCK_PROCESS_CPUTIME_ID), pause = SNAPSHOT_MS * 1000000ull, took;
+	struct itimerspec its = { 0 };
 	int rc = look(s, false, false);
 
-	took = clock_ns(CLOCK_MONOTONIC) - t0;
-	if (took * 50 > SNAPSHOT_MS * 1000000ull) {
-		its = (struct itimerspec){ .it_value = { (time_t)(took * 50 / 1000000000u),
-							 (long)(took * 50 % 1000000000u) } };
-		its.it_interval = its.it_value;
-		timerfd_settime(l->snapshot_fd, 0, &its, NULL);
-	}
+	took = clock_ns(CLOCK_PROCESS_CPUTIME_ID) - t0;
+	if (took * 50 > pause)
+		pause = took * 50;
+	if (s->recorder && pause > RECORD_MS * 1000000ull)
+		pause = RECORD_MS * 1000000ull;
+	its.it_value = (struct timespec){ (time_t)(pause / 1000000000u), (long)(pause % 1000000000u) };
+	its.it_interval = its.it_value;
+	timerfd_settime(l->snapshot_fd, 0, &its, NULL);
 	return rc;
 }
 

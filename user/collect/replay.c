@@ -39,6 +39,8 @@ static int damaged(const struct replay *r, int code, struct errmsg *err)
 	if ((code & 0xff) == SQLITE_CANTOPEN)
 		return foreign(r->path, "its -wal file needs a folder that can be written; copy both "
 			       "elsewhere", err);
+	if ((code & 0xff) == SQLITE_BUSY || (code & 0xff) == SQLITE_LOCKED)
+		return foreign(r->path, "another program has locked it; try again later", err);
 	return errmsg_set(err, -EBADMSG, "cannot read '%s': it is damaged (%s)", r->path,
 			  sqlite3_errstr(code));
 }

@@ -53,11 +53,17 @@ static const struct schema_table tables[] = {
 	{ "site", 1, 0,
 	  "CREATE TABLE site(id INTEGER PRIMARY KEY, pid INTEGER NOT NULL, state INTEGER NOT NULL,"
 	  " kind TEXT, line TEXT, name TEXT, approx INTEGER, below INTEGER) STRICT" },
-	{ "site_at", 1, 0,
+	{ "site_at", 1, 1,
 	  "CREATE TABLE site_at(site INTEGER NOT NULL, snapshot INTEGER NOT NULL,"
 	  " present INTEGER NOT NULL, live_bytes INTEGER, live_blocks INTEGER, old_bytes INTEGER,"
 	  " allocs INTEGER, alloc_bytes INTEGER, survived_cycles INTEGER, growth_bytes_per_s REAL,"
-	  " verdict INTEGER, PRIMARY KEY(site, snapshot)) STRICT, WITHOUT ROWID" },
+	  " verdict INTEGER, peak_bytes INTEGER, PRIMARY KEY(site, snapshot)) STRICT, WITHOUT ROWID" },
+	{ "site_at", 2, 0,
+	  "CREATE TABLE site_at(site INTEGER NOT NULL, snapshot INTEGER NOT NULL,"
+	  " present INTEGER NOT NULL, live_bytes INTEGER, live_blocks INTEGER, old_bytes INTEGER,"
+	  " allocs INTEGER, alloc_bytes INTEGER, survived_cycles INTEGER, growth_bytes_per_s REAL,"
+	  " verdict INTEGER, peak_bytes INTEGER, reallocs INTEGER, PRIMARY KEY(site, snapshot))"
+	  " STRICT, WITHOUT ROWID" },
 	{ "frame", 1, 0,
 	  "CREATE TABLE frame(id INTEGER PRIMARY KEY, line TEXT, name TEXT, approx INTEGER,"
 	  " tail INTEGER, jit INTEGER, thread INTEGER, truncated INTEGER, native TEXT, module TEXT,"
@@ -67,7 +73,7 @@ static const struct schema_table tables[] = {
 	  " STRICT" },
 	{ "stack_at", 1, 0,
 	  "CREATE TABLE stack_at(stack INTEGER NOT NULL, snapshot INTEGER NOT NULL,"
-	  " present INTEGER NOT NULL, samples INTEGER, error_pct REAL, live_bytes INTEGER,"
+	  " present INTEGER NOT NULL, rank INTEGER, samples INTEGER, error_pct REAL, live_bytes INTEGER,"
 	  " live_blocks INTEGER, old_bytes INTEGER, allocs INTEGER, alloc_bytes INTEGER,"
 	  " growth_bytes_per_s REAL, PRIMARY KEY(stack, snapshot)) STRICT, WITHOUT ROWID" },
 	{ "finding", 1, 0,
@@ -126,7 +132,7 @@ static const struct schema_view views[] = {
 	  " ORDER BY t.time_ns, s.id" },
 	{ "v_sites", "the lines of Lua that allocate, with their last figures",
 	  "SELECT s.id AS site, s.pid, s.state, s.kind, s.line, s.name AS function, a.live_bytes,"
-	  " a.live_blocks, a.old_bytes, a.allocs, a.alloc_bytes, a.survived_cycles,"
+	  " a.live_blocks, a.old_bytes, a.peak_bytes, a.allocs, a.alloc_bytes, a.survived_cycles,"
 	  " a.growth_bytes_per_s, CASE a.verdict WHEN 0 THEN 'young' WHEN 1 THEN 'stable'"
 	  " WHEN 2 THEN 'growing' WHEN 3 THEN 'leak' END AS verdict"
 	  " FROM site s JOIN site_at a ON a.site = s.id"

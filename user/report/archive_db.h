@@ -36,7 +36,7 @@ struct archive {
 	int64_t moment;  /* id of the snapshot */
 	int64_t events;
 	bool rewrite;    /* what was saved last is not in the file: save everything again */
-	struct tracked states, sites;
+	struct tracked states, sites, stacks;
 	struct hashmap runtimes; /* pid and runtime that are saved */
 	struct hashmap blind_spots; /* text → id */
 	uint64_t n_blind_spots;
@@ -50,10 +50,22 @@ struct archive {
 int archive_put_row(struct archive *a, const struct part *p, const struct cell *keys,
 		    const void *obj);
 
+/*
+ * Saves what is new about one thing; position_ret (may be NULL): its id - 1, or -1 when there is no
+ * room for it.
+ */
+int archive_track(struct archive *a, struct tracked *t, const char *key, const void *obj,
+		  long *position_ret);
+
+/* archive_stacks.c: those of one site. ids: of the report's frames. */
+int archive_save_stacks(struct archive *a, const struct report *r, const struct report_site *s,
+			long site, const int64_t *ids);
+int64_t *archive_frame_ids(struct archive *a, const struct report *r);
+
 /* archive_findings.c: all that are known at this moment. */
 int archive_save_findings(struct archive *a, const struct report *r);
 
-/* Id of the frame, saved when it is new. 0: there is none, or -ENOMEM. */
+/* Id of the frame, saved when it is new; -ENOMEM. One of which nothing is known has one too. */
 int64_t archive_frame_id(struct archive *a, const struct report_frame *f);
 
 #endif

@@ -4,7 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "model.h"
 
 /*	X(column, field type, member, needed, max[, name_of]): the fields and their columns */
 #define FIELD_OF(column, kind, member, needed, ...) \
@@ -65,6 +64,7 @@ PART(function, "function", KEYS("pid", "runtime", "seq"), 3, FUNCTION)
 	X(ring_lost, U64, ring_lost, false, 0)                     \
 	X(ns_per_event, DOUBLE, ns_per_event, false, 0)            \
 	X(cpu_pct, DOUBLE, cpu_pct, false, 0)                      \
+	X(sample_bytes, U64, sample_bytes, false, 0)               \
 	X(end_reason, STR, end_reason, false, 0)
 #define FIELD_STRUCT report
 PART(snapshot, "snapshot", KEYS("id", "detail", "left_out"), 3, SNAPSHOT)
@@ -119,7 +119,9 @@ PART(state_at, "state_at", KEYS("state", "snapshot", "present"), 3, STATE_AT)
 	X(alloc_bytes, U64, alloc_bytes, false, 0)  \
 	X(survived_cycles, U32, survived_cycles, false, 0)        \
 	X(growth_bytes_per_s, DOUBLE, growth_bytes_per_s, false, 0) \
-	X(verdict, ENUM, verdict, false, VERDICT_LEAK + 1)
+	X(verdict, ENUM, verdict, false, VERDICT_LEAK + 1) \
+	X(peak_bytes, U64, peak_bytes, false, 0)    \
+	X(reallocs, U64, reallocs, false, 0)
 #define FIELD_STRUCT report_site
 PART(site, "site", KEYS("id"), 1, SITE)
 PART(site_at, "site_at", KEYS("site", "snapshot", "present"), 3, SITE_AT)
@@ -128,9 +130,35 @@ PART(site_at, "site_at", KEYS("site", "snapshot", "present"), 3, SITE_AT)
 #define FRAME(X)                                    \
 	X(line, STR, lua, false, 0)                 \
 	X(name, STR, name, false, 0)                \
-	X(approx, BOOL, approx, false, 0)
+	X(approx, BOOL, approx, false, 0)           \
+	X(tail, BOOL, tail, false, 0)               \
+	X(jit, BOOL, jit, false, 0)                 \
+	X(thread, BOOL, thread, false, 0)           \
+	X(truncated, BOOL, truncated, false, 0)     \
+	X(native, STR, native, false, 0)            \
+	X(module, STR, module, false, 0)            \
+	X(offset, U64, offset, false, 0)            \
+	X(line_defined, U32, line_defined, false, 0)
 #define FIELD_STRUCT report_frame
 PART(frame, "frame", KEYS("id"), 1, FRAME)
+#undef FIELD_STRUCT
+
+#define STACK(X)                                    \
+	X(site, U64, site, false, 0)                \
+	X(frames, STR, frames, true, 0)
+#define STACK_AT(X)                                 \
+	X(rank, U32, rank, false, 0)                \
+	X(samples, U64, s.samples, false, 0)        \
+	X(error_pct, DOUBLE, s.error_pct, false, 0) \
+	X(live_bytes, U64, s.live_bytes, false, 0)  \
+	X(live_blocks, U64, s.live_blocks, false, 0) \
+	X(old_bytes, U64, s.old_bytes, false, 0)    \
+	X(allocs, U64, s.allocs, false, 0)          \
+	X(alloc_bytes, U64, s.alloc_bytes, false, 0) \
+	X(growth_bytes_per_s, DOUBLE, s.growth_bytes_per_s, false, 0)
+#define FIELD_STRUCT stored_stack
+PART(stack, "stack", KEYS("id"), 1, STACK)
+PART(stack_at, "stack_at", KEYS("stack", "snapshot", "present"), 3, STACK_AT)
 #undef FIELD_STRUCT
 
 static const char *kind_text(unsigned int v)

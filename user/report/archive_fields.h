@@ -8,6 +8,15 @@
 
 #include "base/strpool.h"
 #include "collect/row.h"
+#include "model.h"
+
+/* A stack in the file: frames are numbers of frames, innermost first. */
+struct stored_stack {
+	uint64_t site; /* id */
+	const char *frames;
+	uint32_t rank; /* among the stacks of its site, the biggest first */
+	struct report_stack s;
+};
 
 enum field_type {
 	FIELD_U64,
@@ -42,7 +51,8 @@ struct part {
 #define PART_COLUMNS 32
 
 extern const struct part part_process, part_runtime, part_function, part_snapshot, part_state,
-	part_state_at, part_site, part_site_at, part_frame, part_finding, part_evidence;
+	part_state_at, part_site, part_site_at, part_frame, part_stack, part_stack_at,
+	part_finding, part_evidence;
 
 /* The fields of obj, in order. */
 void part_get(const struct part *p, const void *obj, struct cell *cells);

@@ -13,30 +13,10 @@
 
 static const char *const withdrawn_columns[] = { "finding", "snapshot" };
 
-int64_t archive_frame_id(struct archive *a, const struct report_frame *f)
-{
-	auto_free char *key = NULL;
-	uint64_t *id;
-
-	if (!f->lua)
-		return 0;
-	if (asprintf(&key, "%d %s\n%s", f->approx, f->lua, f->name ? f->name : "") < 0)
-		return -ENOMEM;
-	id = hashmap_get_or_add(&a->frames, strpool_add(a->strings, key));
-	if (!id)
-		return -ENOMEM;
-	if (!*id || a->rewrite) {
-		if (!*id)
-			*id = a->frames.n;
-		archive_put_row(a, &part_frame, (struct cell[]){ cell_int((int64_t)*id) }, f);
-	}
-	return (int64_t)*id;
-}
-
 /* The frames' ids, leaf first, as they stand in a column. Unset: none. */
 static struct cell frames_of(struct archive *a, const struct report_frame *f, char *buf, size_t size)
 {
-	int64_t id = archive_frame_id(a, f);
+	int64_t id = f->lua ? archive_frame_id(a, f) : 0;
 
 	snprintf(buf, size, "%" PRId64, id);
 	return cell_text(id > 0 ? buf : NULL);

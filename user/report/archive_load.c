@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "archive.h"
+#include "archive_load.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -7,23 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "archive_fields.h"
 #include "base/cleanup.h"
 #include "base/fmt.h"
-#include "base/hashmap.h"
-
-#define MAX_ROWS (4u << 20) /* of one table: a file that holds more is not one of ours */
-
-struct loader {
-	struct replay *from;
-	struct loaded_report *to;
-	struct errmsg *err;
-	int64_t moment;
-	int64_t newest_of_file;
-	struct hashmap frame_by_id, finding_by_id; /* id in the file → position + 1 */
-	vec_of(struct report_frame) frames;
-	struct hashmap state_by_id; /* id in the file → position + 1 in report.states */
-};
 
 void loaded_report_free(struct loaded_report *l)
 {
@@ -32,13 +17,13 @@ void loaded_report_free(struct loaded_report *l)
 	memset(l, 0, sizeof(*l));
 }
 
-static int bad_value(const struct loader *l, const char *table)
+int load_bad_value(const struct loader *l, const char *table)
 {
 	return errmsg_set(l->err, -EBADMSG, "cannot read '%s': it is damaged (a value of table '%s')",
 			  replay_path(l->from), table);
 }
 
-static int out_of_memory(const struct loader *l)
+int load_out_of_memory(const struct loader *l)
 {
 	return errmsg_set(l->err, -ENOMEM, "out of memory");
 }
@@ -56,7 +41,7 @@ static void put_columns(FILE *f, const struct loader *l, const struct part *p, c
 }
 
 /* SELECT keys and fields of one table, with what follows. */
-static char *select_of(const struct loader *l, const struct part *p, const char *tail)
+char *load_select(const struct loader *l, const struct part *p, const char *tail)
 {
 	char *sql = NULL;
 	size_t size;
@@ -72,8 +57,8 @@ static char *select_of(const struct loader *l, const struct part *p, const char 
 }
 
 /* Identity and newest figures of things up to the moment. */
-static char *select_tracked(const struct loader *l, const struct part *identity,
-			    const struct part *at)
+char *load_select_tracked(const struct loader *l, const struct part *identity,
+			  const struct part *at, const char *order)
 {
 	char *sql = NULL;
 	size_t size;
@@ -86,18 +71,18 @@ static char *select_tracked(const struct loader *l, const struct part *identity,
 	fputc(',', f);
 	put_columns(f, l, at, "a", false);
 	fprintf(f, " FROM %s t CROSS JOIN %s a ON a.%s = t.id AND a.snapshot = (SELECT max(snapshot)"
-		" FROM %s WHERE %s = t.id AND snapshot <= ?1) WHERE a.present ORDER BY t.id",
-		identity->table, at->table, at->columns[0], at->table, at->columns[0]);
+		" FROM %s WHERE %s = t.id AND snapshot <= ?1) WHERE a.present ORDER BY %s",
+		identity->table, at->table, at->columns[0], at->table, at->columns[0], order);
 	fclose(f);
 	return sql;
 }
 
-static int query(struct loader *l, char *sql, int (*fn)(const struct cell *, size_t, void *))
+int load_query(struct loader *l, char *sql, int (*fn)(const struct cell *, size_t, void *))
 {
 	auto_free char *owned = sql;
 
 	return owned ? replay_query(l->from, owned, &l->moment, strstr(owned, "?1") != NULL, fn, l,
-				    l->err) : out_of_memory(l);
+				    l->err) : load_out_of_memory(l);
 }
 
 /* meta: key, value */
@@ -116,7 +101,7 @@ static int take_meta(const struct cell *c, size_t n, void *ctx)
 
 	(void)n;
 	if (c[0].type != CELL_TEXT || c[1].type != CELL_TEXT)
-		return bad_value(l, "meta");
+		return load_bad_value(l, "meta");
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		if (!strcmp(c[0].text, texts[i].key))
 			*texts[i].value = strpool_get(l->to->strings,
@@ -135,8 +120,8 @@ static int take_process(const struct cell *c, size_t n, void *ctx)
 
 	(void)n;
 	if (!part_set(&part_process, &p, c + 1, l->to->strings))
-		return bad_value(l, "process");
-	return vec_push(&l->to->r.processes, p) ? out_of_memory(l) : 0;
+		return load_bad_value(l, "process");
+	return vec_push(&l->to->r.processes, p) ? load_out_of_memory(l) : 0;
 }
 
 static int take_runtime(const struct cell *c, size_t n, void *ctx)
@@ -146,8 +131,8 @@ static int take_runtime(const struct cell *c, size_t n, void *ctx)
 
 	(void)n;
 	if (!part_set(&part_runtime, &rt, c + 2, l->to->strings))
-		return bad_value(l, "runtime");
-	return vec_push(&l->to->r.runtimes, rt) ? out_of_memory(l) : 0;
+		return load_bad_value(l, "runtime");
+	return vec_push(&l->to->r.runtimes, rt) ? load_out_of_memory(l) : 0;
 }
 
 static int take_function(const struct cell *c, size_t n, void *ctx)
@@ -157,10 +142,10 @@ static int take_function(const struct cell *c, size_t n, void *ctx)
 
 	(void)n;
 	if (!part_set(&part_function, &f, c + 3, l->to->strings))
-		return bad_value(l, "function");
+		return load_bad_value(l, "function");
 	vec_each(rt, &l->to->r.runtimes)
 		if (rt->pid == c[0].i && rt->runtime == c[1].i)
-			return vec_push(&rt->functions, f) ? out_of_memory(l) : 0;
+			return vec_push(&rt->functions, f) ? load_out_of_memory(l) : 0;
 	return 0;
 }
 
@@ -174,15 +159,15 @@ static int take_state(const struct cell *c, size_t n, void *ctx)
 	(void)n;
 	if (c[0].type != CELL_INT || c[0].i <= 0 || !part_set(&part_state, &s, c + 1, l->to->strings) ||
 	    !part_set(&part_state_at, &s, c + 1 + part_state.n, l->to->strings))
-		return bad_value(l, "state");
+		return load_bad_value(l, "state");
 	if (s.closed_realtime_ns > r->end_realtime_ns)
 		s.closed_realtime_ns = 0; /* not yet, at the moment asked for */
 	if (r->states.n >= MAX_ROWS || vec_push(&r->states, s))
-		return out_of_memory(l);
+		return load_out_of_memory(l);
 	at = hashmap_get_or_add(&l->state_by_id, (uint64_t)c[0].i);
 	if (at)
 		*at = r->states.n;
-	return at ? 0 : out_of_memory(l);
+	return at ? 0 : load_out_of_memory(l);
 }
 
 /* state, first moment, lowest and highest heap, live bytes, GC cycles of one stretch */
@@ -194,12 +179,12 @@ static int take_point(const struct cell *c, size_t n, void *ctx)
 
 	for (size_t i = 0; i < n; i++)
 		if (c[i].type != CELL_INT || c[i].i < 0)
-			return c[i].type == CELL_NULL ? 0 : bad_value(l, "state_at");
+			return c[i].type == CELL_NULL ? 0 : load_bad_value(l, "state_at");
 	if (!state)
 		return 0;
 	p = (struct report_point){ (uint32_t)*state - 1, (uint64_t)c[1].i, (uint64_t)c[2].i,
 				   (uint64_t)c[3].i, (uint64_t)c[4].i, (uint32_t)c[5].i };
-	return vec_push(&l->to->r.series, p) ? out_of_memory(l) : 0;
+	return vec_push(&l->to->r.series, p) ? load_out_of_memory(l) : 0;
 }
 
 static int take_event(const struct cell *c, size_t n, void *ctx)
@@ -210,107 +195,11 @@ static int take_event(const struct cell *c, size_t n, void *ctx)
 
 	(void)n;
 	if (c[0].type != CELL_INT || c[0].i < 0 || c[1].type != CELL_TEXT)
-		return bad_value(l, "event");
+		return load_bad_value(l, "event");
 	e.kind = strpool_get(l->to->strings, strpool_add(l->to->strings, c[1].text));
 	if (c[2].type == CELL_TEXT)
 		e.text = strpool_get(l->to->strings, strpool_add(l->to->strings, c[2].text));
-	return vec_push(&l->to->r.events_log, e) ? out_of_memory(l) : 0;
-}
-
-/* The ids of frames in a column, leaf first; so far only the leaf matters. */
-static bool set_frame(const struct loader *l, const struct cell *c, struct report_frame *f)
-{
-	const uint64_t *at;
-
-	if (c->type == CELL_NULL)
-		return true;
-	at = c->type == CELL_TEXT && atoll(c->text) > 0 ?
-		hashmap_find(&l->frame_by_id, (uint64_t)atoll(c->text)) : NULL;
-	if (at)
-		*f = l->frames.v[*at - 1];
-	return at != NULL;
-}
-
-static int take_frame(const struct cell *c, size_t n, void *ctx)
-{
-	struct loader *l = ctx;
-	struct report_frame f = { 0 };
-	uint64_t *at;
-
-	(void)n;
-	if (c[0].type != CELL_INT || c[0].i <= 0 || !part_set(&part_frame, &f, c + 1, l->to->strings))
-		return bad_value(l, "frame");
-	at = hashmap_get_or_add(&l->frame_by_id, (uint64_t)c[0].i);
-	if (!at || l->frames.n >= MAX_ROWS || vec_push(&l->frames, f))
-		return out_of_memory(l);
-	*at = l->frames.n;
-	return 0;
-}
-
-/* id, snapshot, frames, fields */
-static int take_finding(const struct cell *c, size_t n, void *ctx)
-{
-	struct loader *l = ctx;
-	struct report_finding f = { 0 };
-	uint64_t *at;
-
-	(void)n;
-	if (c[0].type != CELL_INT || c[0].i <= 0 || !set_frame(l, &c[2], &f.frame) ||
-	    !part_set(&part_finding, &f, c + 3, l->to->strings))
-		return bad_value(l, "finding");
-	at = hashmap_get_or_add(&l->finding_by_id, (uint64_t)c[0].i);
-	if (!at || l->to->r.findings.n >= MAX_ROWS || vec_push(&l->to->r.findings, f))
-		return out_of_memory(l);
-	*at = l->to->r.findings.n;
-	return 0;
-}
-
-/* Keys become JSON keys as they are. */
-static bool is_word(const char *s)
-{
-	return *s && s[strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_")] == '\0';
-}
-
-/* finding, seq, frames, fields */
-static int take_evidence(const struct cell *c, size_t n, void *ctx)
-{
-	struct loader *l = ctx;
-	struct report_evidence e = { 0 };
-	const uint64_t *at = c[0].i ? hashmap_find(&l->finding_by_id, (uint64_t)c[0].i) : NULL;
-
-	(void)n;
-	if (!at)
-		return 0;
-	if (!set_frame(l, &c[2], &e.frame) || !part_set(&part_evidence, &e, c + 3, l->to->strings) ||
-	    !is_word(e.key))
-		return bad_value(l, "evidence");
-	return vec_push(&l->to->r.findings.v[*at - 1].evidence, e) ? out_of_memory(l) : 0;
-}
-
-static int by_severity(const void *pa, const void *pb)
-{
-	const struct report_finding *a = pa, *b = pb;
-
-	if (a->severity != b->severity)
-		return a->severity > b->severity ? -1 : 1;
-	return a->realtime_ns < b->realtime_ns ? -1 : a->realtime_ns > b->realtime_ns;
-}
-
-static int load_findings(struct loader *l)
-{
-	struct report *r = &l->to->r;
-	char tail[256];
-	int rc = query(l, select_of(l, &part_frame, ""), take_frame);
-
-	/* What came up later, or was taken back by then, was not known at that moment. */
-	snprintf(tail, sizeof(tail), "WHERE time_ns <= %" PRIu64 " AND id NOT IN (SELECT finding FROM"
-		 " withdrawn w WHERE w.snapshot > t.snapshot AND w.snapshot <= ?1) ORDER BY id",
-		 r->end_realtime_ns);
-	rc = rc ? rc : query(l, select_of(l, &part_finding, tail), take_finding);
-	rc = rc ? rc : query(l, select_of(l, &part_evidence, "ORDER BY finding, seq"), take_evidence);
-	if (!rc && r->findings.n)
-		qsort(r->findings.v, r->findings.n, sizeof(*r->findings.v), by_severity);
-	return rc;
+	return vec_push(&l->to->r.events_log, e) ? load_out_of_memory(l) : 0;
 }
 
 #define STRETCHES 300 /* of a recording: a page is a thousand pixels wide */
@@ -334,24 +223,11 @@ static int load_series(struct loader *l)
 				      take_event, l, l->err);
 }
 
-static int take_site(const struct cell *c, size_t n, void *ctx)
-{
-	struct loader *l = ctx;
-	struct report *r = &l->to->r;
-	struct report_site s = { 0 };
-
-	(void)n;
-	if (!part_set(&part_site, &s, c + 1, l->to->strings) ||
-	    !part_set(&part_site_at, &s, c + 1 + part_site.n, l->to->strings))
-		return bad_value(l, "site");
-	return r->sites.n >= MAX_ROWS || vec_push(&r->sites, s) ? out_of_memory(l) : 0;
-}
-
 static int add_blind_spot(struct loader *l, const char *text)
 {
 	const char *kept = strpool_get(l->to->strings, strpool_add(l->to->strings, text));
 
-	return vec_push(&l->to->r.blind_spots, kept) ? out_of_memory(l) : 0;
+	return vec_push(&l->to->r.blind_spots, kept) ? load_out_of_memory(l) : 0;
 }
 
 /* lost: cause, n. A cause that a later version counts is no less lost. */
@@ -362,7 +238,7 @@ static int take_lost(const struct cell *c, size_t n, void *ctx)
 
 	(void)n;
 	if (c[0].type != CELL_TEXT || c[1].type != CELL_INT || c[1].i < 0)
-		return bad_value(l, "lost");
+		return load_bad_value(l, "lost");
 	for (unsigned int i = 0; i < LMT_STAT_MAX; i++) {
 		if (strcmp(report_lost_key(i), c[0].text))
 			continue;
@@ -381,7 +257,7 @@ static int take_blind_spot(const struct cell *c, size_t n, void *ctx)
 	struct loader *l = ctx;
 
 	(void)n;
-	return c[0].type == CELL_TEXT ? add_blind_spot(l, c[0].text) : bad_value(l, "blind_spot");
+	return c[0].type == CELL_TEXT ? add_blind_spot(l, c[0].text) : load_bad_value(l, "blind_spot");
 }
 
 static int take_snapshot(const struct cell *c, size_t n, void *ctx)
@@ -393,7 +269,7 @@ static int take_snapshot(const struct cell *c, size_t n, void *ctx)
 	l->moment = c[0].i;
 	r->detail_dropped = c[1].type == CELL_INT && !c[1].i;
 	r->left_out = c[2].type == CELL_INT && c[2].i > 0 ? (uint64_t)c[2].i : 0;
-	return part_set(&part_snapshot, r, c + 3, l->to->strings) ? 0 : bad_value(l, "snapshot");
+	return part_set(&part_snapshot, r, c + 3, l->to->strings) ? 0 : load_bad_value(l, "snapshot");
 }
 
 static int find_moment(struct loader *l, uint64_t at_ns)
@@ -403,10 +279,10 @@ static int find_moment(struct loader *l, uint64_t at_ns)
 	int rc;
 
 	l->moment = at;
-	rc = query(l, select_of(l, &part_snapshot, at_ns == ARCHIVE_LAST ? "ORDER BY id DESC LIMIT 1" :
+	rc = load_query(l, load_select(l, &part_snapshot, at_ns == ARCHIVE_LAST ? "ORDER BY id DESC LIMIT 1" :
 				"WHERE time_ns <= ?1 ORDER BY id DESC LIMIT 1"), take_snapshot);
 	if (!rc && !l->to->r.end_realtime_ns && at_ns >= l->to->r.start_realtime_ns)
-		rc = query(l, select_of(l, &part_snapshot, "ORDER BY id LIMIT 1"), take_snapshot);
+		rc = load_query(l, load_select(l, &part_snapshot, "ORDER BY id LIMIT 1"), take_snapshot);
 	if (rc || l->to->r.end_realtime_ns)
 		return rc;
 	if (at_ns >= l->to->r.start_realtime_ns)
@@ -427,7 +303,7 @@ static int take_newest(const struct cell *c, size_t n, void *ctx)
 static int note_end(struct loader *l)
 {
 	struct report *r = &l->to->r;
-	int rc = query(l, strdup("SELECT max(id) FROM snapshot"), take_newest);
+	int rc = load_query(l, strdup("SELECT max(id) FROM snapshot"), take_newest);
 
 	if (rc)
 		return rc;
@@ -442,21 +318,21 @@ static int note_end(struct loader *l)
 
 static int load_all(struct loader *l, uint64_t at_ns)
 {
-	int rc = query(l, strdup("SELECT key, value FROM meta"), take_meta);
+	int rc = load_query(l, strdup("SELECT key, value FROM meta"), take_meta);
 
 	rc = rc ? rc : find_moment(l, at_ns);
 	rc = rc ? rc : note_end(l);
-	rc = rc ? rc : query(l, select_of(l, &part_process, "ORDER BY rowid"), take_process);
-	rc = rc ? rc : query(l, select_of(l, &part_runtime, "ORDER BY 1, 2"), take_runtime);
-	rc = rc ? rc : query(l, select_of(l, &part_function, "ORDER BY 1, 2, 3"), take_function);
-	rc = rc ? rc : query(l, strdup("SELECT text FROM blind_spot WHERE snapshot <= ?1"
+	rc = rc ? rc : load_query(l, load_select(l, &part_process, "ORDER BY rowid"), take_process);
+	rc = rc ? rc : load_query(l, load_select(l, &part_runtime, "ORDER BY 1, 2"), take_runtime);
+	rc = rc ? rc : load_query(l, load_select(l, &part_function, "ORDER BY 1, 2, 3"), take_function);
+	rc = rc ? rc : load_query(l, strdup("SELECT text FROM blind_spot WHERE snapshot <= ?1"
 				    " ORDER BY id"),
 			     take_blind_spot);
-	rc = rc ? rc : query(l, strdup("SELECT cause, n FROM lost l WHERE snapshot = (SELECT"
+	rc = rc ? rc : load_query(l, strdup("SELECT cause, n FROM lost l WHERE snapshot = (SELECT"
 				       " max(snapshot) FROM lost WHERE cause = l.cause AND"
 				       " snapshot <= ?1)"), take_lost);
-	rc = rc ? rc : query(l, select_tracked(l, &part_state, &part_state_at), take_state);
-	rc = rc ? rc : query(l, select_tracked(l, &part_site, &part_site_at), take_site);
+	rc = rc ? rc : load_query(l, load_select_tracked(l, &part_state, &part_state_at, "t.id"), take_state);
+	rc = rc ? rc : load_sites(l);
 	rc = rc ? rc : load_findings(l);
 	return rc;
 }
@@ -466,8 +342,8 @@ int archive_load_head(struct replay *from, struct loaded_report *ret, struct err
 	struct loader l = { .from = from, .to = ret, .err = err };
 
 	ret->strings = strpool_new();
-	return ret->strings ? query(&l, strdup("SELECT key, value FROM meta"), take_meta) :
-			      out_of_memory(&l);
+	return ret->strings ? load_query(&l, strdup("SELECT key, value FROM meta"), take_meta) :
+			      load_out_of_memory(&l);
 }
 
 int archive_load(struct replay *from, uint64_t at_ns, bool series, struct loaded_report *ret,
@@ -475,14 +351,14 @@ int archive_load(struct replay *from, uint64_t at_ns, bool series, struct loaded
 {
 	struct loaded_report to = { .strings = strpool_new() };
 	struct loader l = { .from = from, .to = &to, .err = err };
-	int rc = to.strings ? load_all(&l, at_ns) : out_of_memory(&l);
+	int rc = to.strings ? load_all(&l, at_ns) : load_out_of_memory(&l);
 
 	if (!rc && series)
 		rc = load_series(&l);
 	hashmap_deinit(&l.state_by_id);
 	hashmap_deinit(&l.frame_by_id);
 	hashmap_deinit(&l.finding_by_id);
-	vec_deinit(&l.frames);
+	hashmap_deinit(&l.site_by_id);
 	if (rc) {
 		loaded_report_free(&to);
 		return rc;

@@ -36,6 +36,8 @@ int archive_new(struct store *store, struct archive **ret)
 				       .size = sizeof(struct report_state) };
 	a->sites = (struct tracked){ .identity = &part_site, .at = &part_site_at,
 				      .size = sizeof(struct report_site) };
+	a->stacks = (struct tracked){ .identity = &part_stack, .at = &part_stack_at,
+				       .size = sizeof(struct stored_stack) };
 	*ret = a;
 	return 0;
 }
@@ -46,6 +48,7 @@ void archive_free(struct archive *a)
 		return;
 	tracked_deinit(&a->states);
 	tracked_deinit(&a->sites);
+	tracked_deinit(&a->stacks);
 	hashmap_deinit(&a->runtimes);
 	hashmap_deinit(&a->blind_spots);
 	hashmap_deinit(&a->frames);
@@ -142,14 +145,16 @@ static long find_item(struct archive *a, struct tracked *t, const char *key, boo
 	return (long)t->items.n - 1;
 }
 
-/* Saves what is new about one thing. */
-static int track(struct archive *a, struct tracked *t, const char *key, const void *obj)
+int archive_track(struct archive *a, struct tracked *t, const char *key, const void *obj,
+		  long *position_ret)
 {
 	bool fresh;
-	long i = key ? find_item(a, t, key, &fresh) : -ENOMEM;
+	long i = find_item(a, t, key, &fresh);
 	struct item *item;
 	int rc = 0;
 
+	if (position_ret)
+		*position_ret = i < 0 ? -1 : i;
 	if (i == -ENOSPC) {
 		t->left_out++;
 		return 0;
@@ -188,29 +193,37 @@ static int save_states(struct archive *a, const struct report *r)
 		const struct report_state *s = &r->states.v[i];
 
 		snprintf(key, sizeof(key), "%d %" PRIu32, s->pid, s->state);
-		rc = track(a, &a->states, key, s);
+		rc = archive_track(a, &a->states, key, s, NULL);
 	}
 	return rc ? rc : end_tracking(a, &a->states);
 }
 
-static int save_site(struct archive *a, const struct report_site *s)
+static int save_site(struct archive *a, const struct report *r, const struct report_site *s,
+		     const int64_t *frame_ids)
 {
 	auto_free char *key = NULL;
+	long site;
+	int rc;
 
 	if (asprintf(&key, "%d %" PRIu32 " %d%d %s %s\n%s", s->pid, s->state, s->frame.approx, s->below,
-		     s->kind, s->frame.lua ? s->frame.lua : "", s->frame.name ? s->frame.name : "") < 0)
+		     s->kind, s->frame.lua ? s->frame.lua : "", s->frame.name ? s->frame.name : "") < 0) {
 		key = NULL;
-	return track(a, &a->sites, key, s);
+		return -ENOMEM;
+	}
+	rc = archive_track(a, &a->sites, key, s, &site);
+	return rc || site < 0 ? rc : archive_save_stacks(a, r, s, site, frame_ids);
 }
 
 static int save_sites(struct archive *a, const struct report *r)
 {
-	int rc = 0;
+	auto_free int64_t *frame_ids = archive_frame_ids(a, r);
+	int rc = frame_ids ? 0 : -ENOMEM;
 
-	a->sites.left_out = 0;
+	a->sites.left_out = a->stacks.left_out = 0;
 	for (size_t i = 0; !rc && i < r->sites.n; i++)
-		rc = save_site(a, &r->sites.v[i]);
-	return rc ? rc : end_tracking(a, &a->sites);
+		rc = save_site(a, r, &r->sites.v[i], frame_ids);
+	rc = rc ? rc : end_tracking(a, &a->sites);
+	return rc ? rc : end_tracking(a, &a->stacks);
 }
 
 static int save_runtime(struct archive *a, const struct report_runtime *rt, bool again)

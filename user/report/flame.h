@@ -87,6 +87,11 @@ void svg_write(const struct flame *f, const struct report *r, enum metric m, FIL
 void html_write(const struct flame *f, const struct report *r, enum metric m, const char *nonce,
 		FILE *out);
 
+/* Its parts, for a page with more on it: where the graph is drawn, what it draws, the script. */
+void html_put_graph(const struct flame *f, enum metric m, FILE *out);
+void html_put_data(const struct flame *f, const struct report *r, enum metric m, FILE *out);
+extern const char html_js[], html_css[];
+
 /* Gzipped profile.proto. 0 or a negative errno. */
 int pprof_write(const struct report *r, FILE *out);
 

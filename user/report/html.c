@@ -109,7 +109,7 @@ static void put_tiles(const struct report *r, FILE *out)
 	fputs("</section>\n", out);
 }
 
-static void put_controls(const struct flame *f, enum metric m, FILE *out)
+void html_put_graph(const struct flame *f, enum metric m, FILE *out)
 {
 	fputs("<section class=\"graph\" id=\"graph\" hidden>\n<div class=\"bar\">\n<div class=\"seg\" "
 	      "id=\"metric\" role=\"group\" aria-label=\"metric\">", out);
@@ -190,7 +190,7 @@ static void put_states(const struct flame *f, const struct report *r, FILE *out)
 }
 
 /* Labels by id, nodes as [parent, label, class], samples as [node, state, kind, numbers…]. */
-static void put_data(const struct flame *f, const struct report *r, enum metric m, FILE *out)
+void html_put_data(const struct flame *f, const struct report *r, enum metric m, FILE *out)
 {
 	uint32_t n_labels = 0;
 
@@ -224,9 +224,9 @@ void html_write(const struct flame *f, const struct report *r, enum metric m, co
 	put_title(r, out);
 	put_completeness(r, out);
 	put_tiles(r, out);
-	put_controls(f, m, out);
+	html_put_graph(f, m, out);
 	put_table(r, out);
 	fputs("<footer>luamemtrace " LMT_VERSION "</footer>\n", out);
-	put_data(f, r, m, out);
+	html_put_data(f, r, m, out);
 	fprintf(out, "<script nonce=\"%s\">\n%s</script>\n</body>\n</html>\n", nonce, html_js);
 }

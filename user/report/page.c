@@ -67,8 +67,8 @@ static void put_head(const struct report *r, const char *nonce, FILE *out)
 		"<meta name=\"referrer\" content=\"no-referrer\">\n<title>", nonce, nonce);
 	if (r->processes.n)
 		xml_put(r->processes.v[0].comm, out);
-	fprintf(out, " · Lua memory incident</title>\n<style nonce=\"%s\">\n%s</style>\n</head>\n<body>\n"
-		"<a class=\"skip\" href=\"#findings\">Skip to the findings</a>\n", nonce, page_css);
+	fprintf(out, " · Lua memory incident</title>\n<style nonce=\"%s\">\n%s%s</style>\n</head>\n<body>\n"
+		"<a class=\"skip\" href=\"#findings\">Skip to the findings</a>\n", nonce, html_css, page_css);
 }
 
 static void put_fact(const char *name, const char *value, FILE *out)
@@ -148,13 +148,15 @@ static void put_completeness(const struct report *r, FILE *out)
 static void put_nav(const struct report *r, FILE *out)
 {
 	static const char *const links[][2] = {
-		{ "findings", "Findings" }, { "time", "Over time" }, { "lines", "Lines" },
+		{ "findings", "Findings" }, { "time", "Over time" }, { "who", "Flame graph" },
+		{ "lines", "Lines" },
 		{ "types", "Types" }, { "states", "States" }, { "runtimes", "Runtimes" },
 	};
 
 	fputs("<nav aria-label=\"sections\"><ul>\n", out);
 	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
-		if (strcmp(links[i][0], "time") || r->series.n)
+		if ((strcmp(links[i][0], "time") || r->series.n) &&
+		    (strcmp(links[i][0], "who") || r->sites.n))
 			fprintf(out, "<li><a href=\"#%s\">%s</a></li>\n", links[i][0], links[i][1]);
 	fputs("</ul></nav>\n", out);
 }
@@ -178,7 +180,23 @@ static void put_time(const struct report *r, const char *file, FILE *out)
 	page_close(file, views, out);
 }
 
-void page_write(const struct report *r, const char *file, const char *nonce, FILE *out)
+static void put_flame(const struct report *r, const struct flame *f, const char *file, FILE *out)
+{
+	static const char *const views[] = { "v_stacks", "v_frames", NULL };
+	struct fmtbuf b;
+
+	page_open("who", "Who allocates", out);
+	if (r->sample_bytes > 1)
+		fprintf(out, "<p class=\"dim\">Lines are exact; each is divided among its callers by sampling "
+			"one stack in %s.</p>\n", fmt_bytes(&b, r->sample_bytes));
+	html_put_graph(f, METRIC_INUSE_SPACE, out);
+	fputs("<noscript>The graph needs its script; the same figures are in the table below.</noscript>\n",
+	      out);
+	page_close(file, views, out);
+}
+
+void page_write(const struct report *r, const struct flame *f, const char *file, const char *nonce,
+		FILE *out)
 {
 	put_head(r, nonce, out);
 	put_title(r, out);
@@ -187,6 +205,8 @@ void page_write(const struct report *r, const char *file, const char *nonce, FIL
 	fputs("<main>\n", out);
 	page_put_findings(r, file, out);
 	put_time(r, file, out);
+	if (r->sites.n)
+		put_flame(r, f, file, out);
 	page_put_lines(r, file, out);
 	page_put_types(r, file, out);
 	page_put_states(r, file, out);
@@ -201,5 +221,9 @@ void page_write(const struct report *r, const char *file, const char *nonce, FIL
 	}
 	fputs("Written by luamemtrace " LMT_VERSION ". This page loads nothing.</footer>\n", out);
 	page_put_data(r, out);
+	if (r->sites.n) {
+		html_put_data(f, r, METRIC_INUSE_SPACE, out);
+		fprintf(out, "<script nonce=\"%s\">\n%s</script>\n", nonce, html_js);
+	}
 	fprintf(out, "<script nonce=\"%s\">\n%s</script>\n</body>\n</html>\n", nonce, page_js);
 }

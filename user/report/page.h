@@ -8,13 +8,15 @@
 
 #include <stdio.h>
 
+#include "flame.h"
 #include "model.h"
 
 /*
  * nonce: a random word that lets its own script and style run. file: where the report comes from,
  * for the SQL; may be NULL.
  */
-void page_write(const struct report *r, const char *file, const char *nonce, FILE *out);
+void page_write(const struct report *r, const struct flame *f, const char *file, const char *nonce,
+		FILE *out);
 
 /* page_data.c: what the charts draw, as JSON in a script element. */
 void page_put_data(const struct report *r, FILE *out);
