@@ -9,6 +9,7 @@
 #include "base/log.h"
 
 #define SMALL_PROCESS (64ull << 20) /* bytes that may be copied without asking what they are */
+#define MANY_BYTES (256ull << 20) /* takes long enough to say something meanwhile */
 #define IDLE_TRIES 3
 #define RUNNING_TRIES 20  /* when it may not be stopped */
 #define STOP_TRIES 8
@@ -335,6 +336,10 @@ int census_take(struct census *c, struct errmsg *err)
 	if (may_stop) /* before this process is large: a fork copies what it has */
 		rc = stopper_start(&c->copier.stopper, c->target->pid, err);
 	c->sparse = mostly_not_lua(c);
+	if (copier_size(&c->copier) > MANY_BYTES && !c->opt->light)
+		log_info("looking at %llu MiB of process %d%s",
+			 (unsigned long long)(copier_size(&c->copier) >> 20), c->target->pid,
+			 c->sparse ? ", most of it not Lua's" : "");
 	for (int i = 0; !rc && i < IDLE_TRIES && left_to_do(c); i++)
 		rc = attempt_running(c, err);
 	if (!rc && left_to_do(c))
