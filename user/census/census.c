@@ -244,7 +244,7 @@ static bool mostly_not_lua(struct census *c)
 	return copier_size(&c->copier) > 3 * lua + SMALL_PROCESS;
 }
 
-static int attempt_running(struct census *c, struct errmsg *err)
+static int attempt_running(struct census *c, bool last, struct errmsg *err)
 {
 	uint8_t *before = calloc(c->states.n, HEAD_BYTES), *after = calloc(c->states.n, HEAD_BYTES);
 	int rc = before && after ? 0 : errmsg_set(err, -ENOMEM, "out of memory");
@@ -257,7 +257,7 @@ static int attempt_running(struct census *c, struct errmsg *err)
 		rc = copier_take_running(&c->copier, IDLE_WAIT_MS, err);
 	if (!rc) {
 		read_heads(c, after);
-		rc = try_states(c, before, after, false);
+		rc = try_states(c, before, after, last);
 		if (rc)
 			errmsg_set(err, rc, "out of memory");
 	}
@@ -341,13 +341,13 @@ int census_take(struct census *c, struct errmsg *err)
 			 (unsigned long long)(copier_size(&c->copier) >> 20), c->target->pid,
 			 c->sparse ? ", most of it not Lua's" : "");
 	for (int i = 0; !rc && i < IDLE_TRIES && left_to_do(c); i++)
-		rc = attempt_running(c, err);
+		rc = attempt_running(c, false, err);
 	if (!rc && left_to_do(c))
 		note_gone(c);
 	if (!rc && may_stop && left_to_do(c))
 		rc = stop_and_try(c, err);
 	for (int i = 0; !rc && !c->opt->light && i < RUNNING_TRIES && left_to_do(c) && (!may_stop || c->not_stopped); i++) {
-		rc = attempt_running(c, err);
+		rc = attempt_running(c, i == RUNNING_TRIES - 1, err);
 		note_gone(c);
 	}
 	c->copied_bytes = c->copier.bytes;
