@@ -75,6 +75,7 @@ static const struct opt table[] = {
 	{ 0, "exit-code", OPT_FLAG, AT(exit_code), TRACE | COMMAND_REPORT | CENSUS, "Findings", NULL, "exit with status 1 when there are findings", 0, 0, NULL },
 
 	{ 'f', "folded", OPT_MAYBE, AT(folded), TRACE | STORED, "Output", "METRIC]", "stacks to stdout, a line each: inuse_space (default), inuse_objects, alloc_space, alloc_objects", 0, 0, metric_names },
+	{ 0, "flamegraph", OPT_STR, AT(flamegraph), CENSUS, "Output", "FILE", "who holds what as a flame graph: FILE.html, or FILE.svg", 0, 0, NULL },
 	{ 0, "flamegraph", OPT_STR, AT(flamegraph), TRACE | STORED, "Output", "FILE", "flame graph at the end: FILE.html, or FILE.svg (also - for SVG)", 0, 0, NULL },
 	{ 0, "pprof", OPT_STR, AT(pprof), TRACE | COMMAND_REPORT, "Output", "FILE", "heap profile at the end, for pprof: FILE.pb.gz (- is stdout)", 0, 0, NULL },
 	{ 'j', "json", OPT_FLAG, AT(json), ALL, "Output", NULL, "one JSON object a line instead of text", 0, 0, NULL },
