@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "build_report.h"
 #include "report/format.h"
+#include "session_budget.h"
 #include "session_find.h"
 #include "trigger.h"
 
@@ -395,6 +396,7 @@ static int on_source(struct session *s, struct loop *l, uint64_t id)
 		session_poll_gc(s);
 		follow_run(s);
 		launch_reap(s);
+		rc = session_budget_step(s);
 		break;
 	case SRC_SNAPSHOT:
 		swallow(l->snapshot_fd);
@@ -501,6 +503,7 @@ int session_trace(struct session *s, struct errmsg *err)
 		return errmsg_set(err, rc, "cannot set up the event loop: %s", strerror(-rc));
 	}
 	attach_set_active(s->attach, true);
+	session_budget_start(s);
 	say_started(s);
 	rc = s->recorder ? look(s, false, false) : 0;
 	if (rc) {

@@ -46,6 +46,7 @@ struct gcpoll_state {
 };
 
 struct gcpoll {
+	bool always; /* calls may go unseen: a state that seems idle is polled too */
 	vec_of(struct gcpoll_state) states;
 };
 

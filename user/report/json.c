@@ -259,8 +259,10 @@ static void write_coverage(struct jsonw *w, const struct report *r)
 		(double)r->events : 100.0;
 
 	jsonw_object(w, "coverage");
+	if (r->windows)
+		pct = r->seen_pct;
 	jsonw_double(w, "alloc_pct", pct);
-	jsonw_double(w, "free_pct", 100.0);
+	jsonw_double(w, "free_pct", r->windows ? r->seen_pct : 100.0);
 	jsonw_u64(w, "predates_attach_bytes", r->predates_attach_bytes);
 	jsonw_close(w, '}');
 	jsonw_object(w, "overhead");
