@@ -36,6 +36,8 @@ static unsigned int run(struct program *p, struct budget *b, unsigned int ticks)
 
 	for (unsigned int i = 0; i < ticks; i++) {
 		tick(p);
+		if (budget_can_calibrate(b, &p->seen))
+			b->ns_per_event = 2000;
 		switch (budget_step(b, &p->seen)) {
 		case BUDGET_TAKE_OFF:
 			p->open = false;
@@ -57,7 +59,6 @@ static struct budget start(struct program *p, bool may_stay_exact, bool only_exa
 
 	p->open = true;
 	budget_start(&b, &p->seen);
-	b.ns_per_event = 2000;
 	return b;
 }
 

@@ -2,7 +2,9 @@
 #include "budget.h"
 
 #define MS 1000000ull
-#define WINDOW_NS (60 * MS)
+#define CALIBRATE_NS (200 * MS)
+#define CALIBRATE_EVENTS 20000 /* enough at once: a storm is not to be slowed down for longer */
+#define WINDOW_NS (20 * MS)
 #define PAUSE_NS (200 * MS) /* at least: placing probes costs too */
 #define CHECK_NS (1000 * MS)
 #define OVER_TIMES 3        /* checks above the budget before exact is given up */
@@ -40,6 +42,12 @@ static double phase_pct(const struct budget *b, const struct budget_seen *seen)
 {
 	return pct_of(cost(b, seen->events - b->at.events), wall(&b->at, seen),
 		      seen->cpu_ns - b->at.cpu_ns);
+}
+
+bool budget_can_calibrate(const struct budget *b, const struct budget_seen *seen)
+{
+	return b->phase == BUDGET_CALIBRATE && (seen->now_ns - b->at.now_ns >= CALIBRATE_NS ||
+						seen->events - b->at.events >= CALIBRATE_EVENTS);
 }
 
 void budget_start(struct budget *b, const struct budget_seen *seen)
@@ -105,8 +113,7 @@ enum budget_action budget_step(struct budget *b, const struct budget_seen *seen)
 
 	switch (b->phase) {
 	case BUDGET_CALIBRATE:
-		return in_phase < BUDGET_CALIBRATE_NS || b->ns_per_event <= 0 ? BUDGET_GO_ON
-								       : after_calibration(b, seen);
+		return b->ns_per_event <= 0 ? BUDGET_GO_ON : after_calibration(b, seen);
 	case BUDGET_EXACT:
 		return in_phase < CHECK_NS ? BUDGET_GO_ON : check_exact(b, seen);
 	case BUDGET_WINDOW:

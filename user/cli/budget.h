@@ -12,8 +12,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define BUDGET_CALIBRATE_NS 200000000ull
-
 enum budget_phase {
 	BUDGET_CALIBRATE, /* exact for a moment, to learn what it costs */
 	BUDGET_EXACT,     /* and it stays so */
@@ -47,6 +45,9 @@ struct budget {
 };
 
 void budget_start(struct budget *b, const struct budget_seen *seen);
+
+/* Enough was seen to tell what a call costs: ns_per_event is to be set now. */
+bool budget_can_calibrate(const struct budget *b, const struct budget_seen *seen);
 
 /* Called every few milliseconds. */
 enum budget_action budget_step(struct budget *b, const struct budget_seen *seen);

@@ -58,6 +58,7 @@ void session_free(struct session *s)
 	vec_deinit(&s->targets);
 	gcpoll_deinit(&s->gc);
 	findings_deinit(&s->findings);
+	estimate_deinit(&s->cost.estimate);
 	heap_deinit(&s->heap);
 	stackdb_deinit(&s->stacks);
 	exports_deinit(&s->exports);
@@ -300,6 +301,8 @@ static int look(struct session *s, bool report, bool last)
 	rc = session_read_kinds(s, &snap);
 	if (!rc)
 		rc = heap_apply(&s->heap, &snap);
+	if (!rc)
+		session_budget_look(s);
 	if (!rc)
 		session_find_look(s, &snap, last);
 	if (!rc)

@@ -18,6 +18,7 @@
 #include "collect/stackdb.h"
 #include "exports.h"
 #include "heap/detect.h"
+#include "heap/estimate.h"
 #include "heap/heap.h"
 #include "options.h"
 #include "recorder.h"
@@ -72,6 +73,7 @@ struct follow {
 /* See session_budget.c. */
 struct session_cost {
 	struct budget budget;
+	struct estimate estimate;
 	bool windows; /* some calls were not seen */
 	int stats_fd; /* while the kernel counts runs, else -1 */
 	uint64_t runs, run_ns; /* when it began to */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "attach/sys.h"
+#include "base/hashmap.h"
 #include "base/log.h"
 #include "session.h"
 
@@ -132,17 +133,83 @@ static void end_calibration(struct session *s)
 	log_debug("a call costs %.0f ns, all of them %.1f %%", b->ns_per_event, b->full_pct);
 }
 
+/* For the estimate: words of the process that a state lives in. */
+static bool read_words(void *ctx, uint32_t state, uint64_t uaddr, uint64_t *words, uint32_t n)
+{
+	struct session *s = ctx;
+	const struct heap_state *st = heap_find_state(&s->heap, state);
+	struct session_target *t = st ? session_target_of_pid(s, st->pid) : NULL;
+
+	return t && !t->ended && memread_exact(&t->mem, uaddr, words, n * sizeof(*words));
+}
+
+static bool is_object(struct heap *h, const struct snapshot_site *site)
+{
+	static const bool object[] = {
+		[KIND_TABLE] = true, [KIND_STRING] = true, [KIND_FUNCTION] = true,
+		[KIND_USERDATA] = true, [KIND_THREAD] = true, [KIND_CDATA] = true,
+		[KIND_UNKNOWN] = false,
+	};
+	uint64_t *at = hashmap_find(&h->stacks.site_of, site->index);
+
+	return at && *at && object[h->sites.v[*at - 1].kind];
+}
+
+/* Remembers some of the objects that the window has left behind. */
+static int sample_window(struct session *s)
+{
+	struct estimate_reader reader = { read_words, s };
+	struct snapshot_filter all = { 0 };
+	struct snapshot snap;
+	int rc = live_drain(s->live, session_on_event, s);
+
+	if (!rc)
+		rc = snapshot_take(s->live, &all, &s->gc, &snap);
+	if (rc)
+		return rc;
+	rc = session_read_kinds(s, &snap);
+	if (!rc)
+		rc = heap_apply(&s->heap, &snap);
+	for (size_t i = 0; !rc && i < snap.sites.n; i++) {
+		const struct snapshot_site *site = &snap.sites.v[i];
+		const struct heap_state *st = heap_find_state(&s->heap, site->state);
+
+		if (st && site->live_blocks && is_object(&s->heap, site))
+			rc = estimate_add(&s->cost.estimate, site, st->gc_cycles, &reader);
+	}
+	s->cost.estimate.windows++;
+	snapshot_deinit(&snap);
+	return rc;
+}
+
+void session_budget_look(struct session *s)
+{
+	struct estimate_reader reader = { read_words, s };
+	struct budget_seen seen;
+	double pct;
+
+	if (!s->cost.windows)
+		return;
+	seen = look_now(s);
+	pct = budget_seen_pct(&s->cost.budget, &seen);
+	estimate_check(&s->cost.estimate, &reader);
+	estimate_apply(&s->cost.estimate, &s->heap, &s->gc, pct > 0 ? 100 / pct : 1,
+		       (double)(seen.now_ns - s->cost.budget.start.now_ns) / 1e9);
+}
+
 static int go_to_windows(struct session *s)
 {
 	const struct budget *b = &s->cost.budget;
+	int rc;
 
 	if (!s->cost.windows)
 		log_info("exact tracing would cost about %.0f %% here, --max-overhead allows %.3g %%: "
 			 "from now on in windows only", b->full_pct, b->max_pct);
 	s->cost.windows = s->gc.always = true;
 	attach_pause(s->attach);
+	rc = sample_window(s);
 	live_empty(s->live);
-	return 0;
+	return rc;
 }
 
 int session_budget_step(struct session *s)
@@ -151,7 +218,7 @@ int session_budget_step(struct session *s)
 	enum budget_phase before = s->cost.budget.phase;
 	enum budget_action what;
 
-	if (before == BUDGET_CALIBRATE && seen.now_ns - s->cost.budget.start.now_ns >= BUDGET_CALIBRATE_NS)
+	if (budget_can_calibrate(&s->cost.budget, &seen))
 		calibrate(s, &seen);
 	what = budget_step(&s->cost.budget, &seen);
 	if (before == BUDGET_CALIBRATE && s->cost.budget.phase != before)

@@ -126,6 +126,11 @@ static void poll_one(struct gcpoll_state *s, struct lmt_state *entry, uint64_t n
 	}
 	note_collections(s, &now, cycles_before, seen_ms);
 	s->gc = now;
+	if (!s->swept && at_rest(s, &now) && s->cycles) {
+		s->floor_last = now.heap_bytes;
+		if (!s->floors++)
+			s->floor_first = now.heap_bytes;
+	}
 	s->swept |= at_rest(s, &now);
 	pace_add(s->pace, &at);
 	settle(s, entry, &at);
