@@ -3,7 +3,6 @@
 #include "session_budget.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,6 +14,7 @@
 
 #define RUNS_ENOUGH 200          /* of the programs, to tell what one costs */
 #define RUNS_A_CALL 1.5          /* entry and return of one that allocates, entry of one that frees */
+#define LAZY_TICKS 10
 #define USUAL_RUN_NS 300.0
 #define USUAL_TRAP_NS 1000.0
 
@@ -59,21 +59,9 @@ static uint64_t waited_now(struct session *s)
 {
 	uint64_t sum = 0;
 
-	vec_each(t, &s->targets) {
-		unsigned long long run, wait;
-		char path[64];
-		FILE *f;
-
-		if (t->ended)
-			continue;
-		snprintf(path, sizeof(path), "/proc/%d/schedstat", t->target->pid);
-		f = fopen(path, "re");
-		if (!f)
-			continue;
-		if (fscanf(f, "%llu %llu", &run, &wait) == 2)
-			sum += wait;
-		fclose(f);
-	}
+	vec_each(t, &s->targets)
+		if (!t->ended)
+			sum += proc_wait_ns(t->target->pid);
 	return rising(sum, &s->cost.last_wait, &s->cost.lost_wait);
 }
 
@@ -90,6 +78,12 @@ static struct budget_seen look_now(struct session *s)
 	};
 }
 
+/* What goes into a file is to be whole: there auto is exact. */
+static bool keeps_all(const struct session *s)
+{
+	return s->opt->write_file || s->opt->folded || s->opt->flamegraph || s->opt->pprof;
+}
+
 void session_budget_start(struct session *s)
 {
 	struct budget_seen seen = look_now(s);
@@ -98,7 +92,7 @@ void session_budget_start(struct session *s)
 	*b = (struct budget){
 		.max_pct = s->opt->max_overhead,
 		.may_stay_exact = s->opt->mode == MODE_AUTO,
-		.only_exact = s->opt->mode == MODE_EXACT,
+		.only_exact = s->opt->mode == MODE_EXACT || (s->opt->mode == MODE_AUTO && keeps_all(s)),
 	};
 	budget_start(b, &seen);
 	s->cost.stats_fd = sys_enable_run_stats();
@@ -214,9 +208,14 @@ static int go_to_windows(struct session *s)
 
 int session_budget_step(struct session *s)
 {
-	struct budget_seen seen = look_now(s);
 	enum budget_phase before = s->cost.budget.phase;
+	bool urgent = before == BUDGET_CALIBRATE || before == BUDGET_WINDOW;
+	struct budget_seen seen;
 	enum budget_action what;
+
+	if (!urgent && ++s->cost.ticks % LAZY_TICKS)
+		return 0; /* asking every process takes time too */
+	seen = look_now(s);
 
 	if (budget_can_calibrate(&s->cost.budget, &seen))
 		calibrate(s, &seen);

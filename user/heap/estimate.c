@@ -162,8 +162,12 @@ static void judge(struct heap_site *s, const struct tally *t, double growth, dou
 	s->survived_cycles = t->cycles;
 	s->verdict = VERDICT_STABLE;
 	s->growth_bytes_per_s = 0;
-	if (growth < FLOOR_GROWTH || t->windows < MIN_WINDOWS || t->survived < MIN_SURVIVED * t->checked)
+	if (t->survived < MIN_SURVIVED * t->checked)
 		return;
+	if (growth < FLOOR_GROWTH || t->windows < MIN_WINDOWS) {
+		s->verdict = growth < FLOOR_GROWTH ? VERDICT_STABLE : VERDICT_YOUNG;
+		return;
+	}
 	s->verdict = is_leak(t, growth) ? VERDICT_LEAK : VERDICT_GROWING;
 	s->growth_bytes_per_s = seconds > 0 ? t->bytes * scale / seconds : 0;
 }

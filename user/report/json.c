@@ -225,7 +225,7 @@ static void write_site(const struct report *r, const struct report_site *s,
 	jsonw_u64(&w, "peak_bytes", s->peak_bytes);
 	jsonw_u64(&w, "reallocs", s->reallocs);
 	jsonw_str(&w, "verdict", verdict_name(s->verdict));
-	jsonw_bool(&w, "sampled", s->n_stacks > 1 && r->sample_bytes > 1);
+	jsonw_bool(&w, "sampled", r->windows || (s->n_stacks > 1 && r->sample_bytes > 1));
 	if (r->sample_bytes) {
 		jsonw_u64(&w, "samples", st->samples);
 		jsonw_double(&w, "error_pct", st->error_pct);
