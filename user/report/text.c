@@ -272,6 +272,12 @@ static void write_completeness(const struct text *t)
 		fputc('\n', t->out);
 	}
 	lost |= write_file_limits(t);
+	if (r->windows) {
+		lost = true;
+		fprintf(t->out, "%sseen in windows%s  %.1f %% of the allocator calls; to see all of them would "
+			"cost about %.0f %% (-m exact)\n", color(t, YELLOW), color(t, RESET), r->seen_pct,
+			r->full_pct);
+	}
 	if (!lost)
 		fputs("nothing was lost: every call since the attach is accounted for\n", t->out);
 	if (r->predates_attach_bytes)
