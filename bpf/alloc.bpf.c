@@ -76,7 +76,7 @@ static __noinline int free_unknown(struct pt_regs *ctx, const struct lmt_probe *
 	add(&st->old_free_bytes, c->osize);
 	if (st->block == c->ptr)
 		state_dead(slot, i);
-	else if (st->born_ns && !st->lost_blocks)
+	else if (st->born_ns && !st->lost_blocks && !gaps)
 		count(LMT_STAT_UNMATCHED);
 	return 0;
 }

@@ -100,6 +100,8 @@ static __noinline int find_in_unknown(struct pt_regs *ctx, const struct lmt_prob
 		 freed.born == LMT_FREED(LMT_KEY(slot, c->ptr)))
 		what = LMT_FIND_DOUBLE_FREE;
 	st = state_at(state);
+	if (gaps && what != LMT_FIND_STATIC_FREE)
+		return 0;
 	if (!what && st && st->born_ns && !st->lost_blocks && st->block != c->ptr)
 		what = LMT_FIND_FOREIGN_FREE;
 	if (!what)

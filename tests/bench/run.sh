@@ -1,5 +1,5 @@
 #!/bin/bash
-# bare, floor, exact on the binary-tree script, interleaved: ratios and nanoseconds per event.
+# bare, floor, exact, watch, auto on the binary-tree script, interleaved: ratios and nanoseconds per event.
 # usage: run.sh [REPETITIONS [SECONDS]]
 #
 # floor: the same probes on the same places with programs that do nothing (LUAMEMTRACE_FLOOR=1), so
@@ -24,11 +24,11 @@ keep() { # name from to
 
 median() { sort -n "$1" | awk '{ a[NR] = $1 } END { if (NR) print a[int((NR + 1) / 2)] }'; }
 
-traced() { # name
+traced() { # name mode
 	local t0 t1 from to tracer
 	rm -f "$TMP/$1.err"
 	t0=$(date +%s%N)
-	"$BUILD/luamemtrace" -p "$target" -m exact --json >"$TMP/$1.json" 2>"$TMP/$1.err" &
+	"$BUILD/luamemtrace" -p "$target" -m "$2" --json >"$TMP/$1.json" 2>"$TMP/$1.err" &
 	tracer=$!
 	until grep -qs '^luamemtrace: tracing' "$TMP/$1.err"; do
 		kill -0 "$tracer" 2>/dev/null || { cat "$TMP/$1.err" >&2; exit 1; }
@@ -55,25 +55,28 @@ bench() { # runtime
 		from=$(lines)
 		sleep 1
 		keep bare "$from" "$(lines)"
-		LUAMEMTRACE_FLOOR=1 traced floor
-		traced exact
+		LUAMEMTRACE_FLOOR=1 traced floor exact
+		traced exact exact
+		traced watch watch
+		traced auto auto
 	done
 	kill "$target"
 	wait "$target" 2>/dev/null
 	target=
 	paste "$TMP/exact.events" "$TMP/exact.rounds" | awk -v rt="$1" -v bare="$(median "$TMP/bare")" \
-		-v floor="$(median "$TMP/floor")" -v exact="$(median "$TMP/exact")" -v start="$(median "$TMP/start")" '
+		-v floor="$(median "$TMP/floor")" -v exact="$(median "$TMP/exact")" -v start="$(median "$TMP/start")" \
+		-v watch="$(median "$TMP/watch")" -v auto="$(median "$TMP/auto")" '
 		NF == 2 { events += $1; rounds += $2 }
 		END {
 			per = events / rounds
-			printf "%s\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.0f\t%.0f\t%d\n", rt, bare * 1000,
-				floor * 1000, exact * 1000, exact / bare, exact / floor,
+			printf "%s\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.0f\t%.0f\t%d\n", rt, bare * 1000,
+				floor * 1000, exact * 1000, exact / bare, exact / floor, watch / bare, auto / bare,
 				(floor - bare) * 1e9 / per, (exact - bare) * 1e9 / per, start
 		}'
 }
 
 {
-	printf 'runtime\tbare ms\tfloor ms\texact ms\texact/bare\texact/floor\tfloor ns/event\texact ns/event\tstart ms\n'
+	printf 'runtime\tbare ms\tfloor ms\texact ms\texact/bare\texact/floor\twatch/bare\tauto/bare\tfloor ns/event\texact ns/event\tstart ms\n'
 	for rt in lua5.4 luajit; do bench "$rt"; done
 } | tee "$BUILD/bench.tsv" | column -t -s "$(printf '\t')"
 echo "medians of rounds, $reps phases of $secs s each, $(nproc) cores, Linux $(uname -r); TSV in build/bench.tsv" >&2

@@ -2,12 +2,13 @@
 /*
  * census_states: many lua_States on several threads, some closed again, for the census to count.
  *
- * usage: census_states [-t THREADS] [-s STATES] [-c CLOSED] [-k COROUTINES] [-n TABLES] [-b]
+ * usage: census_states [-t THREADS] [-s STATES] [-c CLOSED] [-k COROUTINES] [-n TABLES] [-m MIB] [-b]
  *   -t  threads, each with its own states
  *   -s  states per thread that stay open
  *   -c  states per thread that are opened, filled and closed
  *   -k  suspended coroutines in each state
  *   -n  tables in the list `planted` of each state
+ *   -m  memory of the C heap besides, written to, in blocks between those of Lua
  *   -b  go on making garbage until the second gate
  *
  * Prints "ready", waits for a line on stdin, prints one JSON line with the states' addresses and
@@ -37,7 +38,7 @@ extern "C" {
 static lua_State *open_states[MAX_STATES];
 static atomic_int n_open, n_ready, finish;
 static atomic_long longest_gap_us;
-static int opt_threads = 1, opt_states = 1, opt_closed, opt_coroutines, opt_tables = 10, opt_busy;
+static int opt_threads = 1, opt_states = 1, opt_closed, opt_coroutines, opt_tables = 10, opt_busy, opt_mib;
 
 static const char fill[] =
 	"local coroutines, tables = ...\n"
@@ -87,11 +88,19 @@ static void churn(lua_State **states)
 	}
 }
 
+/* Blocks of 64 KiB, so that they come from the same heap as Lua's. */
+static void fill_heap(int blocks)
+{
+	while (blocks-- > 0)
+		memset(malloc(65536), 7, 65536);
+}
+
 static void *run(void *arg)
 {
 	lua_State **mine = (lua_State **)calloc((size_t)opt_states + 1, sizeof(*mine));
 
 	for (int i = 0; i < opt_states || i < opt_closed; i++) {
+		fill_heap(opt_mib * 16 / opt_threads / (opt_states + 1));
 		if (i < opt_closed)
 			lua_close(new_state());
 		if (i < opt_states)
@@ -121,13 +130,14 @@ int main(int argc, char **argv)
 	pthread_t thread[64];
 	int opt;
 
-	while ((opt = getopt(argc, argv, "t:s:c:k:n:b")) != -1)
+	while ((opt = getopt(argc, argv, "t:s:c:k:n:m:b")) != -1)
 		switch (opt) {
 		case 't': opt_threads = atoi(optarg); break;
 		case 's': opt_states = atoi(optarg); break;
 		case 'c': opt_closed = atoi(optarg); break;
 		case 'k': opt_coroutines = atoi(optarg); break;
 		case 'n': opt_tables = atoi(optarg); break;
+		case 'm': opt_mib = atoi(optarg); break;
 		case 'b': opt_busy = 1; break;
 		default: return 2;
 		}

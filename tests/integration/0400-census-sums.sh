@@ -54,5 +54,17 @@ for rt in $RUNTIMES; do
 	open_gate
 	wait "$target"
 	is $? 0 "$rt: the target ends well"
+
+	start_gated "large-$rt" "$HOSTS/census_states-$rt" -t 2 -s 5 -k 20 -n 3000 -m 600
+	"$TRACER" census -p "$target" --json >"$TMP/large" 2>"$TMP/large.err"
+	is "$(jq -c 'select(.type == "state") | [.counted, .difference_bytes, .threads]' "$TMP/large" |
+		sort | uniq -c | tr -s ' ')" ' 10 [true,0,20]' "$rt in 600 MiB of other memory: counted"
+	is "$(jq -c 'select(.type == "object" and .kind == "table" and .count > 3000) |
+		.path[:1]' "$TMP/large" | sort | uniq -c | tr -s ' ')" ' 10 ["_G"]' "$rt: and who holds what"
+	is "$(jq -c 'select(.type == "end") | .copied_bytes < 200 * 1048576' "$TMP/large")" true \
+		"$rt: without copying all of it"
+	open_gate
+	open_gate
+	wait "$target"
 done
 done_testing

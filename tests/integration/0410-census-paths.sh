@@ -4,6 +4,8 @@
 . "$(dirname "$0")/lib.sh"
 need_root
 
+yield_line=$(grep -n 'yield(mine)' "$ROOT/tests/lua/census_plant.lua" | cut -d: -f1)
+
 path_of() { # what: its path in one line
 	local at
 	at=$(awk -v w="$1" '$1 == w { print $2 }' "$TMP/$name.out")
@@ -28,7 +30,7 @@ for rt in $RUNTIMES; do
 	is "$(jq -c 'select(.type == "object" and .origin == "FILE*") | [.kind, .count]' "$TMP/json")" \
 		'["userdata",4]' "$rt: userdata by the name of their metatable"
 	is "$(jq -r 'select(.type == "object" and .kind == "thread" and .count == 50) | .origin' \
-		"$TMP/json")" "@$ROOT/tests/lua/census_plant.lua:25" "$rt: coroutines by the line they wait at"
+		"$TMP/json")" "@$ROOT/tests/lua/census_plant.lua:$yield_line" "$rt: coroutines by the line they wait at"
 	is "$(jq -c 'select(.type == "holder") | select(.path[1] == "_LOADED.cache" and .path[2] == ".entries") |
 		.retained_bytes > 2000 * 100' "$TMP/json")" true "$rt: what a table keeps alive"
 	# All that hangs on the ring of 1000 tables goes with its head.

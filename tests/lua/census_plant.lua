@@ -1,4 +1,5 @@
 -- Objects in known places, for the census to find: prints where they are and how many.
+collectgarbage("stop")
 package.loaded.cache = { entries = {} }
 local cache = package.loaded.cache
 for i = 1, 2000 do cache.entries[i] = { id = i, name = "entry number " .. i } end
@@ -42,7 +43,6 @@ print("weak", address(weak[2]))
 print("ephemeron", address(ephemeron[key]))
 print("meta", address(getmetatable(weak)))
 cache = nil
-collectgarbage("stop")
 print("ready")
 io.stdout:flush()
 io.read()

@@ -203,6 +203,9 @@ void attach_free(struct attach *a)
 		munmap(a->callsites, LMT_CALLSITES * sizeof(*a->callsites));
 	vec_deinit(&a->layouts);
 	vec_deinit(&a->probed);
+	vec_each(b, &a->alloc_batches)
+		free(*b);
+	vec_deinit(&a->alloc_batches);
 	free(a);
 }
 

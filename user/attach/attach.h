@@ -94,6 +94,16 @@ void attach_check_chunks(struct attach *a);
 /* Recording on or off, at once and for all processes; the probes stay. */
 void attach_set_active(struct attach *a, bool on);
 
+/*
+ * Takes the probes off the allocators and places them again: between the two the target pays
+ * nothing for them. What is placed while paused waits for attach_resume(). 0 or a negative errno.
+ */
+void attach_pause(struct attach *a);
+int attach_resume(struct attach *a);
+
+/* How often the programs on allocators ran, and how long, while somebody had that counted. */
+void attach_alloc_runs(const struct attach *a, uint64_t *runs, uint64_t *ns);
+
 /* Takes all probes off; the maps stay readable. */
 void attach_detach(struct attach *a);
 

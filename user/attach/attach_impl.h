@@ -10,9 +10,22 @@
 #include "config.h"
 #include "luamemtrace.skel.h"
 
+#define MAX_SITES_IN_LINK 256
+
+/* The sites of one program in one file, for one process or (slot and pid 0) for all. */
+struct batch {
+	const struct file *file;
+	int slot;
+	pid_t pid;
+	uint64_t offsets[MAX_SITES_IN_LINK];
+	uint64_t cookies[MAX_SITES_IN_LINK];
+	size_t n;
+};
+
 /* slot 0: of all processes. */
 struct link {
 	int fd, slot;
+	bool alloc; /* on an allocator: taken off between windows */
 };
 
 /* A place that has its probe, and the probe's row. */
@@ -30,6 +43,8 @@ struct attach {
 	struct attach_maps maps;
 	vec_of(struct link) links;
 	vec_of(struct probed) probed;
+	vec_of(struct batch *) alloc_batches; /* to place the probes on allocators again */
+	bool paused;
 	struct lmt_callsite *callsites; /* the map itself */
 	bool system_wide;
 	vec_of(const struct layout *) layouts; /* BPF index - 1; 0 is "unknown" */

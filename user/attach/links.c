@@ -14,8 +14,6 @@
 #include "discover/proc.h"
 #include "sys.h"
 
-#define MAX_SITES_IN_LINK 256
-
 void attach_take_off(struct attach *a, int slot)
 {
 	size_t n = 0;
@@ -27,6 +25,14 @@ void attach_take_off(struct attach *a, int slot)
 			a->links.v[n++] = a->links.v[i];
 	}
 	a->links.n = n;
+	n = 0;
+	for (size_t i = 0; i < a->alloc_batches.n; i++) {
+		if (a->alloc_batches.v[i]->slot == slot)
+			free(a->alloc_batches.v[i]);
+		else
+			a->alloc_batches.v[n++] = a->alloc_batches.v[i];
+	}
+	a->alloc_batches.n = n;
 	n = 0;
 	for (size_t i = 0; i < a->probed.n; i++)
 		if (a->probed.v[i].slot != slot)
@@ -70,9 +76,9 @@ static int enter_probe(struct attach *a, int slot, const struct plan_site *site)
 	return (int)i;
 }
 
-static int keep_link(struct attach *a, int slot, int fd)
+static int keep_link(struct attach *a, int slot, int fd, bool alloc)
 {
-	struct link link = { fd, slot };
+	struct link link = { fd, slot, alloc };
 
 	if (fd < 0)
 		return fd;
@@ -83,28 +89,27 @@ static int keep_link(struct attach *a, int slot, int fd)
 	return 0;
 }
 
-/* The sites of one program in one file, for one process or (slot and pid 0) for all. */
-struct batch {
-	const struct file *file;
-	int slot;
-	pid_t pid;
-	uint64_t offsets[MAX_SITES_IN_LINK];
-	uint64_t cookies[MAX_SITES_IN_LINK];
-	size_t n;
-};
+static bool is_alloc(const struct attach *a, const struct bpf_program *prog)
+{
+	return prog == a->skel->progs.alloc_session || prog == a->skel->progs.alloc_enter ||
+	       prog == a->skel->progs.alloc_leave;
+}
 
 static int link_multi(struct attach *a, struct bpf_program *prog, unsigned int type,
 		      const struct batch *b, bool ret)
 {
-	return keep_link(a, b->slot, sys_uprobe_multi(bpf_program__fd(prog), type, b->file->open_path,
-					     b->offsets, b->cookies, b->n, b->pid, ret));
+	int fd = sys_uprobe_multi(bpf_program__fd(prog), type, b->file->open_path, b->offsets,
+				  b->cookies, b->n, b->pid, ret);
+
+	return keep_link(a, b->slot, fd, is_alloc(a, prog));
 }
 
 static int link_perf(struct attach *a, struct bpf_program *prog, const struct batch *b, bool ret)
 {
 	for (size_t i = 0; i < b->n; i++) {
-		int rc = keep_link(a, b->slot, sys_uprobe_perf(bpf_program__fd(prog), b->file->open_path,
-						      b->offsets[i], b->cookies[i], b->pid, ret));
+		int fd = sys_uprobe_perf(bpf_program__fd(prog), b->file->open_path, b->offsets[i],
+					 b->cookies[i], b->pid, ret);
+		int rc = keep_link(a, b->slot, fd, is_alloc(a, prog));
 
 		if (rc)
 			return rc;
@@ -119,10 +124,32 @@ static int link_program(struct attach *a, struct bpf_program *prog, const struct
 }
 
 /* The return side first: a call that enters before it stands would wait for it in vain. */
-static int link_batch(struct attach *a, enum plan_program program, const struct batch *b)
+static int link_alloc(struct attach *a, const struct batch *b)
 {
 	int rc;
 
+	if (a->k.session)
+		return link_multi(a, a->skel->progs.alloc_session, SYS_UPROBE_SESSION, b, false);
+	rc = link_program(a, a->skel->progs.alloc_leave, b, true);
+	return rc ? rc : link_program(a, a->skel->progs.alloc_enter, b, false);
+}
+
+/* Remembers the batch, so that it can be placed again after a pause. */
+static int keep_batch(struct attach *a, const struct batch *b)
+{
+	struct batch *copy = malloc(sizeof(*copy));
+
+	if (!copy)
+		return -ENOMEM;
+	*copy = *b;
+	if (!vec_push(&a->alloc_batches, copy))
+		return 0;
+	free(copy);
+	return -ENOMEM;
+}
+
+static int link_batch(struct attach *a, enum plan_program program, const struct batch *b)
+{
 	switch (program) {
 	case PLAN_ENTRY:
 		return link_program(a, a->skel->progs.lua_entry, b, false);
@@ -131,12 +158,59 @@ static int link_batch(struct attach *a, enum plan_program program, const struct 
 			return 0; /* LuaJIT came later: its memory errors and FFI calls are not seen */
 		return link_program(a, a->skel->progs.luajit_entry, b, false);
 	case PLAN_ALLOC:
-		if (a->k.session)
-			return link_multi(a, a->skel->progs.alloc_session, SYS_UPROBE_SESSION, b, false);
-		rc = link_program(a, a->skel->progs.alloc_leave, b, true);
-		return rc ? rc : link_program(a, a->skel->progs.alloc_enter, b, false);
+		if (keep_batch(a, b))
+			return -ENOMEM;
+		return a->paused ? 0 : link_alloc(a, b);
 	}
 	return -EINVAL;
+}
+
+void attach_pause(struct attach *a)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < a->links.n; i++) {
+		if (a->links.v[i].alloc)
+			close(a->links.v[i].fd);
+		else
+			a->links.v[n++] = a->links.v[i];
+	}
+	a->links.n = n;
+	a->paused = true;
+	a->skel->bss->gaps = true;
+}
+
+int attach_resume(struct attach *a)
+{
+	int rc = 0;
+
+	if (!a->paused)
+		return 0;
+	a->paused = false;
+	for (size_t i = 0; !rc && i < a->alloc_batches.n; i++) {
+		rc = link_alloc(a, a->alloc_batches.v[i]);
+		if (rc == -ESRCH) /* it has ended meanwhile */
+			rc = 0;
+	}
+	return rc;
+}
+
+void attach_alloc_runs(const struct attach *a, uint64_t *runs, uint64_t *ns)
+{
+	const struct bpf_program *progs[] = { a->skel->progs.alloc_session, a->skel->progs.alloc_enter,
+					      a->skel->progs.alloc_leave };
+
+	*runs = *ns = 0;
+	for (size_t i = 0; i < sizeof(progs) / sizeof(progs[0]); i++) {
+		struct bpf_prog_info info = { 0 };
+		__u32 len = sizeof(info);
+		int fd = bpf_program__fd(progs[i]);
+
+		if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len))
+			continue;
+		*runs += info.run_cnt;
+		*ns += info.run_time_ns;
+	}
 }
 
 static int explain_link(int rc, pid_t pid, const struct batch *b, struct errmsg *err)

@@ -8,6 +8,8 @@
 
 #include "base/log.h"
 
+#define SMALL_PROCESS (64ull << 20) /* bytes that may be copied without asking what they are */
+#define MANY_BYTES (256ull << 20) /* takes long enough to say something meanwhile */
 #define IDLE_TRIES 3
 #define RUNNING_TRIES 20  /* when it may not be stopped */
 #define STOP_TRIES 8
@@ -66,23 +68,29 @@ static int look_into(struct census *c, struct census_state *s, struct walk *w)
 	uint64_t start = now_ns();
 	int rc;
 
+	s->stacks.n = 0;
 	look_at(c, s, w);
 	s->done = c->opt->light;
 	if (s->done)
 		return 0;
 	rc = reach_build(&r, w);
 	s->reach_ns = now_ns() - start;
+	start = now_ns();
 	if (!rc)
 		rc = census_group(c, s, &r);
 	if (!rc && c->opt->folded)
 		rc = census_fold(c, s, &r);
 	if (!rc)
 		rc = census_find(c, s, &r);
+	s->group_ns = now_ns() - start;
 	start = now_ns();
 	if (!rc)
 		rc = census_hold(c, s, &r);
 	s->retained_ns = now_ns() - start;
 	s->done = !rc;
+	log_debug("%u objects: walked in %.0f ms, paths %.0f ms, groups and findings %.0f ms, "
+		  "what each retains %.0f ms", w->n, (double)s->walk_ns / 1e6, (double)s->reach_ns / 1e6,
+		  (double)s->group_ns / 1e6, (double)s->retained_ns / 1e6);
 	reach_deinit(&r);
 	return rc;
 }
@@ -113,7 +121,7 @@ static int try_row(struct census *c, struct census_state *s, const struct layout
 {
 	const struct resolved_state *rs = &c->resolved->states.v[s->index];
 	struct walk w;
-	uint64_t start = now_ns();
+	uint64_t start = now_ns(), misses = c->copier.im.misses;
 	int rc = walk_heap(&w, &c->copier.im, &c->copier.maps, row, rs->L, rs->G);
 
 	s->walk_ns = now_ns() - start;
@@ -123,6 +131,11 @@ static int try_row(struct census *c, struct census_state *s, const struct layout
 		rc = look_into(c, s, &w);
 	else if (rc == -EBADMSG)
 		refuse(c, s, &w);
+	if (!rc && c->copier.im.misses != misses) {
+		s->done = false;
+		s->refused = strpool_add(c->pool, "parts of the heap were not in the copy");
+		rc = -EBADMSG;
+	}
 	walk_deinit(&w);
 	return rc;
 }
@@ -180,18 +193,71 @@ static int try_states(struct census *c, const uint8_t *before, const uint8_t *af
 	return 0;
 }
 
-static int attempt_running(struct census *c, struct errmsg *err)
+static void touch(void *ctx, uint64_t to, enum edge edge, uint64_t key)
+{
+	struct walk *w = ctx;
+
+	(void)key;
+	if (edge == EDGE_FIELD || edge == EDGE_NAME)
+		image_at(w->im, key, 16);
+	image_at(w->im, to, 16);
+}
+
+/*
+ * Walks each state's heap in the running process, only to learn which memory is Lua's. What it
+ * finds may be wrong; a part that was missed shows later, and is learned then.
+ */
+static int learn(struct census *c, struct errmsg *err)
+{
+	int rc = copier_learn(&c->copier, err);
+
+	vec_each(s, &c->states) {
+		const struct resolved_state *rs = &c->resolved->states.v[s->index];
+		struct walk w;
+		struct edges e;
+		const struct edge_sink sink = { .ctx = &w, .edge = touch };
+
+		if (rc || s->done || s->gone || !rs->layout)
+			continue;
+		rc = walk_heap(&w, &c->copier.im, &c->copier.maps, rs->layout, rs->L, rs->G);
+		edges_init(&e, &w);
+		for (uint32_t i = 0; w.obj && i < w.n; i++)
+			edges_of(&e, &w.obj[i], &sink);
+		edges_deinit(&e);
+		if (!rc && !c->opt->light)
+			look_into(c, s, &w); /* touches what that needs: names, texts, stacks */
+		s->done = false;
+		rc = rc == -EBADMSG ? 0 : rc;
+		walk_deinit(&w);
+	}
+	copier_learned(&c->copier);
+	return rc;
+}
+
+/* Is the process mostly something else than Lua? Then copying all of it would be rude. */
+static bool mostly_not_lua(struct census *c)
+{
+	uint64_t lua = 0;
+
+	vec_each(s, &c->resolved->states)
+		lua += s->gc.heap_bytes;
+	return copier_size(&c->copier) > 3 * lua + SMALL_PROCESS;
+}
+
+static int attempt_running(struct census *c, bool last, struct errmsg *err)
 {
 	uint8_t *before = calloc(c->states.n, HEAD_BYTES), *after = calloc(c->states.n, HEAD_BYTES);
 	int rc = before && after ? 0 : errmsg_set(err, -ENOMEM, "out of memory");
 
+	if (!rc && c->sparse)
+		rc = learn(c, err);
 	if (!rc)
 		read_heads(c, before);
 	if (!rc)
 		rc = copier_take_running(&c->copier, IDLE_WAIT_MS, err);
 	if (!rc) {
 		read_heads(c, after);
-		rc = try_states(c, before, after, false);
+		rc = try_states(c, before, after, last);
 		if (rc)
 			errmsg_set(err, rc, "out of memory");
 	}
@@ -269,14 +335,19 @@ int census_take(struct census *c, struct errmsg *err)
 			return errmsg_set(err, -ENOMEM, "out of memory");
 	if (may_stop) /* before this process is large: a fork copies what it has */
 		rc = stopper_start(&c->copier.stopper, c->target->pid, err);
+	c->sparse = mostly_not_lua(c);
+	if (copier_size(&c->copier) > MANY_BYTES && !c->opt->light)
+		log_info("looking at %llu MiB of process %d%s",
+			 (unsigned long long)(copier_size(&c->copier) >> 20), c->target->pid,
+			 c->sparse ? ", most of it not Lua's" : "");
 	for (int i = 0; !rc && i < IDLE_TRIES && left_to_do(c); i++)
-		rc = attempt_running(c, err);
+		rc = attempt_running(c, false, err);
 	if (!rc && left_to_do(c))
 		note_gone(c);
 	if (!rc && may_stop && left_to_do(c))
 		rc = stop_and_try(c, err);
 	for (int i = 0; !rc && !c->opt->light && i < RUNNING_TRIES && left_to_do(c) && (!may_stop || c->not_stopped); i++) {
-		rc = attempt_running(c, err);
+		rc = attempt_running(c, i == RUNNING_TRIES - 1, err);
 		note_gone(c);
 	}
 	c->copied_bytes = c->copier.bytes;

@@ -88,7 +88,7 @@ struct census_state {
 	uint64_t part_bytes[CENSUS_PART_MAX];
 	uint32_t coroutines;
 	uint32_t label;          /* string id: what its program uses it for; 0: not told */
-	uint64_t walk_ns, reach_ns, retained_ns;
+	uint64_t walk_ns, reach_ns, group_ns, retained_ns;
 	vec_of(struct census_group) groups;     /* by size */
 	vec_of(struct census_holder) holders;   /* by what they retain */
 	vec_of(struct census_finding) findings;
@@ -103,6 +103,7 @@ struct census {
 	struct strpool *pool;
 	struct copier copier;
 	vec_of(struct census_state) states;
+	bool sparse;             /* only what is Lua's is copied */
 	uint64_t copied_bytes, estimate_ns;
 	const char *not_stopped; /* why the target was not stopped although that would have helped */
 	char not_stopped_text[600];

@@ -67,6 +67,39 @@ static int prepare(struct copier *c, struct errmsg *err)
 	return rc ? errmsg_set(err, rc, "process %d has ended", c->pid) : 0;
 }
 
+uint64_t copier_size(struct copier *c)
+{
+	uint64_t sum = 0;
+
+	if (proc_read_maps(c->pid, &c->maps))
+		return 0;
+	vec_each(m, &c->maps.maps) {
+		uint64_t at = m->start, run, end;
+
+		while (states_may_hold(m) && at < m->end &&
+		       memread_resident(c->mem, at, m->end, &run, &end)) {
+			sum += end - run;
+			at = end;
+		}
+	}
+	return sum;
+}
+
+int copier_learn(struct copier *c, struct errmsg *err)
+{
+	int rc;
+
+	c->im.sparse = true;
+	rc = prepare(c, err);
+	c->im.fetch = c->mem;
+	return rc;
+}
+
+void copier_learned(struct copier *c)
+{
+	c->im.fetch = NULL;
+}
+
 /* Waits until no thread is running, or the time is over; the threads as they were then. */
 static int wait_idle(pid_t pid, unsigned int wait_ms, task_list *ret)
 {

@@ -37,6 +37,16 @@ void copier_deinit(struct copier *c);
 /* Waits a little for a moment in which all threads sleep, then copies. -ESRCH, -ENOMEM. */
 int copier_take_running(struct copier *c, unsigned int wait_ms, struct errmsg *err);
 
+/*
+ * Copies from now on only what is touched between this and copier_learned(): for a process that is
+ * mostly not Lua.
+ */
+int copier_learn(struct copier *c, struct errmsg *err);
+void copier_learned(struct copier *c);
+
+/* Resident bytes that a copy of all would hold. */
+uint64_t copier_size(struct copier *c);
+
 /* How long a stop would take, by the last copy. */
 uint64_t copier_estimate_ns(const struct copier *c);
 

@@ -7,6 +7,7 @@
 
 #define PAGE 4096ull
 #define CHUNK (1ull << 20) /* copied at once: small enough to look at the clock between */
+#define SPARSE (64ull << 10) /* of a process that is mostly not Lua, what is copied at once */
 #define BIG (8ull << 20)
 #define ROOM (16ull << 20) /* reserved on both sides, for a heap that grows between copies */
 
@@ -14,6 +15,7 @@ static void span_deinit(struct image_span *s)
 {
 	if (s->data)
 		munmap(s->data, s->high - s->low);
+	free(s->have);
 	free(s->marks);
 	free(s->rank);
 	*s = (struct image_span){ 0 };
@@ -27,7 +29,7 @@ void image_deinit(struct image *im)
 	*im = (struct image){ 0 };
 }
 
-static int span_reserve(struct image_span *s, uint64_t start, uint64_t end)
+static int span_reserve(struct image_span *s, uint64_t start, uint64_t end, bool sparse)
 {
 	uint64_t room = ROOM + (end - start) / 4 / PAGE * PAGE;
 	void *p;
@@ -40,7 +42,12 @@ static int span_reserve(struct image_span *s, uint64_t start, uint64_t end)
 	if (p == MAP_FAILED)
 		return -ENOMEM;
 	s->data = p;
-	if (end - start >= BIG)
+	s->have = calloc((s->high - s->low) / SPARSE + 2, 1);
+	if (!s->have) {
+		munmap(p, s->high - s->low);
+		return -ENOMEM;
+	}
+	if (end - start >= BIG && !sparse)
 		madvise(p, s->high - s->low, MADV_HUGEPAGE);
 	return 0;
 }
@@ -73,13 +80,16 @@ int image_prepare(struct image *im, const image_ranges *ranges)
 		struct image_span s;
 
 		if (!span_take(im, r->start, r->end, &s))
-			rc = span_reserve(&s, r->start, r->end);
+			rc = span_reserve(&s, r->start, r->end, im->sparse);
 		s.of_file = r->of_file;
 		if (!rc)
 			rc = vec_push(&next.spans, s);
 		if (rc)
 			break;
 	}
+	next.sparse = im->sparse;
+	next.fetch = im->fetch;
+	next.misses = im->misses;
 	image_deinit(im);
 	*im = next;
 	return rc;
@@ -109,17 +119,68 @@ static bool fill_run(struct image *im, struct image_span *s, const struct memrea
 	return true;
 }
 
+/* Copies what is resident of a part of a span. */
+static bool fill_part(struct image *im, struct image_span *s, const struct memread *mem, uint64_t at,
+		      uint64_t end, uint64_t deadline_ns)
+{
+	uint64_t run, run_end;
+
+	while (at < end && memread_resident(mem, at, end, &run, &run_end)) {
+		if (!fill_run(im, s, mem, run, run_end, deadline_ns))
+			return false;
+		at = run_end;
+	}
+	return true;
+}
+
+static uint64_t chunk_start(const struct image_span *s, uint64_t i)
+{
+	uint64_t at = s->low + i * SPARSE;
+
+	return at < s->start ? s->start : at > s->end ? s->end : at;
+}
+
+/* Only the chunks that were touched before. */
+static bool fill_sparse(struct image *im, struct image_span *s, const struct memread *mem,
+			uint64_t deadline_ns)
+{
+	uint64_t n = (s->end - s->low) / SPARSE + 1;
+
+	for (uint64_t i = 0; i < n; i++) {
+		uint64_t first = i;
+
+		while (i < n && s->have[i])
+			i++;
+		if (i > first && !fill_part(im, s, mem, chunk_start(s, first), chunk_start(s, i),
+					    deadline_ns))
+			return false;
+	}
+	return true;
+}
+
 bool image_fill(struct image *im, const struct memread *mem, uint64_t deadline_ns)
 {
 	im->copied_bytes = 0;
-	vec_each(s, &im->spans) {
-		uint64_t at = s->start, run, run_end;
+	vec_each(s, &im->spans)
+		if (!(im->sparse ? fill_sparse(im, s, mem, deadline_ns)
+				 : fill_part(im, s, mem, s->start, s->end, deadline_ns)))
+			return false;
+	return true;
+}
 
-		while (at < s->end && memread_resident(mem, at, s->end, &run, &run_end)) {
-			if (!fill_run(im, s, mem, run, run_end, deadline_ns))
-				return false;
-			at = run_end;
+bool image_ready(struct image *im, struct image_span *s, uint64_t uaddr, uint64_t len)
+{
+	uint64_t last = (uaddr + (len ? len - 1 : 0) - s->low) / SPARSE;
+
+	for (uint64_t i = (uaddr - s->low) / SPARSE; i <= last; i++) {
+		if (s->have[i])
+			continue;
+		if (!im->fetch) {
+			im->misses++;
+			return false;
 		}
+		s->have[i] = 1;
+		fill_part(im, s, im->fetch, chunk_start(s, i), chunk_start(s, i + 1), 0);
 	}
 	return true;
 }
@@ -140,7 +201,6 @@ struct image_span *image_span_slow(struct image *im, uint64_t uaddr)
 			return &im->spans.v[mid];
 		}
 	}
-	im->missing_uaddr = uaddr;
 	return NULL;
 }
 

@@ -31,6 +31,7 @@ struct image_span {
 	uint64_t start, end;   /* target addresses, whole pages */
 	uint64_t low, high;    /* what the local reservation could hold */
 	uint8_t *data;         /* local address of low */
+	uint8_t *have;         /* sparse: which chunks are here, from low; NULL: all */
 	uint64_t *marks;       /* one bit for each 8 bytes from start; NULL: none yet */
 	uint32_t *rank;        /* marks before each word of marks, from first */
 	uint32_t first;        /* number of the span's first object */
@@ -41,7 +42,14 @@ struct image {
 	vec_of(struct image_span) spans; /* by address */
 	size_t last;                     /* the span of the last hit: most hits are neighbours */
 	uint64_t copied_bytes;
-	uint64_t missing_uaddr;          /* the last address asked for that no span holds */
+	/*
+	 * Of a process that is mostly not Lua only the chunks that a walk touches are copied: they
+	 * are fetched while `fetch` is set, which is for learning which they are; later, image_fill()
+	 * copies just these, and touching another is counted.
+	 */
+	bool sparse;
+	const struct memread *fetch;
+	uint64_t misses;
 };
 
 void image_deinit(struct image *im);
@@ -54,6 +62,9 @@ int image_prepare(struct image *im, const image_ranges *ranges);
 
 /* Copies the resident pages of every span. False when the time ran out (deadline_ns, 0: none). */
 bool image_fill(struct image *im, const struct memread *mem, uint64_t deadline_ns);
+
+/* Sparse: are the chunks of these bytes here, or can they be fetched? */
+bool image_ready(struct image *im, struct image_span *s, uint64_t uaddr, uint64_t len);
 
 struct image_span *image_span_slow(struct image *im, uint64_t uaddr);
 
@@ -73,7 +84,7 @@ static inline const uint8_t *image_at(struct image *im, uint64_t uaddr, uint64_t
 {
 	struct image_span *s = image_span_of(im, uaddr);
 
-	if (!s || len > s->end - uaddr)
+	if (!s || len > s->end - uaddr || (im->sparse && !image_ready(im, s, uaddr, len)))
 		return NULL;
 	return s->data + (uaddr - s->low);
 }

@@ -16,9 +16,9 @@ struct snca {
 	uint32_t *object;  /* by vertex: position in reach.order */
 	uint32_t *vertex;  /* by position: vertex */
 	uint32_t *parent;  /* in the tree of the search; later shortened: ancestor */
-	uint32_t *semi, *label, *idom;
+	uint32_t *semi, *label, *idom; /* in the memory of what is not needed any more then */
 	uint32_t *pred_first, *pred;
-	uint32_t *stack;
+	uint32_t *stack;   /* two halves: of vertices, and of edges; the second later: ancestors */
 };
 
 static void snca_deinit(struct snca *s)
@@ -26,8 +26,6 @@ static void snca_deinit(struct snca *s)
 	free(s->object);
 	free(s->vertex);
 	free(s->parent);
-	free(s->semi);
-	free(s->label);
 	free(s->idom);
 	free(s->pred_first);
 	free(s->pred);
@@ -42,13 +40,11 @@ static bool snca_alloc(struct snca *s, uint32_t n, size_t edges)
 	s->object = malloc(bytes);
 	s->vertex = calloc(1, bytes);
 	s->parent = malloc(bytes);
-	s->semi = malloc(bytes);
-	s->label = malloc(bytes);
 	s->idom = malloc(bytes);
 	s->stack = malloc(2 * bytes);
 	s->pred_first = calloc(1, bytes);
 	s->pred = malloc((edges + n + 1) * sizeof(uint32_t));
-	return s->object && s->vertex && s->parent && s->semi && s->label && s->idom && s->stack &&
+	return s->object && s->vertex && s->parent && s->idom && s->stack &&
 	       s->pred_first && s->pred;
 }
 
@@ -134,12 +130,12 @@ static uint32_t eval(struct snca *s, uint32_t *ancestor, uint32_t v, uint32_t la
 	return s->label[v];
 }
 
-static int dominators(struct snca *s)
+static void dominators(struct snca *s, uint32_t *spare)
 {
-	uint32_t *ancestor = malloc(((size_t)s->n + 1) * sizeof(*ancestor));
+	uint32_t *ancestor = s->stack + s->n + 1;
 
-	if (!ancestor)
-		return -ENOMEM;
+	s->label = s->vertex;
+	s->semi = spare;
 	s->parent[0] = 0;
 	for (uint32_t v = 0; v < s->n; v++) {
 		ancestor[v] = s->parent[v];
@@ -160,8 +156,6 @@ static int dominators(struct snca *s)
 	for (uint32_t v = 1; v < s->n; v++)
 		while (s->idom[v] > s->semi[v])
 			s->idom[v] = s->idom[s->idom[v]];
-	free(ancestor);
-	return 0;
 }
 
 static void sum_up(const struct snca *s, struct reach *r)
@@ -176,12 +170,18 @@ static void sum_up(const struct snca *s, struct reach *r)
 	}
 }
 
+static void drop_edges(struct reach *r)
+{
+	free(r->first);
+	r->first = NULL;
+	vec_deinit(&r->to);
+}
+
 int reach_retained(struct reach *r)
 {
 	uint32_t *position_of = malloc(((size_t)r->w->n + 1) * sizeof(*position_of));
 	struct snca s = { 0 };
 	uint32_t next = 1;
-	int rc = -ENOMEM;
 
 	if (position_of && snca_alloc(&s, r->reached + 1, r->to.n + r->roots.n)) {
 		for (uint32_t p = 0; p < r->reached; p++)
@@ -191,15 +191,14 @@ int reach_retained(struct reach *r)
 		s.n = next;
 		count_preds(&s, r, position_of);
 		fill_preds(&s, r, position_of);
-		rc = dominators(&s);
-		r->retained = rc ? NULL : calloc((size_t)r->w->n + 1, sizeof(*r->retained));
+		drop_edges(r);
+		dominators(&s, position_of);
+		r->retained = calloc((size_t)r->w->n + 1, sizeof(*r->retained));
 		if (r->retained)
 			sum_up(&s, r);
 	}
 	snca_deinit(&s);
 	free(position_of);
-	free(r->first);
-	r->first = NULL;
-	vec_deinit(&r->to);
+	drop_edges(r);
 	return r->retained ? 0 : -ENOMEM;
 }

@@ -98,16 +98,12 @@ static bool adds_up(const struct walk *w)
 static void set_up(struct walk *w, const struct layout *row)
 {
 	bool puc = row->l.family == LMT_FAMILY_PUC;
-	uint64_t white, bits;
 
 	w->row = row;
 	w->l = &row->l;
 	w->c = &row->c;
 	w->ref = puc || row->l.gc64.off ? 8 : 4;
 	w->tag_at = puc ? 8 : w->ref + 1;
-	bits = puc && row->l.version >= 504 ? 0x18 : 3;
-	white = walk_get(w->g, w->l->G_white);
-	w->other_white = (uint8_t)((white ^ bits) & bits);
 	w->vm_bytes = vm_total(w);
 	w->limit = w->vm_bytes / SMALLEST_OBJECT;
 }

@@ -43,7 +43,6 @@ struct census_object {
 	uint64_t bytes : 48;
 	uint64_t kind : 8;      /* enum census_kind */
 	uint64_t is_c : 1;      /* a function written in C */
-	uint64_t condemned : 1; /* the collector has found it dead and not freed it yet */
 };
 
 /* What the VM counts besides objects. */
@@ -73,7 +72,6 @@ struct walk {
 	const uint8_t *g;      /* the copy of global_State */
 	unsigned int ref;      /* bytes of a reference */
 	unsigned int tag_at;   /* of the type tag in an object */
-	uint8_t other_white;
 
 	struct census_object *obj; /* by address */
 	uint32_t n;

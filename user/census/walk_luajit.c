@@ -182,7 +182,6 @@ static bool measure_luajit(struct walk *w, struct census_object *o)
 	if (!p)
 		return walk_torn(w, o->uaddr, "an object is cut off");
 	o->kind = (unsigned int)lj_kind(p[w->tag_at]);
-	o->condemned = (walk_get(p, w->c->marked) & w->other_white) != 0;
 	bytes = bytes_of(w, p, o);
 	if (!bytes || bytes > MAX_STRING)
 		return walk_torn(w, o->uaddr, "an object of impossible size");

@@ -323,7 +323,6 @@ static bool measure_puc(struct walk *w, struct census_object *o)
 	if (kind < 0)
 		return walk_torn(w, o->uaddr, "an object of no known type");
 	o->kind = (unsigned int)kind;
-	o->condemned = (p[9] & w->other_white) != 0;
 	switch (kind) {
 	case CENSUS_STRING:
 		return measure_string(w, o);

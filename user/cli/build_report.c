@@ -11,6 +11,7 @@
 #include "build_stacks.h"
 #include "resolve/gcstate.h"
 #include "resolve/known_bug.h"
+#include "session_budget.h"
 
 void build_report_free(struct built_report *b)
 {
@@ -320,7 +321,7 @@ int build_report_live(struct session *s, const struct snapshot *snap, struct bui
 		return rc;
 	report_sort_sites(&b->r, (enum sort_key)s->opt->sort);
 	b->r.active = true;
-	b->r.mode = "exact";
+	session_budget_report(s, &b->r);
 	b->r.top = s->opt->top_given ? s->opt->top : s->opt->json ? 0 : 10;
 	memcpy(b->r.lost, snap->stats, sizeof(b->r.lost));
 	b->r.end_realtime_ns = session_realtime(s, snap->end_ns);

@@ -8,6 +8,8 @@
 
 #include "base/cleanup.h"
 #include "build_report.h"
+#include "census_graph.h"
+#include "exports.h"
 #include "report/census_report.h"
 #include "session.h"
 
@@ -48,7 +50,7 @@ static int run_open(struct run *r, struct errmsg *err)
 	r->opt.top = o->top ? o->top : DEFAULT_TOP;
 	r->opt.pause_budget_ns = o->pause_budget_ms * 1000000;
 	r->opt.show_strings = o->strings;
-	r->opt.folded = o->folded;
+	r->opt.folded = o->folded || o->flamegraph;
 	r->census = calloc(r->s->targets.n + 1, sizeof(*r->census));
 	r->process = calloc(r->s->targets.n + 1, sizeof(*r->process));
 	r->failed = calloc(r->s->targets.n + 1, sizeof(*r->failed));
@@ -104,6 +106,27 @@ static int take_all(struct run *r, struct errmsg *err)
 	return 0;
 }
 
+static int write_graph(struct run *r, struct built_report *b)
+{
+	struct exports e = { 0 };
+	struct options graph = *r->o; /* folded stacks have a writer of their own */
+	struct errmsg err;
+	int rc;
+
+	if (!r->o->flamegraph)
+		return 0;
+	graph.folded = 0;
+	rc = exports_open(&e, &graph, &err);
+	if (rc)
+		return rc;
+	for (size_t i = 0; !rc && i < r->n; i++)
+		rc = census_graph_add(b, &r->census[i], r->process[i].first_state);
+	if (!rc)
+		rc = exports_report(&e, &graph, &b->r);
+	exports_deinit(&e);
+	return rc;
+}
+
 static int write_all(struct run *r, struct built_report *b, bool *findings_ret)
 {
 	const struct options *o = r->o;
@@ -116,6 +139,9 @@ static int write_all(struct run *r, struct built_report *b, bool *findings_ret)
 	if (rc)
 		return rc;
 	*findings_ret = census_report_findings(&cr) > 0;
+	rc = write_graph(r, b);
+	if (rc || (o->flamegraph && !strcmp(o->flamegraph, "-")))
+		return rc;
 	if (o->folded)
 		census_write_folded(&cr, stdout);
 	else if (o->json)
@@ -168,8 +194,8 @@ int cmd_census(int argc, char **argv)
 		rc = run_open(&r, &err);
 	if (!rc)
 		rc = take_all(&r, &err);
-	if (!rc && write_all(&r, &b, &findings))
-		rc = errmsg_set(&err, -ENOMEM, "out of memory");
+	if (!rc && (rc = write_all(&r, &b, &findings)))
+		errmsg_set(&err, rc, "the census could not be written: %s", strerror(-rc));
 	if (!rc)
 		rc = nothing_told(&r, &err);
 	run_close(&r);

@@ -35,7 +35,8 @@ static const struct opt table[] = {
 	{ 0, "cgroup", OPT_STR, AT(cgroup), TRACE, "Target", "PATH", "as -a, only processes in this cgroup or below it", 0, 0, NULL },
 
 	{ 'd', "duration", OPT_DOUBLE, AT(duration), TRACE, "What to do", "SECS", "stop after so long (default: until Ctrl-C or the target's end)", 0, MAX_SECONDS, NULL },
-	{ 'm', "mode", OPT_CHOICE, AT(mode), TRACE, "What to do", "MODE", "auto or exact (default auto, which is exact so far)", 0, 0, mode_names },
+	{ 'm', "mode", OPT_CHOICE, AT(mode), TRACE, "What to do", "MODE", "watch, exact, or what --max-overhead allows (default auto)", 0, 0, mode_names },
+	{ 0, "max-overhead", OPT_DOUBLE, AT(max_overhead), TRACE, "What to do", "PCT", "how much it may cost the target (default 5; not with -m exact)", 0, 1000, NULL },
 	{ 0, "max-blocks", OPT_U64, AT(max_blocks), TRACE, "What to do", "N", "live blocks to make room for, 64 bytes each (default: by the heap found)", 1, 64u << 20, NULL },
 	{ 0, "max-states", OPT_U64, AT(max_states), TRACE, "What to do", "N", "lua_States to tell apart (default 100000)", 16, 1u << 20, NULL },
 	{ 0, "sample-bytes", OPT_U64, AT(sample_bytes), TRACE, "What to do", "N", "mean bytes between whole stacks (default 64k; 1: of every allocation)", 1, 64u << 20, NULL },
@@ -75,6 +76,7 @@ static const struct opt table[] = {
 	{ 0, "exit-code", OPT_FLAG, AT(exit_code), TRACE | COMMAND_REPORT | CENSUS, "Findings", NULL, "exit with status 1 when there are findings", 0, 0, NULL },
 
 	{ 'f', "folded", OPT_MAYBE, AT(folded), TRACE | STORED, "Output", "METRIC]", "stacks to stdout, a line each: inuse_space (default), inuse_objects, alloc_space, alloc_objects", 0, 0, metric_names },
+	{ 0, "flamegraph", OPT_STR, AT(flamegraph), CENSUS, "Output", "FILE", "who holds what as a flame graph: FILE.html, or FILE.svg", 0, 0, NULL },
 	{ 0, "flamegraph", OPT_STR, AT(flamegraph), TRACE | STORED, "Output", "FILE", "flame graph at the end: FILE.html, or FILE.svg (also - for SVG)", 0, 0, NULL },
 	{ 0, "pprof", OPT_STR, AT(pprof), TRACE | COMMAND_REPORT, "Output", "FILE", "heap profile at the end, for pprof: FILE.pb.gz (- is stdout)", 0, 0, NULL },
 	{ 'j', "json", OPT_FLAG, AT(json), ALL, "Output", NULL, "one JSON object a line instead of text", 0, 0, NULL },
@@ -229,7 +231,7 @@ int options_parse(struct options *o, enum command command, int argc, char **argv
 	int words = command & TRACE ? before_command(argc, argv) : argc, rest, rc;
 
 	*o = (struct options){ .max_states = 100000, .sample_bytes = 64 << 10, .stack_depth = 64,
-			       .pause_budget_ms = 50, .min_growth = 4096, .before = 60 };
+			       .pause_budget_ms = 50, .min_growth = 4096, .max_overhead = 5, .before = 60 };
 	rc = opt_parse(table, N_OPTS, command, o, words, argv, &rest, err);
 	if (rc)
 		return rc;
@@ -260,9 +262,6 @@ int options_parse(struct options *o, enum command command, int argc, char **argv
 		rc = check_outputs(o, err);
 	if (!rc)
 		rc = check_recording(o, command, err);
-	if (!rc && o->mode == MODE_WATCH)
-		rc = errmsg_set(err, -EINVAL,
-				"mode 'watch' is not in this version yet; use -m exact");
 	return rc;
 }
 

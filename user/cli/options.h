@@ -49,6 +49,7 @@ struct options {
 	uint64_t count;  /* reports; 0: no limit */
 	double duration; /* seconds; 0: until the end */
 	int mode;        /* enum mode */
+	double max_overhead; /* percent; auto and watch */
 	uint64_t top;
 	bool top_given;
 	uint64_t older_ms, min_size, max_size;

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "build_report.h"
 #include "report/format.h"
+#include "session_budget.h"
 #include "session_find.h"
 #include "trigger.h"
 
@@ -57,6 +58,7 @@ void session_free(struct session *s)
 	vec_deinit(&s->targets);
 	gcpoll_deinit(&s->gc);
 	findings_deinit(&s->findings);
+	estimate_deinit(&s->cost.estimate);
 	heap_deinit(&s->heap);
 	stackdb_deinit(&s->stacks);
 	exports_deinit(&s->exports);
@@ -300,6 +302,8 @@ static int look(struct session *s, bool report, bool last)
 	if (!rc)
 		rc = heap_apply(&s->heap, &snap);
 	if (!rc)
+		session_budget_look(s);
+	if (!rc)
 		session_find_look(s, &snap, last);
 	if (!rc)
 		rc = recorder_take(s->recorder, s, &snap, report, last);
@@ -395,6 +399,7 @@ static int on_source(struct session *s, struct loop *l, uint64_t id)
 		session_poll_gc(s);
 		follow_run(s);
 		launch_reap(s);
+		rc = session_budget_step(s);
 		break;
 	case SRC_SNAPSHOT:
 		swallow(l->snapshot_fd);
@@ -501,6 +506,7 @@ int session_trace(struct session *s, struct errmsg *err)
 		return errmsg_set(err, rc, "cannot set up the event loop: %s", strerror(-rc));
 	}
 	attach_set_active(s->attach, true);
+	session_budget_start(s);
 	say_started(s);
 	rc = s->recorder ? look(s, false, false) : 0;
 	if (rc) {

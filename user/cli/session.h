@@ -12,11 +12,13 @@
 #include "attach/attach.h"
 #include "attach/plan.h"
 #include "base/strpool.h"
+#include "budget.h"
 #include "collect/gcpoll.h"
 #include "collect/live.h"
 #include "collect/stackdb.h"
 #include "exports.h"
 #include "heap/detect.h"
+#include "heap/estimate.h"
 #include "heap/heap.h"
 #include "options.h"
 #include "recorder.h"
@@ -68,6 +70,17 @@ struct follow {
 	uint64_t next_sweep_ns;
 };
 
+/* See session_budget.c. */
+struct session_cost {
+	struct budget budget;
+	struct estimate estimate;
+	bool windows; /* some calls were not seen */
+	unsigned int ticks;
+	int stats_fd; /* while the kernel counts runs, else -1 */
+	uint64_t runs, run_ns; /* when it began to */
+	uint64_t last_events, lost_events, last_cpu, lost_cpu, last_wait, lost_wait;
+};
+
 enum session_end { SESSION_RUNNING, SESSION_SIGNAL, SESSION_DURATION, SESSION_COUNT, SESSION_TARGETS };
 
 struct session {
@@ -83,6 +96,7 @@ struct session {
 	struct attach *attach;
 	struct live *live;
 	struct gcpoll gc;
+	struct session_cost cost;
 	struct heap heap;
 	struct findings findings;
 	uint64_t findings_told; /* of the last report */

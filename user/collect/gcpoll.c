@@ -99,14 +99,14 @@ static void settle(struct gcpoll_state *s, const struct lmt_state *entry,
 	s->settled_at = *at;
 }
 
-static void poll_one(struct gcpoll_state *s, struct lmt_state *entry, uint64_t now_ms)
+static void poll_one(struct gcpoll_state *s, struct lmt_state *entry, uint64_t now_ms, bool always)
 {
 	uint64_t calls = entry->allocs + entry->frees + entry->reallocs, seen_ms;
 	struct pace_point at = { now_ms, entry->allocs, entry->old_frees };
 	uint32_t cycles_before = s->cycles;
 	struct state_gc now;
 
-	if (calls == s->calls && s->polled)
+	if (calls == s->calls && s->polled && !always)
 		return; /* a collector works when its program allocates */
 	s->calls = calls;
 	s->polled = true;
@@ -126,6 +126,11 @@ static void poll_one(struct gcpoll_state *s, struct lmt_state *entry, uint64_t n
 	}
 	note_collections(s, &now, cycles_before, seen_ms);
 	s->gc = now;
+	if (!s->swept && at_rest(s, &now) && s->cycles) {
+		s->floor_last = now.heap_bytes;
+		if (!s->floors++)
+			s->floor_first = now.heap_bytes;
+	}
 	s->swept |= at_rest(s, &now);
 	pace_add(s->pace, &at);
 	settle(s, entry, &at);
@@ -135,7 +140,7 @@ void gcpoll_run(struct gcpoll *p, struct lmt_state *table, uint32_t n, uint64_t 
 {
 	vec_each(s, &p->states)
 		if (!s->gone && s->index < n)
-			poll_one(s, &table[s->index], now_ms);
+			poll_one(s, &table[s->index], now_ms, p->always);
 }
 
 /* How many of the stretches lie before the latest full collection. */

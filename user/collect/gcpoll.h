@@ -40,12 +40,15 @@ struct gcpoll_state {
 	uint64_t flip_ms[GCPOLL_FLIPS];  /* when cycles became its value, modulo */
 	uint32_t fulls;                  /* full collections */
 	uint64_t full_ms, full_estimate; /* of the latest; what was born before had to be reachable */
+	uint32_t floors;                 /* sweeps seen to their end; the heap after first and last */
+	uint64_t floor_first, floor_last;
 	bool settled;                    /* garbage that predates the trace is gone */
 	struct pace_point settled_at;
 	struct pace *pace;               /* NULL until the state does anything */
 };
 
 struct gcpoll {
+	bool always; /* calls may go unseen: a state that seems idle is polled too */
 	vec_of(struct gcpoll_state) states;
 };
 

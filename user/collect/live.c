@@ -204,6 +204,15 @@ void live_purge(struct live *l, bool (*gone)(uint32_t slot, uint32_t state, void
 			purge_place(&l->buckets[i], k, gone, ctx);
 }
 
+void live_empty(struct live *l)
+{
+	static const struct lmt_bucket empty;
+
+	for (uint32_t i = 0; i < l->maps->n_buckets; i++)
+		if (memcmp(&l->buckets[i], &empty, sizeof(empty)))
+			memset(&l->buckets[i], 0, sizeof(empty));
+}
+
 void live_wipe_site(struct live *l, uint32_t index)
 {
 	struct lmt_site *s = &l->sites[index];

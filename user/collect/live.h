@@ -51,6 +51,9 @@ void live_forget_owner(struct live *l, uint32_t slot, uint64_t uaddr, uint32_t s
 /* Takes out every block that gone() names, of processes and arenas that are no more. */
 void live_purge(struct live *l, bool (*gone)(uint32_t slot, uint32_t state, void *ctx), void *ctx);
 
+/* Forgets every block, also those freed; only while no probe stands on an allocator. */
+void live_empty(struct live *l);
+
 /* Frees the entry of a site whose state is gone. */
 void live_wipe_site(struct live *l, uint32_t index);
 

@@ -320,3 +320,19 @@ int proc_exit_status(int pid_fd, pid_t pid)
 		return -1;
 	return info.exit_code;
 }
+
+uint64_t proc_wait_ns(pid_t pid)
+{
+	unsigned long long run, wait = 0;
+	char path[64];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/schedstat", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return 0;
+	if (fscanf(f, "%llu %llu", &run, &wait) != 2)
+		wait = 0;
+	fclose(f);
+	return wait;
+}

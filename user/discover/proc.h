@@ -79,4 +79,7 @@ enum proc_bits { PROC_BITS_64, PROC_BITS_32, PROC_BITS_UNREADABLE };
 /* Word size of the program, from its ELF header. */
 enum proc_bits proc_read_bits(pid_t pid);
 
+/* How long the main thread was ready but had no processor, in nanoseconds; 0 when not told. */
+uint64_t proc_wait_ns(pid_t pid);
+
 #endif

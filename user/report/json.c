@@ -225,7 +225,7 @@ static void write_site(const struct report *r, const struct report_site *s,
 	jsonw_u64(&w, "peak_bytes", s->peak_bytes);
 	jsonw_u64(&w, "reallocs", s->reallocs);
 	jsonw_str(&w, "verdict", verdict_name(s->verdict));
-	jsonw_bool(&w, "sampled", s->n_stacks > 1 && r->sample_bytes > 1);
+	jsonw_bool(&w, "sampled", r->windows || (s->n_stacks > 1 && r->sample_bytes > 1));
 	if (r->sample_bytes) {
 		jsonw_u64(&w, "samples", st->samples);
 		jsonw_double(&w, "error_pct", st->error_pct);
@@ -259,8 +259,10 @@ static void write_coverage(struct jsonw *w, const struct report *r)
 		(double)r->events : 100.0;
 
 	jsonw_object(w, "coverage");
+	if (r->windows)
+		pct = r->seen_pct;
 	jsonw_double(w, "alloc_pct", pct);
-	jsonw_double(w, "free_pct", 100.0);
+	jsonw_double(w, "free_pct", r->windows ? r->seen_pct : 100.0);
 	jsonw_u64(w, "predates_attach_bytes", r->predates_attach_bytes);
 	jsonw_close(w, '}');
 	jsonw_object(w, "overhead");

@@ -33,7 +33,7 @@ bool report_complete(const struct report *r)
 	for (unsigned int i = 0; i < LMT_STAT_MAX; i++)
 		if (r->lost[i] && i != LMT_STAT_STACK_LOST) /* its block is counted all the same */
 			return false;
-	return r->blind_spots.n == 0 && !r->left_out && !r->detail_dropped;
+	return r->blind_spots.n == 0 && !r->left_out && !r->detail_dropped && !r->windows;
 }
 
 const char *report_lost_key(unsigned int stat)

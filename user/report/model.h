@@ -173,6 +173,9 @@ struct report {
 	uint64_t events, predates_attach_bytes;
 	uint64_t ring_lost;
 	double ns_per_event, cpu_pct;     /* 0: not measured */
+	bool windows;                     /* calls of the allocators were seen now and then only */
+	double seen_pct;                  /* …so many of them */
+	double full_pct;                  /* what seeing all would cost, in percent of the target's time */
 	vec_of(const char *) blind_spots;
 	const char *end_reason;
 };

@@ -66,7 +66,7 @@ static void write_title(const struct text *t)
 static void write_state_head(const struct text *t, const struct report_state *s)
 {
 	const struct report_runtime *rt = runtime_of(t->r, s->pid, s->runtime);
-	struct fmtbuf b, c;
+	struct fmtbuf b, c, d;
 
 	if (!s->state) {
 		fprintf(t->out, "\n%sprocess %d, no state%s  allocator calls that belong to no known state\n",
@@ -91,8 +91,11 @@ static void write_state_head(const struct text *t, const struct report_state *s)
 		fprintf(t->out, "  heap      %s as the VM counts", fmt_bytes(&b, s->heap_bytes));
 		if (s->gc_known)
 			fprintf(t->out, "; %s GC cycles seen", fmt_count(&c, s->gc_cycles));
-		fprintf(t->out, "%s%s\n", s->gc_state ? "; collector in " : "",
+		fprintf(t->out, "%s%s", s->gc_state ? "; collector in " : "",
 			s->gc_state ? s->gc_state : "");
+		if (s->threads_known)
+			fprintf(t->out, "; %s coroutines", fmt_count(&d, s->threads));
+		fputc('\n', t->out);
 	}
 	if (s->allocator) {
 		fputs("  allocator ", t->out);
@@ -269,6 +272,12 @@ static void write_completeness(const struct text *t)
 		fputc('\n', t->out);
 	}
 	lost |= write_file_limits(t);
+	if (r->windows) {
+		lost = true;
+		fprintf(t->out, "%sseen in windows%s  %.1f %% of the allocator calls; to see all of them would "
+			"cost about %.0f %% (-m exact)\n", color(t, YELLOW), color(t, RESET), r->seen_pct,
+			r->full_pct);
+	}
 	if (!lost)
 		fputs("nothing was lost: every call since the attach is accounted for\n", t->out);
 	if (r->predates_attach_bytes)

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+#include "budget.h"
+
+#define MS 1000000ull
+#define CALIBRATE_NS (200 * MS)
+#define CALIBRATE_EVENTS 20000 /* enough at once: a storm is not to be slowed down for longer */
+#define WINDOW_NS (20 * MS)
+#define PAUSE_NS (200 * MS) /* at least: placing probes costs too */
+#define CHECK_NS (1000 * MS)
+#define OVER_TIMES 3        /* checks above the budget before exact is given up */
+#define MARGIN 0.8          /* of the budget, for what is not measured */
+
+static double cost(const struct budget *b, uint64_t events)
+{
+	return (double)events * b->ns_per_event;
+}
+
+static bool is_open(const struct budget *b)
+{
+	return b->phase != BUDGET_PAUSE;
+}
+
+/* In percent of what the time would have been without us. */
+static double pct_of(double cost_ns, uint64_t wall_ns, uint64_t cpu_ns)
+{
+	double base = (double)(cpu_ns > wall_ns ? cpu_ns : wall_ns) - cost_ns;
+
+	if (base < (double)wall_ns / 1000)
+		base = (double)wall_ns / 1000; /* nearly all of it was ours */
+	return 100 * cost_ns / base;
+}
+
+/* Wall time without that in which others had the processors. */
+static uint64_t wall(const struct budget_seen *from, const struct budget_seen *to)
+{
+	uint64_t ns = to->now_ns - from->now_ns, waited = to->wait_ns - from->wait_ns;
+
+	return waited < ns ? ns - waited : ns / 100;
+}
+
+static double phase_pct(const struct budget *b, const struct budget_seen *seen)
+{
+	return pct_of(cost(b, seen->events - b->at.events), wall(&b->at, seen),
+		      seen->cpu_ns - b->at.cpu_ns);
+}
+
+bool budget_can_calibrate(const struct budget *b, const struct budget_seen *seen)
+{
+	return b->phase == BUDGET_CALIBRATE && (seen->now_ns - b->at.now_ns >= CALIBRATE_NS ||
+						seen->events - b->at.events >= CALIBRATE_EVENTS);
+}
+
+void budget_start(struct budget *b, const struct budget_seen *seen)
+{
+	b->phase = BUDGET_CALIBRATE;
+	b->start = b->at = *seen;
+}
+
+static void begin(struct budget *b, enum budget_phase phase, const struct budget_seen *seen)
+{
+	uint64_t cpu = seen->cpu_ns - b->at.cpu_ns, events = seen->events - b->at.events;
+
+	if (is_open(b)) {
+		double own = (double)cpu - cost(b, events);
+
+		b->window_cost_ns = cost(b, events);
+		b->spent_ns += b->window_cost_ns;
+		if (own < (double)cpu / 100)
+			own = (double)cpu / 100; /* nearly all of it was ours */
+		b->calls_per_ns = own > 0 ? (double)events / own : 0;
+	} else {
+		b->unseen += b->calls_per_ns * (double)cpu;
+	}
+	b->phase = phase;
+	b->at = *seen;
+}
+
+static enum budget_action after_calibration(struct budget *b, const struct budget_seen *seen)
+{
+	b->full_pct = phase_pct(b, seen);
+	if (b->only_exact || (b->may_stay_exact && b->full_pct <= b->max_pct)) {
+		begin(b, BUDGET_EXACT, seen);
+		return BUDGET_GO_ON;
+	}
+	begin(b, BUDGET_PAUSE, seen);
+	return BUDGET_TAKE_OFF;
+}
+
+static enum budget_action check_exact(struct budget *b, const struct budget_seen *seen)
+{
+	b->full_pct = phase_pct(b, seen);
+	b->over = b->full_pct > b->max_pct ? b->over + 1 : 0;
+	if (b->over >= OVER_TIMES && !b->only_exact) {
+		begin(b, BUDGET_PAUSE, seen);
+		return BUDGET_TAKE_OFF;
+	}
+	begin(b, BUDGET_EXACT, seen);
+	return BUDGET_GO_ON;
+}
+
+/* Would another window like the last one fit what is allowed up to its end? */
+static bool fits(const struct budget *b, const struct budget_seen *seen)
+{
+	double would = b->spent_ns + b->window_cost_ns;
+
+	return pct_of(would, wall(&b->start, seen) + WINDOW_NS, seen->cpu_ns - b->start.cpu_ns) <=
+	       b->max_pct * MARGIN;
+}
+
+enum budget_action budget_step(struct budget *b, const struct budget_seen *seen)
+{
+	uint64_t in_phase = seen->now_ns - b->at.now_ns;
+
+	switch (b->phase) {
+	case BUDGET_CALIBRATE:
+		return b->ns_per_event <= 0 ? BUDGET_GO_ON : after_calibration(b, seen);
+	case BUDGET_EXACT:
+		return in_phase < CHECK_NS ? BUDGET_GO_ON : check_exact(b, seen);
+	case BUDGET_WINDOW:
+		if (in_phase < WINDOW_NS)
+			return BUDGET_GO_ON;
+		begin(b, BUDGET_PAUSE, seen);
+		return BUDGET_TAKE_OFF;
+	case BUDGET_PAUSE:
+		if (in_phase < PAUSE_NS || !fits(b, seen))
+			return BUDGET_GO_ON;
+		begin(b, BUDGET_WINDOW, seen);
+		return BUDGET_PUT_ON;
+	}
+	return BUDGET_GO_ON;
+}
+
+double budget_seen_pct(const struct budget *b, const struct budget_seen *seen)
+{
+	double unseen = b->unseen, events = (double)(seen->events - b->start.events);
+
+	if (!is_open(b))
+		unseen += b->calls_per_ns * (double)(seen->cpu_ns - b->at.cpu_ns);
+	return unseen > 0 ? 100 * events / (events + unseen) : 100;
+}
+
+double budget_cpu_pct(const struct budget *b, const struct budget_seen *seen)
+{
+	uint64_t ns = seen->now_ns - b->start.now_ns;
+	double ours = b->spent_ns + (is_open(b) ? cost(b, seen->events - b->at.events) : 0);
+
+	return ns ? 100 * ours / (double)ns : 0;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * budget: when the allocators carry their probes, so that the cost stays below --max-overhead.
+ * L7 cli. Pure: told what was seen, answers what to do.
+ *
+ * The cost is a share of the processor time the targets would use without us, of one core at least:
+ * a busy program is slowed down by so much, an idle one costs so much of a core.
+ */
+#ifndef LMT_CLI_BUDGET_H
+#define LMT_CLI_BUDGET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum budget_phase {
+	BUDGET_CALIBRATE, /* exact for a moment, to learn what it costs */
+	BUDGET_EXACT,     /* and it stays so */
+	BUDGET_WINDOW,    /* exact for a moment, again and again */
+	BUDGET_PAUSE,     /* between windows */
+};
+
+enum budget_action { BUDGET_GO_ON, BUDGET_TAKE_OFF, BUDGET_PUT_ON };
+
+/* What was seen since the start of the trace. */
+struct budget_seen {
+	uint64_t now_ns;
+	uint64_t cpu_ns;  /* of the targets */
+	uint64_t wait_ns; /* that they were ready but had no processor: not idle, and no time of theirs */
+	uint64_t events;  /* calls of the allocators that were recorded */
+};
+
+struct budget {
+	double max_pct;      /* what is allowed */
+	bool may_stay_exact; /* auto; else windows only */
+	bool only_exact;     /* never windows: measure only */
+	double ns_per_event; /* 0: not known yet */
+	enum budget_phase phase;
+	struct budget_seen start, at; /* of the trace, of the phase */
+	double spent_ns;     /* in all phases before this one */
+	double window_cost_ns; /* of the latest window */
+	double unseen;       /* calls between windows, as far as the windows tell */
+	double calls_per_ns; /* of the targets' own processor time in the latest window */
+	double full_pct;     /* predicted or seen cost of exact tracing */
+	unsigned int over;   /* seconds in a row above the budget */
+};
+
+void budget_start(struct budget *b, const struct budget_seen *seen);
+
+/* Enough was seen to tell what a call costs: ns_per_event is to be set now. */
+bool budget_can_calibrate(const struct budget *b, const struct budget_seen *seen);
+
+/* Called every few milliseconds. */
+enum budget_action budget_step(struct budget *b, const struct budget_seen *seen);
+
+/* Share of the calls that were recorded, in percent. */
+double budget_seen_pct(const struct budget *b, const struct budget_seen *seen);
+
+/* Share of one core that the trace has cost so far, in percent. */
+double budget_cpu_pct(const struct budget *b, const struct budget_seen *seen);
+
+#endif

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+/* What the trace costs: measured, kept below --max-overhead, told in the report. */
+#include "session_budget.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "attach/sys.h"
+#include "base/hashmap.h"
+#include "base/log.h"
+#include "session.h"
+
+#define RUNS_ENOUGH 200          /* of the programs, to tell what one costs */
+#define RUNS_A_CALL 1.5          /* entry and return of one that allocates, entry of one that frees */
+#define LAZY_TICKS 10
+#define USUAL_RUN_NS 300.0
+#define USUAL_TRAP_NS 1000.0
+
+/* Entries are given back when their state is gone; the sum must not fall with them. */
+static uint64_t rising(uint64_t now, uint64_t *last, uint64_t *lost)
+{
+	if (now < *last)
+		*lost += *last - now;
+	*last = now;
+	return now + *lost;
+}
+
+static uint64_t events_now(struct session *s)
+{
+	const struct lmt_state *table;
+	uint64_t sum = 0;
+	uint32_t n;
+
+	table = live_states(s->live, &n);
+	for (uint32_t i = 1; i < n; i++)
+		sum += table[i].allocs + table[i].frees + table[i].reallocs + table[i].failures;
+	return rising(sum, &s->cost.last_events, &s->cost.lost_events);
+}
+
+static uint64_t cpu_now(struct session *s)
+{
+	uint64_t sum = 0;
+
+	vec_each(t, &s->targets) {
+		struct timespec ts;
+		clockid_t clock;
+
+		if (t->ended || clock_getcpuclockid(t->target->pid, &clock) || clock_gettime(clock, &ts))
+			continue;
+		sum += (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+	}
+	return rising(sum, &s->cost.last_cpu, &s->cost.lost_cpu);
+}
+
+/* Of the main threads; a thread that is ready but does not run looks idle else. */
+static uint64_t waited_now(struct session *s)
+{
+	uint64_t sum = 0;
+
+	vec_each(t, &s->targets)
+		if (!t->ended)
+			sum += proc_wait_ns(t->target->pid);
+	return rising(sum, &s->cost.last_wait, &s->cost.lost_wait);
+}
+
+static struct budget_seen look_now(struct session *s)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (struct budget_seen){
+		.now_ns = (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec,
+		.cpu_ns = cpu_now(s),
+		.wait_ns = waited_now(s),
+		.events = events_now(s),
+	};
+}
+
+/* What goes into a file is to be whole: there auto is exact. */
+static bool keeps_all(const struct session *s)
+{
+	return s->opt->write_file || s->opt->folded || s->opt->flamegraph || s->opt->pprof;
+}
+
+void session_budget_start(struct session *s)
+{
+	struct budget_seen seen = look_now(s);
+	struct budget *b = &s->cost.budget;
+
+	*b = (struct budget){
+		.max_pct = s->opt->max_overhead,
+		.may_stay_exact = s->opt->mode == MODE_AUTO,
+		.only_exact = s->opt->mode == MODE_EXACT || (s->opt->mode == MODE_AUTO && keeps_all(s)),
+	};
+	budget_start(b, &seen);
+	s->cost.stats_fd = sys_enable_run_stats();
+	attach_alloc_runs(s->attach, &s->cost.runs, &s->cost.run_ns);
+}
+
+/*
+ * What one call costs: the trap, as measured on our own code, for each run of a program, and the
+ * programs' own time as the kernel counts it.
+ */
+static void calibrate(struct session *s, const struct budget_seen *seen)
+{
+	double trap = s->features.emulated_ns > 0 ? s->features.emulated_ns : USUAL_TRAP_NS;
+	uint64_t events = seen->events - s->cost.budget.start.events, runs, ns;
+
+	attach_alloc_runs(s->attach, &runs, &ns);
+	runs -= s->cost.runs;
+	ns -= s->cost.run_ns;
+	if (runs >= RUNS_ENOUGH && events)
+		s->cost.budget.ns_per_event = ((double)runs * trap + (double)ns) / (double)events;
+	else
+		s->cost.budget.ns_per_event = RUNS_A_CALL * (trap + USUAL_RUN_NS);
+}
+
+static void end_calibration(struct session *s)
+{
+	const struct budget *b = &s->cost.budget;
+
+	if (s->cost.stats_fd >= 0)
+		close(s->cost.stats_fd);
+	s->cost.stats_fd = -1;
+	log_debug("a call costs %.0f ns, all of them %.1f %%", b->ns_per_event, b->full_pct);
+}
+
+/* For the estimate: words of the process that a state lives in. */
+static bool read_words(void *ctx, uint32_t state, uint64_t uaddr, uint64_t *words, uint32_t n)
+{
+	struct session *s = ctx;
+	const struct heap_state *st = heap_find_state(&s->heap, state);
+	struct session_target *t = st ? session_target_of_pid(s, st->pid) : NULL;
+
+	return t && !t->ended && memread_exact(&t->mem, uaddr, words, n * sizeof(*words));
+}
+
+static bool is_object(struct heap *h, const struct snapshot_site *site)
+{
+	static const bool object[] = {
+		[KIND_TABLE] = true, [KIND_STRING] = true, [KIND_FUNCTION] = true,
+		[KIND_USERDATA] = true, [KIND_THREAD] = true, [KIND_CDATA] = true,
+		[KIND_UNKNOWN] = false,
+	};
+	uint64_t *at = hashmap_find(&h->stacks.site_of, site->index);
+
+	return at && *at && object[h->sites.v[*at - 1].kind];
+}
+
+/* Remembers some of the objects that the window has left behind. */
+static int sample_window(struct session *s)
+{
+	struct estimate_reader reader = { read_words, s };
+	struct snapshot_filter all = { 0 };
+	struct snapshot snap;
+	int rc = live_drain(s->live, session_on_event, s);
+
+	if (!rc)
+		rc = snapshot_take(s->live, &all, &s->gc, &snap);
+	if (rc)
+		return rc;
+	rc = session_read_kinds(s, &snap);
+	if (!rc)
+		rc = heap_apply(&s->heap, &snap);
+	for (size_t i = 0; !rc && i < snap.sites.n; i++) {
+		const struct snapshot_site *site = &snap.sites.v[i];
+		const struct heap_state *st = heap_find_state(&s->heap, site->state);
+
+		if (st && site->live_blocks && is_object(&s->heap, site))
+			rc = estimate_add(&s->cost.estimate, site, st->gc_cycles, &reader);
+	}
+	s->cost.estimate.windows++;
+	snapshot_deinit(&snap);
+	return rc;
+}
+
+void session_budget_look(struct session *s)
+{
+	struct estimate_reader reader = { read_words, s };
+	struct budget_seen seen;
+	double pct;
+
+	if (!s->cost.windows)
+		return;
+	seen = look_now(s);
+	pct = budget_seen_pct(&s->cost.budget, &seen);
+	estimate_check(&s->cost.estimate, &reader);
+	estimate_apply(&s->cost.estimate, &s->heap, &s->gc, pct > 0 ? 100 / pct : 1,
+		       (double)(seen.now_ns - s->cost.budget.start.now_ns) / 1e9);
+}
+
+static int go_to_windows(struct session *s)
+{
+	const struct budget *b = &s->cost.budget;
+	int rc;
+
+	if (!s->cost.windows)
+		log_info("exact tracing would cost about %.0f %% here, --max-overhead allows %.3g %%: "
+			 "from now on in windows only", b->full_pct, b->max_pct);
+	s->cost.windows = s->gc.always = true;
+	attach_pause(s->attach);
+	rc = sample_window(s);
+	live_empty(s->live);
+	return rc;
+}
+
+int session_budget_step(struct session *s)
+{
+	enum budget_phase before = s->cost.budget.phase;
+	bool urgent = before == BUDGET_CALIBRATE || before == BUDGET_WINDOW;
+	struct budget_seen seen;
+	enum budget_action what;
+
+	if (!urgent && ++s->cost.ticks % LAZY_TICKS)
+		return 0; /* asking every process takes time too */
+	seen = look_now(s);
+
+	if (budget_can_calibrate(&s->cost.budget, &seen))
+		calibrate(s, &seen);
+	what = budget_step(&s->cost.budget, &seen);
+	if (before == BUDGET_CALIBRATE && s->cost.budget.phase != before)
+		end_calibration(s);
+	if (what == BUDGET_TAKE_OFF)
+		return go_to_windows(s);
+	return what == BUDGET_PUT_ON ? attach_resume(s->attach) : 0;
+}
+
+void session_budget_report(struct session *s, struct report *r)
+{
+	struct budget_seen seen = look_now(s);
+
+	r->ns_per_event = s->cost.budget.ns_per_event;
+	r->cpu_pct = budget_cpu_pct(&s->cost.budget, &seen);
+	r->mode = s->cost.windows ? "watch" : "exact";
+	r->windows = s->cost.windows;
+	r->seen_pct = budget_seen_pct(&s->cost.budget, &seen);
+	r->full_pct = s->cost.budget.full_pct;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * session_budget: what the trace costs: measured, kept below --max-overhead, told. L7 cli.
+ */
+#ifndef LMT_CLI_SESSION_BUDGET_H
+#define LMT_CLI_SESSION_BUDGET_H
+
+#include "report/model.h"
+
+struct session;
+
+/* When the probes stand and record. */
+void session_budget_start(struct session *s);
+
+/* Every few milliseconds: probes go off and on as the budget says. 0 or a negative errno. */
+int session_budget_step(struct session *s);
+
+/* After a look at the heap: where only windows were seen, what the samples of them tell. */
+void session_budget_look(struct session *s);
+
+/* Cost, coverage and mode. */
+void session_budget_report(struct session *s, struct report *r);
+
+#endif
