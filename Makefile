@@ -118,7 +118,7 @@ check: all $(UNITS) ## Unit and golden tests: no privilege needed
 	$(Q)CLANG='$(CLANG)' tools/bpf-insns.sh $(B)
 
 check-integration: all hosts ## Tests on real processes: needs root and BPF
-	$(Q)BUILD=$(abspath $(B)) prove --failures --comments $(PROVEFLAGS) $(INTEGRATION)
+	$(Q)BUILD=$(abspath $(B)) prove --timer --failures --comments $(PROVEFLAGS) $(INTEGRATION)
 
 lint: ## Layers, function lengths, shell scripts, manual
 	$(Q)tools/check-layers.sh

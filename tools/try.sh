@@ -16,8 +16,8 @@ for lua in luajit lua5.4; do
 	$lua tests/lua/leak.lua 60 >/dev/null &
 	target=$!
 	sleep 0.5
-	printf '\n$ %s tests/lua/leak.lua &\n$ sudo luamemtrace -p %s -d %s\n' "$lua" "$target" "$seconds"
-	build/luamemtrace -p "$target" -d "$seconds" -T 3
+	printf '\n$ %s tests/lua/leak.lua &\n$ sudo luamemtrace -p %s -m exact -d %s\n' "$lua" "$target" "$seconds"
+	build/luamemtrace -p "$target" -m exact -d "$seconds" -T 3
 	kill "$target"
 	wait "$target" 2>/dev/null || :
 	target=
