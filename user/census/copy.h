@@ -27,7 +27,7 @@ struct copier {
 	bool stopped;           /* … because it was stopped */
 	uint64_t pause_ns;      /* longest stop so far */
 	uint64_t bytes;         /* of the last copy */
-	uint64_t fill_ns;       /* what it took */
+	uint64_t fill_ns;       /* what it took, of processor time */
 	unsigned int stops;
 };
 

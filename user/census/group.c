@@ -14,6 +14,7 @@
 
 #define MAX_GROUPS 20000u /* then the rest is put together by kind */
 #define PREFIX_BYTES 16
+#define PATHS 150u /* groups besides those shown to people that get a path */
 
 struct grouping {
 	struct census *c;
@@ -255,11 +256,12 @@ int census_group(struct census *c, struct census_state *s, struct reach *r)
 	s->groups.n = 0;
 	for (uint32_t i = 0; !rc && i < r->w->n; i++)
 		rc = add_object(&g, i);
-	vec_each(group, &s->groups)
-		if (!group->dead && group->example != IMAGE_NONE)
-			path_build(r, group->example, c->pool, &group->path);
 	if (s->groups.n)
 		qsort(s->groups.v, s->groups.n, sizeof(*s->groups.v), by_bytes);
+	/* Finding a name means looking through the whole holder: for the biggest groups only. */
+	for (size_t i = 0; i < s->groups.n && i < c->opt->top + PATHS; i++)
+		if (!s->groups.v[i].dead)
+			path_build(r, s->groups.v[i].example, c->pool, &s->groups.v[i].path);
 	census_names_deinit(&g.names);
 	hashmap_deinit(&g.groups);
 	hashmap_deinit(&g.origins);

@@ -147,13 +147,13 @@ static void typedef_name(const struct walk *w, const uint8_t *ct, char *out, siz
 {
 	const uint8_t *tab = image_at(w->im, w->ctypes, (uint64_t)w->n_ctypes *
 				      (uint64_t)w->c->size_CType.off);
-	uint32_t id = tab ? (uint32_t)((size_t)(ct - tab) / (size_t)w->c->size_CType.off) : 0;
 
 	for (uint32_t i = 1; tab && i < w->n_ctypes && !*out; i++) {
 		const uint8_t *p = tab + i * (size_t)w->c->size_CType.off;
 		uint32_t info = (uint32_t)walk_get(p, w->c->CType_info);
 
-		if (LJ_CT_KIND(info) == LJ_CT_TYPEDEF && (info & 0xffff) == id)
+		/* Attributes, as of alignment, stand between the name and the struct. */
+		if (LJ_CT_KIND(info) == LJ_CT_TYPEDEF && lj_ctype(w, info & 0xffff) == ct)
 			ctype_own_name(w, p, out, size);
 	}
 }

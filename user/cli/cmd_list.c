@@ -50,6 +50,20 @@ static int find_all(struct options *o, struct errmsg *err)
 	return rc ? errmsg_set(err, rc, "cannot list the processes") : 0;
 }
 
+static void note_state(struct built_report *b, const struct census *c, const struct census_state *cs)
+{
+	uint64_t L = c->resolved->states.v[cs->index].L;
+
+	vec_each(rs, &b->r.states) {
+		if (!cs->done || rs->pid != c->target->pid || rs->L != L)
+			continue;
+		rs->threads_known = true;
+		rs->threads = cs->coroutines;
+		if (cs->label)
+			rs->label = built_report_keep(b, strpool_get(c->pool, cs->label));
+	}
+}
+
 /*
  * How many coroutines a state has and what it is for, from a copy of its memory while it runs: no
  * stop. Where no copy made sense, or the process is too large to copy for a list, it is not told.
@@ -57,7 +71,6 @@ static int find_all(struct options *o, struct errmsg *err)
 static void count_threads(struct session *s, struct built_report *b)
 {
 	const struct census_options opt = { .light = true };
-	size_t at = 0;
 
 	vec_each(t, &s->targets) {
 		struct errmsg err;
@@ -66,19 +79,9 @@ static void count_threads(struct session *s, struct built_report *b)
 
 		census_init(&c, t->target, &t->mem, t->resolved, &opt);
 		if (task_read_rss(t->target->pid, &rss) && rss.anon < LIST_COPY_MAX &&
-		    !census_take(&c, &err)) {
-			vec_each(cs, &c.states) {
-				struct report_state *rs = &b->r.states.v[at + cs->index];
-
-				if (!cs->done || at + cs->index >= b->r.states.n)
-					continue;
-				rs->threads_known = true;
-				rs->threads = cs->coroutines;
-				if (cs->label)
-					rs->label = built_report_keep(b, strpool_get(c.pool, cs->label));
-			}
-		}
-		at += t->resolved->states.n;
+		    !census_take(&c, &err))
+			vec_each(cs, &c.states)
+				note_state(b, &c, cs);
 		census_deinit(&c);
 	}
 }
