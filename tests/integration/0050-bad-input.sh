@@ -26,7 +26,6 @@ refused 2 "not a process id" "-p with a word" -p nonsense
 refused 2 "not a process id" "-p with an empty item" -p 1,
 refused 2 "needs a value" "-p without a value" -p
 refused 2 "not one of" "unknown mode" -p 1 -m sometimes
-refused 2 "not in this version" "mode watch" -p 1 -m watch
 refused 2 "not a number" "a word for a number" -p 1 --max-blocks lots
 refused 2 "not an interval" "a word for the interval" -p 1 often
 refused 2 "unexpected word" "one word too many" -p 1 1 2 3

@@ -14,6 +14,7 @@ pids=()
 target='' tracer='' gate='' status='' # set by the starters below
 
 cleanup() {
+	disown -a 2>/dev/null # no word of those that are killed
 	for p in "${pids[@]:-}"; do
 		[ -n "$p" ] && kill -9 "$p" 2>/dev/null
 	done
