@@ -15,6 +15,7 @@ char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 #define STACK_PIECE 32     /* …read at once */
 #define TRACES_SEARCHED 1024
 #define EXIT_UNKNOWN (~0ull)
+#define CHUNK_MAX (1ull << 32) /* a chunk of LuaJIT's allocator is smaller */
 
 /* Does the native stack hold this return address? */
 SUBPROG int on_stack(__u64 sp, __u64 address)
@@ -174,6 +175,25 @@ struct stale {
 	__u32 pad;
 };
 
+/*
+ * Is the memory still what the block was freed to? Only LuaJIT's own allocator keeps what it frees
+ * to itself: elsewhere C code is given it with nothing seen of that, and an arena's end is seen as
+ * that of its state. Even there a mapping may be given back and be somebody else's by now: then
+ * the word before the block, which outlives the free, is not a size that can hold the block.
+ */
+SUBPROG int still_freed(const struct lmt_block *freed)
+{
+	__u64 head = 0, size = freed ? LMT_BLOCK_SIZE(freed) : 0;
+	struct lmt_state *st = freed ? state_at(LMT_FREED_STATE(freed)) : 0;
+
+	if (!st || !(st->flags & LMT_STATE_ARENA) || st->flags & (LMT_STATE_CLOSING | LMT_STATE_DEAD))
+		return 0;
+	if (!read_user(&head, 8, (freed->born & LMT_ADDR_MASK) - 8))
+		return 0;
+	head &= ~7ull;
+	return head >= size + 8 && head < CHUNK_MAX;
+}
+
 /* A pointer that goes to C code: into a block that was freed and not handed out again? */
 SUBPROG int check_argument(const struct stale *s)
 {
@@ -185,7 +205,8 @@ SUBPROG int check_argument(const struct stale *s)
 
 	if (!s || s->value < 65536 || s->value >> 47)
 		return 0;
-	if (ledger_covers(LMT_KEY(s->slot, s->value), LMT_COVER_LINES, &freed) != PLACE_FREED)
+	if (ledger_covers(LMT_KEY(s->slot, s->value), LMT_COVER_LINES, &freed) != PLACE_FREED ||
+	    !still_freed(&freed))
 		return 0;
 	state = LMT_FREED_STATE(&freed);
 	place = find_place(&caller, 0, s->slot, state);
