@@ -202,6 +202,7 @@ static __always_inline void put_block(__u32 slot, struct lmt_state *st, __u64 pt
 		return;
 	if (rc == LEDGER_REPLACED) {
 		count(LMT_STAT_REPLACED);
+		st->flags |= LMT_STATE_BLIND;
 		return;
 	}
 	count(LMT_STAT_MAP_FULL);

@@ -82,6 +82,7 @@ enum {
 	LMT_STATE_ARENA = 4,   /* LuaJIT's own allocator: its memory dies as a whole */
 	LMT_STATE_CLOSING = 8, /* lua_close() was entered */
 	LMT_STATE_DEAD = 16,   /* its own block was freed */
+	LMT_STATE_BLIND = 32,  /* got memory that is in use as far as we saw: not all frees reach us */
 };
 
 /* LuaJIT's arena is unmapped as a whole: what the ledger still holds of it is not there any more. */

@@ -192,6 +192,18 @@ static const char *allocator_of(struct session *s, struct session_target *t,
 	return NULL;
 }
 
+/* Was memory handed out that was in use as far as we saw? */
+static bool missed_frees(const struct session *s, int slot)
+{
+	uint32_t n;
+	const struct lmt_state *table = live_states(s->live, &n);
+
+	for (uint32_t i = 1; i < n; i++)
+		if (table[i].slot == (uint32_t)slot && table[i].flags & LMT_STATE_BLIND)
+			return true;
+	return false;
+}
+
 /* Did every call of every allocator since the attach reach us? */
 static bool saw_all(struct session *s, struct session_target *t)
 {
@@ -202,7 +214,7 @@ static bool saw_all(struct session *s, struct session_target *t)
 	vec_each(site, &t->plan->sites)
 		probed += site->program == PLAN_ALLOC;
 	return !stats[LMT_STAT_MAP_FULL] && !stats[LMT_STAT_NO_PENDING] && !t->missed_calls &&
-	       probed == t->resolved->allocators.n;
+	       probed == t->resolved->allocators.n && !missed_frees(s, t->slot);
 }
 
 static const char *module_of_runtime(const struct session_target *t, uint32_t id)

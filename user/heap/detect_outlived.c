@@ -52,6 +52,15 @@ static void say(struct findings *fs, struct finding *f, const struct heap_state 
 		       o->prev_tag ? " when it makes a " : "", o->prev_tag ? prev : "");
 }
 
+/* Does the process free memory of Lua's in ways that we do not see? Then nobody knows what is left. */
+static bool frees_unseen(const struct heap *h, pid_t pid)
+{
+	vec_each(st, &h->states)
+		if (st->pid == pid && st->st.flags & LMT_STATE_BLIND)
+			return true;
+	return false;
+}
+
 void detect_outlived(struct findings *fs, struct heap *h, const struct snapshot *snap, bool last)
 {
 	withdraw_all(fs, h);
@@ -59,7 +68,8 @@ void detect_outlived(struct findings *fs, struct heap *h, const struct snapshot 
 		struct heap_state *st = heap_find_state(h, o->state);
 		struct finding *f;
 
-		if (!st || !st->number || !is_due(st, snap, last) || o->handed_on)
+		if (!st || !st->number || !is_due(st, snap, last) || o->handed_on ||
+		    frees_unseen(h, st->pid))
 			continue;
 		f = finding_make(fs, FINDING_OUTLIVED_CLOSE, (uint64_t)o->state << 40 ^ o->size << 16 ^
 				 (uint64_t)o->prev_tag << 8 ^ o->tag);

@@ -7,6 +7,7 @@
 #define MIN_BLOCKS 6       /* fewer blocks have no distribution */
 #define LEAK_BLOCKS 12     /* fewer blocks may be chance */
 #define MANY_BLOCKS 300    /* from here on chance moves a third of the trace by a few percent only */
+#define LEAK_MS 1000       /* a shorter stretch is a burst of work, or a cache that fills */
 #define FULL_CYCLES 3      /* full collections that a leak must have been seen to outgrow */
 #define GEN_CYCLES 2       /* …of a generational collector: each waits until the heap has doubled */
 #define CERTIFIED (COHORTS / 3) /* stretches that a full collection must have passed over */
@@ -160,7 +161,7 @@ static enum verdict judge(const struct spread *s, const struct age_window *w, ui
 		return VERDICT_STABLE;
 	if (!is_certain(s, w, allocs))
 		return VERDICT_YOUNG;
-	if (w->certified < CERTIFIED || !is_even(s) || s->blocks < LEAK_BLOCKS || w->cycles < cycles ||
+	if (w->edge_ms[COHORTS] < w->edge_ms[0] + LEAK_MS || w->certified < CERTIFIED || !is_even(s) || s->blocks < LEAK_BLOCKS || w->cycles < cycles ||
 	    !w->settled || turns_over(s, w) || (s->filled < COHORTS / 2 && s->bursts < BURSTS))
 		return VERDICT_GROWING;
 	return VERDICT_LEAK;
