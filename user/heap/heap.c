@@ -230,6 +230,19 @@ static void apply_states(struct heap *h, const struct snapshot *snap)
 	}
 }
 
+/*
+ * What the VM keeps for itself and gives back in its own time: machine code, up to its limit, and
+ * the records of nested calls, which stay for the next deep recursion.
+ */
+static bool is_of_vm(const struct heap_site *s, const struct heap_state *st)
+{
+	uint64_t call = st->layout && st->layout->family == LMT_FAMILY_PUC &&
+			st->layout->size_ci.off > 0 ? (uint64_t)st->layout->size_ci.off : 0;
+
+	return s->kind == KIND_TRACE ||
+	       (s->kind == KIND_BUFFER && call && s->live_bytes == s->live_blocks * call);
+}
+
 int heap_apply(struct heap *h, const struct snapshot *snap)
 {
 	int rc;
@@ -260,6 +273,8 @@ int heap_apply(struct heap *h, const struct snapshot *snap)
 			trend_add(&s->trend, snap->end_ns, s->old_bytes, st->age.cycle);
 		s->verdict = verdict_of(&s->old, &st->age, s->allocs, &s->trend,
 					&s->growth_bytes_per_s);
+		if (s->verdict == VERDICT_LEAK && is_of_vm(s, st))
+			s->verdict = VERDICT_GROWING;
 	}
 	return rc;
 }
