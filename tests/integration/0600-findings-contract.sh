@@ -15,7 +15,7 @@ for rt in $RUNTIMES; do
 		is "$(kinds "$mode-$rt")" "" "$rt, healthy ($mode): no finding"
 		is "$exited" 0 "$rt, healthy ($mode): ends by itself"
 	done
-	run "reuse-$rt" --watch-call libc:snprintf -- "$HOSTS/inc_reuse-$rt"
+	run "reuse-$rt" --watch-call libc:write -- "$HOSTS/inc_reuse-$rt"
 	like "$(truth "reuse-$rt" .reused)" '^[1-9]' "$rt, memory of Lua's that is C's by now: it is"
 	is "$(kinds "reuse-$rt")" "" "$rt, memory of Lua's that is C's by now, and plain free(): no finding"
 	run "osize-$rt" -- "$host" osize
