@@ -243,6 +243,34 @@ static bool is_of_vm(const struct heap_site *s, const struct heap_state *st)
 	       (s->kind == KIND_BUFFER && call && s->live_bytes == s->live_blocks * call);
 }
 
+static void note_traces(struct heap *h, uint64_t now_ns)
+{
+	vec_each(st, &h->states) {
+		if (!st->seen_ns)
+			st->seen_ns = now_ns;
+		st->trace_blocks = 0;
+	}
+	vec_each(s, &h->sites)
+		if (s->kind == KIND_TRACE)
+			h->states.v[s->state].trace_blocks += s->live_blocks;
+	vec_each(st, &h->states) {
+		if (st->trace_blocks <= st->most_trace_blocks)
+			continue;
+		st->most_trace_blocks = st->trace_blocks;
+		st->traces_grew_ns = now_ns;
+	}
+}
+
+/*
+ * Traces hold constants of theirs (closures, strings) and are made until the program is warm, so
+ * what grows beside them may level off with them: no leak while more of the time than half saw
+ * their number rise.
+ */
+static bool is_warming_up(const struct heap_state *st, uint64_t now_ns)
+{
+	return st->traces_grew_ns && (now_ns - st->traces_grew_ns) * 2 < now_ns - st->seen_ns;
+}
+
 int heap_apply(struct heap *h, const struct snapshot *snap)
 {
 	int rc;
@@ -262,6 +290,7 @@ int heap_apply(struct heap *h, const struct snapshot *snap)
 			return rc;
 	}
 	rc = heap_apply_stacks(h, snap);
+	note_traces(h, snap->end_ns);
 	vec_each(s, &h->sites) {
 		const struct heap_state *st = &h->states.v[s->state];
 
@@ -273,7 +302,7 @@ int heap_apply(struct heap *h, const struct snapshot *snap)
 			trend_add(&s->trend, snap->end_ns, s->old_bytes, st->age.cycle);
 		s->verdict = verdict_of(&s->old, &st->age, s->allocs, &s->trend,
 					&s->growth_bytes_per_s);
-		if (s->verdict == VERDICT_LEAK && is_of_vm(s, st))
+		if (s->verdict == VERDICT_LEAK && (is_of_vm(s, st) || is_warming_up(st, snap->end_ns)))
 			s->verdict = VERDICT_GROWING;
 	}
 	return rc;

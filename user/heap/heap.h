@@ -43,6 +43,8 @@ struct heap_state {
 	struct age_window age;
 	bool closed;
 	bool reported_closed;     /* shown once already */
+	uint64_t trace_blocks, most_trace_blocks; /* LuaJIT: live traces made since the attach */
+	uint64_t seen_ns, traces_grew_ns; /* first looked at; when they were last more than ever */
 	bool ended; /* gone from the BPF tables: these are its last figures */
 	struct heap_balance balance;
 	uint32_t label;           /* in the string pool: what its program calls it; 0 unknown */
