@@ -126,14 +126,6 @@ static const char *allocator_text(struct built_report *b, const struct session_t
 	return keep(b, "custom: %s+0x%llx", a->module, (unsigned long long)a->vaddr);
 }
 
-static const struct resolved_state *resolved_state_of(const struct session_target *t, uint64_t L)
-{
-	vec_each(rs, &t->resolved->states)
-		if (rs->L == L)
-			return rs;
-	return NULL;
-}
-
 /* States as discovery saw them, numbered in order of address. */
 static int add_found_states(struct built_report *b, const struct session_target *t, uint32_t *number)
 {
@@ -211,7 +203,7 @@ static bool shows_state(const struct session *s, const struct heap_state *h)
 static int add_state(struct session *s, struct built_report *b, struct heap_state *h)
 {
 	const struct session_target *t = session_target_of_pid(s, h->pid);
-	const struct resolved_state *rs = t ? resolved_state_of(t, h->st.main) : NULL;
+	const struct resolved_state *rs = t ? resolved_state_at(t->resolved, h->st.main) : NULL;
 	struct gcpoll_state *poll = h->ended ? NULL : gcpoll_find(&s->gc, h->index);
 	struct report_state out = {
 		.pid = h->pid,

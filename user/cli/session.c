@@ -56,6 +56,7 @@ void session_free(struct session *s)
 		session_free_target(t);
 	follow_deinit(&s->follow);
 	vec_deinit(&s->targets);
+	hashmap_deinit(&s->target_of_pid);
 	gcpoll_deinit(&s->gc);
 	findings_deinit(&s->findings);
 	estimate_deinit(&s->cost.estimate);

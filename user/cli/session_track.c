@@ -14,10 +14,7 @@
 
 static struct session_target *target_of_slot(struct session *s, uint32_t slot)
 {
-	vec_each(t, &s->targets)
-		if (t->slot == (int)slot && !t->retired)
-			return t;
-	return NULL;
+	return slot < LMT_SLOT_MAX ? s->of_slot[slot] : NULL;
 }
 
 /* A state is known to BPF under `index`: follow it in every other place too. */
@@ -44,15 +41,12 @@ static int enter_state(struct session *s, struct session_target *t, struct resol
 {
 	const struct allocator *a = &t->resolved->allocators.v[rs->allocator];
 	bool arena = a->built_in && rs->layout && rs->layout->l.family == LMT_FAMILY_LUAJIT;
-	bool ud_tells = rs->gc.ud != 0;
+	bool ud_tells = resolved_ud_is_own(t->resolved, rs);
 	int index;
 
 	rs->tag = attach_find_state(s->attach, t->slot, rs->G);
 	if (rs->tag)
 		return 0; /* born while we looked on */
-	vec_each(other, &t->resolved->states)
-		if (other != rs && other->gc.ud == rs->gc.ud)
-			ud_tells = false;
 	index = attach_add_state(s->attach, t->slot, rs, ud_tells, arena);
 	if (index < 0)
 		return index;
@@ -74,15 +68,6 @@ int session_enter_states(struct session *s, struct session_target *t)
 			rc = enter_state(s, t, rs);
 	}
 	return rc < 0 ? rc : 0;
-}
-
-/* Row of the tables that a BPF layout index stands for: that of the state's runtime. */
-static const struct resolved_state *resolved_of(const struct session_target *t, uint64_t L)
-{
-	vec_each(rs, &t->resolved->states)
-		if (rs->L == L)
-			return rs;
-	return NULL;
 }
 
 /*
@@ -138,7 +123,7 @@ static int on_unknown(struct session *s, struct session_target *t, const struct 
 	struct resolved_state *rs;
 	int i;
 
-	if (resolved_of(t, e->arg0) || target_refresh(t->target, NULL))
+	if (resolved_state_at(t->resolved, e->arg0) || target_refresh(t->target, NULL))
 		return 0;
 	i = resolve_add_state(t->resolved, t->target, &t->mem, e->arg0, e->arg1);
 	if (i < 0)
@@ -185,6 +170,11 @@ static void open_copies(struct session *s, const struct session_target *t, uint3
 	memread_open_copies(c, ret);
 }
 
+static bool is_closed(const struct lmt_state *st)
+{
+	return st->flags & (LMT_STATE_CLOSING | LMT_STATE_DEAD);
+}
+
 /* Looks a new site's line up while the target lives. */
 static int on_site(struct session *s, struct session_target *t, const struct lmt_event *e)
 {
@@ -198,6 +188,8 @@ static int on_site(struct session *s, struct session_target *t, const struct lmt
 
 	if (i >= n_sites || e->state >= n_states || heap_has_frame(&s->heap, i))
 		return 0;
+	if (sites[i].tag != LMT_TAG_FINDING && is_closed(&states[e->state]))
+		return heap_set_frame(&s->heap, i, &frame); /* its memory is another's by now */
 	layout = attach_layout(s->attach, states[e->state].layout);
 	open_copies(s, t, i, &copies, &mem);
 	if (layout) {
@@ -209,8 +201,7 @@ static int on_site(struct session *s, struct session_target *t, const struct lmt
 			return -ENOMEM;
 	}
 	/* What was read of a state that is gone by now may be another's. */
-	if (sites[i].tag != LMT_TAG_FINDING &&
-	    states[e->state].flags & (LMT_STATE_CLOSING | LMT_STATE_DEAD))
+	if (sites[i].tag != LMT_TAG_FINDING && is_closed(&states[e->state]))
 		frame = (struct frame){ 0 };
 	return heap_set_frame(&s->heap, i, &frame);
 }
@@ -260,9 +251,7 @@ static void on_dead(struct session *s, struct session_target *t, const struct lm
 		return;
 	if (table[e->state].ud)
 		live_forget_owner(s->live, e->slot, table[e->state].ud, e->state);
-	for (size_t i = 0; i < t->resolved->states.n; i++)
-		if (t->resolved->states.v[i].L == table[e->state].main)
-			t->resolved->states.v[i] = t->resolved->states.v[--t->resolved->states.n];
+	resolved_drop_state(t->resolved, table[e->state].main);
 }
 
 /* Forks, execs and new libraries, also of processes that are no targets yet. */

@@ -19,6 +19,7 @@ struct live {
 	pid_t pid;
 	int pagemap_fd; /* -1: not allowed, then all pages count as resident */
 	uint64_t first; /* page number of batch[0] */
+	uint64_t next;  /* address behind the latest run */
 	size_t n;
 	uint64_t batch[BATCH];
 };
@@ -58,7 +59,8 @@ static bool live_resident(void *ctx, uint64_t start, uint64_t end, uint64_t *run
 		*run_end = end;
 		return start < end;
 	}
-	l->n = 0; /* look afresh: pages come and go */
+	if (start != l->next)
+		l->n = 0; /* look afresh: pages come and go */
 	while (page * PAGE < end && !page_present(l, page))
 		page++;
 	if (page * PAGE >= end)
@@ -67,6 +69,7 @@ static bool live_resident(void *ctx, uint64_t start, uint64_t end, uint64_t *run
 	while (page * PAGE < end && page_present(l, page))
 		page++;
 	*run_end = page * PAGE < end ? page * PAGE : end;
+	l->next = *run_end;
 	return true;
 }
 
