@@ -110,6 +110,7 @@ struct session {
 	uint64_t start_realtime_ns;
 	uint64_t start_ns; /* CLOCK_MONOTONIC */
 	uint64_t reports;
+	uint64_t deaths, next_look_ns; /* of states since the latest look; when another may be */
 	enum session_end end;
 	bool write_failed;
 	struct recorder *recorder; /* NULL: no file is written */

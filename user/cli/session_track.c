@@ -151,15 +151,15 @@ static int on_newstate(struct session *s, struct session_target *t, const struct
 }
 
 /* The target's memory as it was when the site was met, as far as it was copied. */
-static void open_copies(struct session *s, const struct session_target *t, uint32_t site,
+static void open_copies(struct session *s, const struct memread *below, uint32_t slot, uint32_t site,
 			struct memread_copies *c, struct memread *ret)
 {
-	*c = (struct memread_copies){ .below = &t->mem };
+	*c = (struct memread_copies){ .below = below };
 	for (size_t i = 0; i < SESSION_COPIES; i++) {
 		const struct lmt_memory *m = &s->copies[i];
 		const void *data[] = { m->data0, m->data1, m->data2, m->data3 };
 
-		if (m->e.arg0 != site || m->e.slot != (uint32_t)t->slot)
+		if (m->e.arg0 != site || m->e.slot != slot)
 			continue;
 		for (size_t k = 0; k < 4; k++) {
 			c->part[k].uaddr = m->part[k].uaddr;
@@ -182,18 +182,20 @@ static int on_site(struct session *s, struct session_target *t, const struct lmt
 	const struct lmt_site *sites = live_sites(s->live, &n_sites);
 	const struct lmt_state *states = live_states(s->live, &n_states);
 	const struct layout *layout;
+	struct memread_cached cache;
 	struct memread_copies copies;
 	struct frame frame = { 0 };
-	struct memread mem;
+	struct memread mem, cached;
 
 	if (i >= n_sites || e->state >= n_states || heap_has_frame(&s->heap, i))
 		return 0;
 	if (sites[i].tag != LMT_TAG_FINDING && is_closed(&states[e->state]))
 		return heap_set_frame(&s->heap, i, &frame); /* its memory is another's by now */
 	layout = attach_layout(s->attach, states[e->state].layout);
-	open_copies(s, t, i, &copies, &mem);
+	memread_open_cached(&cache, &t->mem, &cached);
+	open_copies(s, &cached, e->slot, i, &copies, &mem);
 	if (layout) {
-		enum block_kind kind = kind_of_block(&t->mem, &layout->l, e->arg1);
+		enum block_kind kind = kind_of_block(&cached, &layout->l, e->arg1);
 
 		frames_resolve(&mem, &layout->l, states[e->state].g, e->arg1, &sites[i], s->strings,
 			       &frame);
@@ -217,6 +219,8 @@ static int on_stack(struct session *s, struct session_target *t, const struct lm
 	struct stack_frame frames[STACKDB_FRAMES];
 	const struct layout *layout;
 	struct frame top = heap_get_frame(&s->heap, live_place_of(s->live, index));
+	struct memread_cached cache;
+	struct memread mem;
 	size_t n, i = 0;
 
 	if (e->e.state >= n_states)
@@ -224,7 +228,8 @@ static int on_stack(struct session *s, struct session_target *t, const struct lm
 	layout = attach_layout(s->attach, states[e->e.state].layout);
 	if (!layout)
 		return 0;
-	n = frames_stack(&(struct frames_source){ &t->mem, &layout->l, states[e->e.state].g, e->e.arg1,
+	memread_open_cached(&cache, &t->mem, &mem);
+	n = frames_stack(&(struct frames_source){ &mem, &layout->l, states[e->e.state].g, e->e.arg1,
 						  s->strings, t->target, &s->files },
 			 e, frames, STACKDB_FRAMES);
 	while (i < n && frames[i].kind != STACK_LUA)
@@ -245,6 +250,7 @@ static void on_dead(struct session *s, struct session_target *t, const struct lm
 	uint32_t n;
 	const struct lmt_state *table = live_states(s->live, &n);
 
+	s->deaths++;
 	if (poll)
 		poll->gone = true;
 	if (e->state >= n)

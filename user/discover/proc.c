@@ -336,3 +336,16 @@ uint64_t proc_wait_ns(pid_t pid)
 	fclose(f);
 	return wait;
 }
+
+#define FIRST_PID_NS "pid:[4026531836]" /* PROC_PID_INIT_INO of the kernel */
+
+bool proc_pids_are_global(void)
+{
+	char text[64];
+	ssize_t n = readlink("/proc/self/ns/pid", text, sizeof(text) - 1);
+
+	if (n < 0)
+		return true; /* an old kernel */
+	text[n] = '\0';
+	return !strcmp(text, FIRST_PID_NS);
+}

@@ -153,3 +153,28 @@ void memread_open_copies(struct memread_copies *c, struct memread *ret)
 {
 	*ret = (struct memread){ .ctx = c, .read = read_copies };
 }
+
+static size_t read_cached(void *ctx, uint64_t uaddr, void *buf, size_t len)
+{
+	struct memread_cached *c = ctx;
+	uint64_t line = uaddr & ~(uint64_t)(MEMREAD_LINE - 1);
+	unsigned int i = (unsigned int)(line / MEMREAD_LINE) % MEMREAD_LINES;
+
+	if (uaddr + len > line + MEMREAD_LINE || uaddr + len < uaddr)
+		return c->below->read(c->below->ctx, uaddr, buf, len);
+	if (c->line[i] != line + 1) {
+		c->line[i] = 0;
+		if (c->below->read(c->below->ctx, line, c->data[i], MEMREAD_LINE) != MEMREAD_LINE)
+			return c->below->read(c->below->ctx, uaddr, buf, len);
+		c->line[i] = line + 1;
+	}
+	memcpy(buf, c->data[i] + (uaddr - line), len);
+	return len;
+}
+
+void memread_open_cached(struct memread_cached *c, const struct memread *below, struct memread *ret)
+{
+	c->below = below;
+	memset(c->line, 0, sizeof(c->line));
+	*ret = (struct memread){ .ctx = c, .read = read_cached };
+}

@@ -199,8 +199,7 @@ bool resolved_ud_is_own(const struct resolved *r, const struct resolved_state *r
 	return same && *same == 1;
 }
 
-/* Its position. */
-static int keep_state(struct resolved *r, const struct resolved_state *rs)
+int resolved_keep_state(struct resolved *r, const struct resolved_state *rs)
 {
 	uint64_t *at = hashmap_get_or_add(&r->state_by_L, rs->L);
 	uint64_t *same = rs->gc.ud ? hashmap_get_or_add(&r->states_of_ud, rs->gc.ud) : NULL;
@@ -242,7 +241,7 @@ static int add_found(struct resolved *r, const struct target *t, const struct me
 	if (a < 0)
 		return a;
 	out.allocator = (uint32_t)a;
-	return keep_state(r, &out);
+	return resolved_keep_state(r, &out);
 }
 
 int resolve_add_state(struct resolved *r, const struct target *t, const struct memread *mem,

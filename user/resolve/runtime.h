@@ -85,6 +85,9 @@ int resolve_add_state(struct resolved *r, const struct target *t, const struct m
 /* The state of a main thread, or NULL. Borrowed until one is added or dropped. */
 struct resolved_state *resolved_state_at(const struct resolved *r, uint64_t L);
 
+/* Enters what is known of a state; its index or -ENOMEM. */
+int resolved_keep_state(struct resolved *r, const struct resolved_state *rs);
+
 /* The state was closed: another may be made at its address. */
 void resolved_drop_state(struct resolved *r, uint64_t L);
 
