@@ -165,6 +165,7 @@ void session_end_target(struct session *s, struct session_target *t)
 		epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, t->pid_fd, NULL);
 	close(t->pid_fd);
 	t->pid_fd = -1;
+	memread_end_process(&t->mem);
 }
 
 /* What another pass over the target finds that the first did not: modules, states, allocators. */
@@ -310,6 +311,10 @@ int session_retire(struct session *s, const struct snapshot *snap)
 			continue;
 		attach_retire(s->attach, t->slot, t->target->pid, t->plan);
 		s->of_slot[t->slot] = NULL;
+		if (t->plan) { /* the rest is for the last report */
+			vec_deinit(&t->plan->unwind);
+			vec_deinit(&t->plan->callsites);
+		}
 		t->retired = true;
 	}
 	return rc;

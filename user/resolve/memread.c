@@ -87,6 +87,15 @@ int memread_open_process(pid_t pid, struct memread *ret)
 	return 0;
 }
 
+void memread_end_process(struct memread *m)
+{
+	struct live *l = m->ctx;
+
+	if (l->pagemap_fd >= 0)
+		close(l->pagemap_fd);
+	l->pagemap_fd = -1;
+}
+
 void memread_close_process(struct memread *m)
 {
 	struct live *l = m->ctx;

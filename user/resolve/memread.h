@@ -51,6 +51,9 @@ struct memread_cached {
 };
 void memread_open_cached(struct memread_cached *c, const struct memread *below, struct memread *ret);
 
+/* The process ended: lets go of its descriptor; reads fail from now on. */
+void memread_end_process(struct memread *m);
+
 /* All of len bytes, or false. */
 bool memread_exact(const struct memread *m, uint64_t uaddr, void *buf, size_t len);
 
