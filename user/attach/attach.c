@@ -206,6 +206,7 @@ void attach_free(struct attach *a)
 	vec_each(b, &a->alloc_batches)
 		free(*b);
 	vec_deinit(&a->alloc_batches);
+	vec_deinit(&a->free_rows);
 	free(a);
 }
 

@@ -45,6 +45,7 @@ struct attach {
 	vec_of(struct probed) probed;
 	vec_of(struct batch *) alloc_batches; /* to place the probes on allocators again */
 	bool paused;
+	vec_of(uint32_t) free_rows; /* of probes that were taken off */
 	struct lmt_callsite *callsites; /* the map itself */
 	bool system_wide;
 	vec_of(const struct layout *) layouts; /* BPF index - 1; 0 is "unknown" */

@@ -189,6 +189,11 @@ void feature_probe(struct features *f, enum feature_effort effort)
 
 int feature_check(const struct features *f, struct errmsg *err)
 {
+	if (!proc_pids_are_global())
+		return errmsg_set(err, -EOPNOTSUPP,
+				  "this is a container with process numbers of its own, which mean "
+				  "nothing to the kernel's probes; run on the host, or in a container "
+				  "with --pid=host");
 	if (!f->load && (f->load_errno == EPERM || f->load_errno == EACCES))
 		return errmsg_set(err, -EPERM,
 				  "no permission to load BPF programs; run as root, or with CAP_BPF, "

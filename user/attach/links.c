@@ -11,6 +11,7 @@
 #include <bpf/libbpf.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "discover/proc.h"
 #include "sys.h"
 
@@ -37,6 +38,8 @@ void attach_take_off(struct attach *a, int slot)
 	for (size_t i = 0; i < a->probed.n; i++)
 		if (a->probed.v[i].slot != slot)
 			a->probed.v[n++] = a->probed.v[i];
+		else if (vec_push(&a->free_rows, a->probed.v[i].row))
+			log_debug("out of memory: the row of a probe is not used again");
 	a->probed.n = n;
 }
 
@@ -56,7 +59,8 @@ static struct probed *probed_at(struct attach *a, int slot, const struct plan_si
 static int enter_probe(struct attach *a, int slot, const struct plan_site *site)
 {
 	struct probed *there = probed_at(a, slot, site);
-	uint32_t i = there ? there->row : a->n_probes + 1;
+	bool again = !there && a->free_rows.n;
+	uint32_t i = there ? there->row : again ? a->free_rows.v[a->free_rows.n - 1] : a->n_probes + 1;
 	struct lmt_probe probe = site->probe;
 	struct probed mine = { site->file, site->offset, site->program, slot, i };
 	int fd = bpf_map__fd(a->skel->maps.probes);
@@ -72,7 +76,10 @@ static int enter_probe(struct attach *a, int slot, const struct plan_site *site)
 		return 0;
 	if (vec_push(&a->probed, mine))
 		return -ENOMEM;
-	a->n_probes++;
+	if (again)
+		a->free_rows.n--;
+	else
+		a->n_probes++;
 	return (int)i;
 }
 
@@ -98,16 +105,22 @@ static bool is_alloc(const struct attach *a, const struct bpf_program *prog)
 static int link_multi(struct attach *a, struct bpf_program *prog, unsigned int type,
 		      const struct batch *b, bool ret)
 {
-	int fd = sys_uprobe_multi(bpf_program__fd(prog), type, b->file->open_path, b->offsets,
-				  b->cookies, b->n, b->pid, ret);
+	char path[FILE_PATH];
+	int fd;
 
+	file_held_path(b->file, path);
+	fd = sys_uprobe_multi(bpf_program__fd(prog), type, path, b->offsets,
+			      b->cookies, b->n, b->pid, ret);
 	return keep_link(a, b->slot, fd, is_alloc(a, prog));
 }
 
 static int link_perf(struct attach *a, struct bpf_program *prog, const struct batch *b, bool ret)
 {
+	char path[FILE_PATH];
+
+	file_held_path(b->file, path);
 	for (size_t i = 0; i < b->n; i++) {
-		int fd = sys_uprobe_perf(bpf_program__fd(prog), b->file->open_path, b->offsets[i],
+		int fd = sys_uprobe_perf(bpf_program__fd(prog), path, b->offsets[i],
 					 b->cookies[i], b->pid, ret);
 		int rc = keep_link(a, b->slot, fd, is_alloc(a, prog));
 
@@ -255,6 +268,16 @@ static void enter_code(struct attach *a, int slot, const struct plan *p)
 	}
 }
 
+/* Places whose link failed have no probe: another process that runs the same file may fare better. */
+static int link_or_forget(struct attach *a, enum plan_program program, const struct batch *b)
+{
+	int rc = link_batch(a, program, b);
+
+	if (rc < 0)
+		a->probed.n -= b->n < a->probed.n ? b->n : a->probed.n; /* they came last */
+	return rc;
+}
+
 /* Gathers the sites from the first on that share its file and program, and links them. */
 static int link_alike(struct attach *a, struct batch *b, const struct plan *p, size_t first, bool *done)
 {
@@ -275,7 +298,7 @@ static int link_alike(struct attach *a, struct batch *b, const struct plan *p, s
 		b->offsets[b->n] = s->offset;
 		b->cookies[b->n++] = (uint64_t)row;
 	}
-	return b->n ? link_batch(a, program, b) : 0;
+	return b->n ? link_or_forget(a, program, b) : 0;
 }
 
 int attach_plan(struct attach *a, int slot, pid_t pid, const struct plan *p, struct errmsg *err)
@@ -316,7 +339,7 @@ int attach_site(struct attach *a, int slot, pid_t pid, const struct plan_site *s
 		return (int)probed_at(a, b.slot, site)->row;
 	if (row > 0) {
 		b.cookies[0] = (uint64_t)row;
-		rc = link_batch(a, site->program, &b);
+		rc = link_or_forget(a, site->program, &b);
 	}
 	return rc < 0 ? explain_link(rc, pid, &b, err) : row;
 }

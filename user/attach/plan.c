@@ -151,11 +151,8 @@ static bool ud_tells_state(const struct resolved *r, uint32_t allocator)
 	vec_each(a, &r->states) {
 		if (a->allocator != allocator)
 			continue;
-		if (!a->gc.ud)
+		if (!resolved_ud_is_own(r, a))
 			return false;
-		vec_each(b, &r->states)
-			if (b != a && b->gc.ud == a->gc.ud)
-				return false;
 	}
 	return true;
 }

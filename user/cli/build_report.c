@@ -126,14 +126,6 @@ static const char *allocator_text(struct built_report *b, const struct session_t
 	return keep(b, "custom: %s+0x%llx", a->module, (unsigned long long)a->vaddr);
 }
 
-static const struct resolved_state *resolved_state_of(const struct session_target *t, uint64_t L)
-{
-	vec_each(rs, &t->resolved->states)
-		if (rs->L == L)
-			return rs;
-	return NULL;
-}
-
 /* States as discovery saw them, numbered in order of address. */
 static int add_found_states(struct built_report *b, const struct session_target *t, uint32_t *number)
 {
@@ -211,12 +203,13 @@ static bool shows_state(const struct session *s, const struct heap_state *h)
 static int add_state(struct session *s, struct built_report *b, struct heap_state *h)
 {
 	const struct session_target *t = session_target_of_pid(s, h->pid);
-	const struct resolved_state *rs = t ? resolved_state_of(t, h->st.main) : NULL;
+	const struct resolved_state *rs = t ? resolved_state_at(t->resolved, h->st.main) : NULL;
 	struct gcpoll_state *poll = h->ended ? NULL : gcpoll_find(&s->gc, h->index);
 	struct report_state out = {
 		.pid = h->pid,
 		.state = h->number,
 		.runtime = h->runtime,
+		.label = h->summed_up ? "closed" : NULL,
 		.L = h->st.main,
 		.g = h->st.g,
 		.allocator = rs && h->number ? allocator_text(b, t, rs) : NULL,
@@ -231,7 +224,7 @@ static int add_state(struct session *s, struct built_report *b, struct heap_stat
 		.failures = h->st.failures,
 		.alloc_bytes = h->st.alloc_bytes,
 		.gc_cycles = h->gc_cycles,
-		.gc_known = h->number != 0,
+		.gc_known = h->number != 0 && !h->summed_up,
 		.before_attach = h->before_attach,
 		.old_free_bytes = h->st.old_free_bytes,
 		.lost_blocks = h->st.lost_blocks,

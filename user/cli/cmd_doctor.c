@@ -49,6 +49,15 @@ static void check_kernel(struct checks *cs)
 	    "only x86-64 is supported", "%s %s", u.release, u.machine);
 }
 
+static void check_namespace(struct checks *cs)
+{
+	bool global = proc_pids_are_global();
+
+	add(cs, "process numbers", global ? CHECK_OK : CHECK_FAIL,
+	    "run on the host, or in a container with --pid=host", "%s",
+	    global ? "those of the whole system" : "those of a container");
+}
+
 static void check_lockdown(struct checks *cs)
 {
 	char text[128];
@@ -142,6 +151,7 @@ int cmd_doctor(int argc, char **argv)
 	}
 	feature_probe(&f, FEATURE_ALL);
 	check_kernel(&cs);
+	check_namespace(&cs);
 	check_lockdown(&cs);
 	check_bpf(&cs, &f);
 	check_emulation(&cs, &f);

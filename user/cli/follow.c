@@ -40,15 +40,6 @@ bool follow_wanted(const struct session *s)
 	return s->opt->all || s->opt->name || s->opt->cgroup;
 }
 
-static bool in_cgroup(const char *path, const char *wanted)
-{
-	size_t n = strlen(wanted);
-
-	while (n > 1 && wanted[n - 1] == '/')
-		n--;
-	return !strncmp(path, wanted, n) && (!path[n] || path[n] == '/' || n == 1);
-}
-
 static bool selected(const struct session *s, pid_t pid)
 {
 	struct proc_info info;
@@ -56,7 +47,7 @@ static bool selected(const struct session *s, pid_t pid)
 	if (!s->opt->name && !s->opt->cgroup)
 		return true;
 	return !proc_read_info(pid, &info) && (!s->opt->name || !strcmp(info.comm, s->opt->name)) &&
-	       (!s->opt->cgroup || in_cgroup(info.container, s->opt->cgroup));
+	       (!s->opt->cgroup || proc_in_cgroup(pid, s->opt->cgroup));
 }
 
 static struct candidate *find(struct follow *f, pid_t pid)

@@ -25,11 +25,16 @@
 #define GC_POLL_MS 20
 #define SNAPSHOT_MS 1000   /* between looks at the trends; stretched when a look takes long */
 #define RECORD_MS 3000     /* the longest between two moments of a recording */
+#define LOOK_DEATHS 2000   /* …or until so many states were closed, whose entries are wanted back */
+#define LOOK_SHARE 10      /* then a look may take this part of the time */
 #define BLOCK_BYTES 48     /* of a typical Lua block: tables, closures, short strings */
 #define GROWTH_ROOM 4      /* the ledger has room for so many times the heap found */
 #define MIN_BLOCKS (1u << 20)
 #define MAX_BLOCKS (16u << 20)
-#define MAX_SITES (1u << 17)
+#define MIN_STATES (1u << 14)
+#define MIN_SITES (1u << 18)
+#define MAX_SITES (1u << 20)
+#define STATE_SITES 32    /* of a typical state with little in it */
 #define MAX_STACKS (1u << 16)
 
 static uint64_t clock_ns(clockid_t clock)
@@ -56,6 +61,7 @@ void session_free(struct session *s)
 		session_free_target(t);
 	follow_deinit(&s->follow);
 	vec_deinit(&s->targets);
+	hashmap_deinit(&s->target_of_pid);
 	gcpoll_deinit(&s->gc);
 	findings_deinit(&s->findings);
 	estimate_deinit(&s->cost.estimate);
@@ -78,6 +84,7 @@ int session_open(const struct options *opt, const char *command, struct session 
 		return errmsg_set(err, -ENOMEM, "out of memory");
 	}
 	s->opt = opt;
+	s->heap.closed.max_states = (uint32_t)opt->max_states;
 	s->command = command;
 	s->start_ns = clock_ns(CLOCK_MONOTONIC);
 	s->start_realtime_ns = clock_ns(CLOCK_REALTIME);
@@ -115,6 +122,16 @@ static uint64_t ledger_blocks(const struct session *s)
 	return blocks < MIN_BLOCKS ? MIN_BLOCKS : blocks > MAX_BLOCKS ? MAX_BLOCKS : blocks;
 }
 
+static uint32_t site_count(const struct session *s)
+{
+	size_t n = 0;
+
+	vec_each(t, &s->targets)
+		n += t->resolved->states.n;
+	n *= STATE_SITES;
+	return n < MIN_SITES ? MIN_SITES : n > MAX_SITES ? MAX_SITES : (uint32_t)n;
+}
+
 static bool may_meet_luajit(const struct session *s)
 {
 	vec_each(t, &s->targets)
@@ -126,10 +143,13 @@ static bool may_meet_luajit(const struct session *s)
 
 static int attach_all(struct session *s, struct errmsg *err)
 {
+	/* Entries of closed states come back some seconds later. */
+	uint32_t told = (uint32_t)s->opt->max_states;
+	uint32_t entries = (told < MIN_STATES ? MIN_STATES : told) + LMT_SLOT_MAX;
 	struct attach_config cfg = {
 		.max_blocks = ledger_blocks(s),
-		.max_states = (uint32_t)s->opt->max_states + LMT_SLOT_MAX,
-		.max_sites = MAX_SITES,
+		.max_states = entries,
+		.max_sites = site_count(s),
 		.system_wide = s->opt->all || s->opt->name || s->opt->cgroup,
 		.follow_all = s->opt->all || s->opt->name || s->opt->cgroup,
 		.luajit = may_meet_luajit(s),
@@ -326,6 +346,8 @@ static int on_snapshot_timer(struct session *s, struct loop *l)
 	int rc = look(s, false, false);
 
 	took = clock_ns(CLOCK_PROCESS_CPUTIME_ID) - t0;
+	s->next_look_ns = clock_ns(CLOCK_MONOTONIC) + took * LOOK_SHARE;
+	s->deaths = 0;
 	if (took * 50 > pause)
 		pause = took * 50;
 	if (s->recorder && pause > RECORD_MS * 1000000ull)
@@ -400,6 +422,8 @@ static int on_source(struct session *s, struct loop *l, uint64_t id)
 		follow_run(s);
 		launch_reap(s);
 		rc = session_budget_step(s);
+		if (!rc && s->deaths > LOOK_DEATHS && clock_ns(CLOCK_MONOTONIC) > s->next_look_ns)
+			rc = on_snapshot_timer(s, l);
 		break;
 	case SRC_SNAPSHOT:
 		swallow(l->snapshot_fd);

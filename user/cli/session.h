@@ -89,6 +89,8 @@ struct session {
 	struct files files;
 	struct features features;
 	vec_of(struct session_target) targets; /* room for all from the start: they never move */
+	struct session_target *of_slot[LMT_SLOT_MAX]; /* not of those that were retired */
+	struct hashmap target_of_pid; /* → position + 1 of the latest */
 	struct follow follow;
 	pid_t child;  /* the command we started, or 0 */
 	int child_fd; /* closed to let it begin */
@@ -108,6 +110,7 @@ struct session {
 	uint64_t start_realtime_ns;
 	uint64_t start_ns; /* CLOCK_MONOTONIC */
 	uint64_t reports;
+	uint64_t deaths, next_look_ns; /* of states since the latest look; when another may be */
 	enum session_end end;
 	bool write_failed;
 	struct recorder *recorder; /* NULL: no file is written */

@@ -14,10 +14,7 @@
 
 static struct session_target *target_of_slot(struct session *s, uint32_t slot)
 {
-	vec_each(t, &s->targets)
-		if (t->slot == (int)slot && !t->retired)
-			return t;
-	return NULL;
+	return slot < LMT_SLOT_MAX ? s->of_slot[slot] : NULL;
 }
 
 /* A state is known to BPF under `index`: follow it in every other place too. */
@@ -44,15 +41,12 @@ static int enter_state(struct session *s, struct session_target *t, struct resol
 {
 	const struct allocator *a = &t->resolved->allocators.v[rs->allocator];
 	bool arena = a->built_in && rs->layout && rs->layout->l.family == LMT_FAMILY_LUAJIT;
-	bool ud_tells = rs->gc.ud != 0;
+	bool ud_tells = resolved_ud_is_own(t->resolved, rs);
 	int index;
 
 	rs->tag = attach_find_state(s->attach, t->slot, rs->G);
 	if (rs->tag)
 		return 0; /* born while we looked on */
-	vec_each(other, &t->resolved->states)
-		if (other != rs && other->gc.ud == rs->gc.ud)
-			ud_tells = false;
 	index = attach_add_state(s->attach, t->slot, rs, ud_tells, arena);
 	if (index < 0)
 		return index;
@@ -74,15 +68,6 @@ int session_enter_states(struct session *s, struct session_target *t)
 			rc = enter_state(s, t, rs);
 	}
 	return rc < 0 ? rc : 0;
-}
-
-/* Row of the tables that a BPF layout index stands for: that of the state's runtime. */
-static const struct resolved_state *resolved_of(const struct session_target *t, uint64_t L)
-{
-	vec_each(rs, &t->resolved->states)
-		if (rs->L == L)
-			return rs;
-	return NULL;
 }
 
 /*
@@ -138,7 +123,7 @@ static int on_unknown(struct session *s, struct session_target *t, const struct 
 	struct resolved_state *rs;
 	int i;
 
-	if (resolved_of(t, e->arg0) || target_refresh(t->target, NULL))
+	if (resolved_state_at(t->resolved, e->arg0) || target_refresh(t->target, NULL))
 		return 0;
 	i = resolve_add_state(t->resolved, t->target, &t->mem, e->arg0, e->arg1);
 	if (i < 0)
@@ -166,15 +151,15 @@ static int on_newstate(struct session *s, struct session_target *t, const struct
 }
 
 /* The target's memory as it was when the site was met, as far as it was copied. */
-static void open_copies(struct session *s, const struct session_target *t, uint32_t site,
+static void open_copies(struct session *s, const struct memread *below, uint32_t slot, uint32_t site,
 			struct memread_copies *c, struct memread *ret)
 {
-	*c = (struct memread_copies){ .below = &t->mem };
+	*c = (struct memread_copies){ .below = below };
 	for (size_t i = 0; i < SESSION_COPIES; i++) {
 		const struct lmt_memory *m = &s->copies[i];
 		const void *data[] = { m->data0, m->data1, m->data2, m->data3 };
 
-		if (m->e.arg0 != site || m->e.slot != (uint32_t)t->slot)
+		if (m->e.arg0 != site || m->e.slot != slot)
 			continue;
 		for (size_t k = 0; k < 4; k++) {
 			c->part[k].uaddr = m->part[k].uaddr;
@@ -185,6 +170,11 @@ static void open_copies(struct session *s, const struct session_target *t, uint3
 	memread_open_copies(c, ret);
 }
 
+static bool is_closed(const struct lmt_state *st)
+{
+	return st->flags & (LMT_STATE_CLOSING | LMT_STATE_DEAD);
+}
+
 /* Looks a new site's line up while the target lives. */
 static int on_site(struct session *s, struct session_target *t, const struct lmt_event *e)
 {
@@ -192,16 +182,20 @@ static int on_site(struct session *s, struct session_target *t, const struct lmt
 	const struct lmt_site *sites = live_sites(s->live, &n_sites);
 	const struct lmt_state *states = live_states(s->live, &n_states);
 	const struct layout *layout;
+	struct memread_cached cache;
 	struct memread_copies copies;
 	struct frame frame = { 0 };
-	struct memread mem;
+	struct memread mem, cached;
 
 	if (i >= n_sites || e->state >= n_states || heap_has_frame(&s->heap, i))
 		return 0;
+	if (sites[i].tag != LMT_TAG_FINDING && is_closed(&states[e->state]))
+		return heap_set_frame(&s->heap, i, &frame); /* its memory is another's by now */
 	layout = attach_layout(s->attach, states[e->state].layout);
-	open_copies(s, t, i, &copies, &mem);
+	memread_open_cached(&cache, &t->mem, &cached);
+	open_copies(s, &cached, e->slot, i, &copies, &mem);
 	if (layout) {
-		enum block_kind kind = kind_of_block(&t->mem, &layout->l, e->arg1);
+		enum block_kind kind = kind_of_block(&cached, &layout->l, e->arg1);
 
 		frames_resolve(&mem, &layout->l, states[e->state].g, e->arg1, &sites[i], s->strings,
 			       &frame);
@@ -209,8 +203,7 @@ static int on_site(struct session *s, struct session_target *t, const struct lmt
 			return -ENOMEM;
 	}
 	/* What was read of a state that is gone by now may be another's. */
-	if (sites[i].tag != LMT_TAG_FINDING &&
-	    states[e->state].flags & (LMT_STATE_CLOSING | LMT_STATE_DEAD))
+	if (sites[i].tag != LMT_TAG_FINDING && is_closed(&states[e->state]))
 		frame = (struct frame){ 0 };
 	return heap_set_frame(&s->heap, i, &frame);
 }
@@ -226,6 +219,8 @@ static int on_stack(struct session *s, struct session_target *t, const struct lm
 	struct stack_frame frames[STACKDB_FRAMES];
 	const struct layout *layout;
 	struct frame top = heap_get_frame(&s->heap, live_place_of(s->live, index));
+	struct memread_cached cache;
+	struct memread mem;
 	size_t n, i = 0;
 
 	if (e->e.state >= n_states)
@@ -233,7 +228,8 @@ static int on_stack(struct session *s, struct session_target *t, const struct lm
 	layout = attach_layout(s->attach, states[e->e.state].layout);
 	if (!layout)
 		return 0;
-	n = frames_stack(&(struct frames_source){ &t->mem, &layout->l, states[e->e.state].g, e->e.arg1,
+	memread_open_cached(&cache, &t->mem, &mem);
+	n = frames_stack(&(struct frames_source){ &mem, &layout->l, states[e->e.state].g, e->e.arg1,
 						  s->strings, t->target, &s->files },
 			 e, frames, STACKDB_FRAMES);
 	while (i < n && frames[i].kind != STACK_LUA)
@@ -254,15 +250,14 @@ static void on_dead(struct session *s, struct session_target *t, const struct lm
 	uint32_t n;
 	const struct lmt_state *table = live_states(s->live, &n);
 
+	s->deaths++;
 	if (poll)
 		poll->gone = true;
 	if (e->state >= n)
 		return;
 	if (table[e->state].ud)
 		live_forget_owner(s->live, e->slot, table[e->state].ud, e->state);
-	for (size_t i = 0; i < t->resolved->states.n; i++)
-		if (t->resolved->states.v[i].L == table[e->state].main)
-			t->resolved->states.v[i] = t->resolved->states.v[--t->resolved->states.n];
+	resolved_drop_state(t->resolved, table[e->state].main);
 }
 
 /* Forks, execs and new libraries, also of processes that are no targets yet. */

@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "session_find.h"
 
@@ -25,12 +26,11 @@ void session_free_target(struct session_target *t)
 
 struct session_target *session_target_of_pid(struct session *s, pid_t pid)
 {
-	struct session_target *found = NULL;
+	const uint64_t *at = hashmap_find(&s->target_of_pid, (uint64_t)pid);
+	struct session_target *t = at && *at ? &s->targets.v[*at - 1] : NULL;
 
-	vec_each(t, &s->targets) /* the last one: a process may have run other programs before */
-		if (t->target->pid == pid)
-			found = t;
-	return found;
+	/* The latest one: a process may have run other programs before. */
+	return t && t->target && t->target->pid == pid ? t : NULL;
 }
 
 /* A free entry: a new one, else that of the target that was given up first. */
@@ -51,6 +51,7 @@ int session_open_target(struct session *s, pid_t pid, bool without_lua, struct s
 			struct errmsg *err)
 {
 	struct session_target t = { .pid_fd = -1 }, *entry = NULL;
+	uint64_t *at = NULL;
 	int rc = target_open(pid, &t.target, err);
 
 	if (!rc && memread_open_process(pid, &t.mem))
@@ -66,6 +67,8 @@ int session_open_target(struct session *s, pid_t pid, bool without_lua, struct s
 		t.pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
 		if (t.pid_fd < 0 || !proc_is_alive(pid, t.target->info.start_ticks))
 			rc = errmsg_set(err, -ESRCH, "process %d ended while it was being read", pid);
+		else if (!(at = hashmap_get_or_add(&s->target_of_pid, (uint64_t)pid)))
+			rc = errmsg_set(err, -ENOMEM, "out of memory");
 		else if (!(entry = take_entry(s)))
 			rc = errmsg_set(err, -E2BIG, "more than %d processes", SESSION_MAX_TARGETS);
 	}
@@ -74,6 +77,7 @@ int session_open_target(struct session *s, pid_t pid, bool without_lua, struct s
 		return rc;
 	}
 	*entry = t;
+	*at = (uint64_t)(entry - s->targets.v) + 1;
 	if (ret)
 		*ret = entry;
 	return 0;
@@ -106,6 +110,7 @@ int session_attach_target(struct session *s, struct session_target *t, struct er
 	if (rc < 0)
 		return rc;
 	t->slot = rc;
+	s->of_slot[rc] = t;
 	if (session_enter_states(s, t))
 		return errmsg_set(err, -ENOMEM, "cannot enter the states of process %d; raise "
 				  "--max-states", pid);
@@ -160,6 +165,7 @@ void session_end_target(struct session *s, struct session_target *t)
 		epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, t->pid_fd, NULL);
 	close(t->pid_fd);
 	t->pid_fd = -1;
+	memread_end_process(&t->mem);
 }
 
 /* What another pass over the target finds that the first did not: modules, states, allocators. */
@@ -216,41 +222,37 @@ static bool gone_block(uint32_t slot, uint32_t state, void *ctx)
 	uint32_t n;
 	const struct lmt_state *table = live_states(s->live, &n);
 
-	vec_each(t, &s->targets)
-		if (t->slot == (int)slot && t->ended && !t->retired)
-			return true;
+	if (slot < LMT_SLOT_MAX && s->of_slot[slot] && s->of_slot[slot]->ended)
+		return true;
 	return state < n && LMT_ARENA_GONE(table[state].flags);
 }
 
 /* The state's last figures stay in the heap; its entries in the BPF tables are wiped. */
 static int forget_state(struct session *s, uint32_t index)
 {
-	uint32_t n, n_sites, n_stacks;
-	struct lmt_state *table = live_states(s->live, &n);
-	const struct lmt_site *sites = live_sites(s->live, &n_sites), *stacks;
-	const struct lmt_state *st = &table[index];
-	int rc;
+	uint32_t n;
+	const struct lmt_state *st = &live_states(s->live, &n)[index];
 
 	live_forget_owner(s->live, st->slot, st->g, index);
 	live_forget_owner(s->live, st->slot, st->block, index);
 	live_forget_owner(s->live, st->slot, st->ud, index);
 	gcpoll_remove(&s->gc, index);
-	rc = heap_end_state(&s->heap, index);
-	for (uint32_t i = 1; i < n_sites; i++) {
-		if (!sites[i].key || sites[i].state != index)
+	return heap_end_state(&s->heap, index);
+}
+
+/* Those of states that are forgotten; one pass for all. */
+static void forget_sites(struct session *s, const bool *forgotten, uint32_t n_states)
+{
+	uint32_t n_sites, n_stacks;
+	const struct lmt_site *sites = live_sites(s->live, &n_sites);
+
+	live_stacks(s->live, &n_stacks); /* they follow the sites */
+	for (uint32_t i = 1; i < n_sites + n_stacks; i++) {
+		if (!sites[i].key || sites[i].state >= n_states || !forgotten[sites[i].state])
 			continue;
 		heap_forget_site(&s->heap, i);
 		live_wipe_site(s->live, i);
 	}
-	stacks = live_stacks(s->live, &n_stacks);
-	for (uint32_t i = 0; i < n_stacks; i++) {
-		if (!stacks[i].key || stacks[i].state != index)
-			continue;
-		heap_forget_site(&s->heap, n_sites + i);
-		live_wipe_site(s->live, n_sites + i);
-	}
-	attach_recycle_state(s->attach, index);
-	return rc;
 }
 
 #define RETIRE_STATES 512 /* closed states without blocks, before it is worth a pass */
@@ -263,16 +265,38 @@ static bool has_left(const struct snapshot_state *st, uint64_t now_ns)
 
 static bool of_ended_target(struct session *s, const struct snapshot_state *st)
 {
-	vec_each(t, &s->targets)
-		if (t->slot == (int)st->st.slot && t->ended && !t->retired)
-			return true;
-	return false;
+	const struct session_target *t = st->st.slot < LMT_SLOT_MAX ? s->of_slot[st->st.slot] : NULL;
+
+	return t && t->ended;
+}
+
+static int forget_states(struct session *s, const struct snapshot *snap)
+{
+	uint32_t n;
+	auto_free bool *forgotten = NULL;
+	int rc = 0;
+
+	live_states(s->live, &n);
+	forgotten = calloc(n, sizeof(*forgotten));
+	if (!forgotten)
+		return -ENOMEM;
+	vec_each(st, &snap->states) {
+		if (rc || (!has_left(st, snap->start_ns) && !of_ended_target(s, st)))
+			continue;
+		rc = forget_state(s, st->index);
+		forgotten[st->index] = true;
+	}
+	forget_sites(s, forgotten, n);
+	for (uint32_t i = 1; i < n; i++)
+		if (forgotten[i])
+			attach_recycle_state(s->attach, i);
+	return rc;
 }
 
 int session_retire(struct session *s, const struct snapshot *snap)
 {
 	size_t ended = 0, closed = 0;
-	int rc = 0;
+	int rc;
 
 	vec_each(t, &s->targets)
 		ended += t->ended && !t->retired && t->slot;
@@ -281,13 +305,16 @@ int session_retire(struct session *s, const struct snapshot *snap)
 	if (!ended && closed < RETIRE_STATES)
 		return 0;
 	live_purge(s->live, gone_block, s);
-	vec_each(st, &snap->states)
-		if (!rc && (has_left(st, snap->start_ns) || (ended && of_ended_target(s, st))))
-			rc = forget_state(s, st->index);
+	rc = forget_states(s, snap);
 	vec_each(t, &s->targets) {
 		if (!t->ended || t->retired || !t->slot)
 			continue;
 		attach_retire(s->attach, t->slot, t->target->pid, t->plan);
+		s->of_slot[t->slot] = NULL;
+		if (t->plan) { /* the rest is for the last report */
+			vec_deinit(&t->plan->unwind);
+			vec_deinit(&t->plan->callsites);
+		}
 		t->retired = true;
 	}
 	return rc;

@@ -11,24 +11,28 @@ void gcpoll_deinit(struct gcpoll *p)
 	vec_each(s, &p->states)
 		free(s->pace);
 	vec_deinit(&p->states);
+	hashmap_deinit(&p->by_index);
 }
 
 int gcpoll_add(struct gcpoll *p, uint32_t index, uint64_t G, const struct lmt_layout *layout,
 	       const struct memread *mem)
 {
 	struct gcpoll_state s = { .index = index, .G = G, .layout = layout, .mem = mem };
+	uint64_t *at = hashmap_get_or_add(&p->by_index, index);
 
 	s.gone = !states_read_gc(mem, layout, G, &s.gc);
 	s.full_estimate = s.gc.estimate;
-	return vec_push(&p->states, s);
+	if (!at || vec_push(&p->states, s))
+		return -ENOMEM;
+	*at = p->states.n;
+	return 0;
 }
 
 struct gcpoll_state *gcpoll_find(struct gcpoll *p, uint32_t index)
 {
-	vec_each(s, &p->states)
-		if (s->index == index)
-			return s;
-	return NULL;
+	const uint64_t *at = index ? hashmap_find(&p->by_index, index) : NULL;
+
+	return at && *at ? &p->states.v[*at - 1] : NULL;
 }
 
 void gcpoll_remove(struct gcpoll *p, uint32_t index)
@@ -39,6 +43,8 @@ void gcpoll_remove(struct gcpoll *p, uint32_t index)
 		return;
 	free(s->pace);
 	*s = p->states.v[--p->states.n];
+	*hashmap_find(&p->by_index, s->index) = (uint64_t)(s - p->states.v) + 1;
+	*hashmap_find(&p->by_index, index) = 0;
 }
 
 /* KGC_GEN of 5.2 and 5.4, KGC_GENMINOR of 5.5: the collector leaves what is old alone. */

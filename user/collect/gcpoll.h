@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/hashmap.h"
 #include "base/vec.h"
 #include "cohort.h"
 #include "pace.h"
@@ -50,6 +51,7 @@ struct gcpoll_state {
 struct gcpoll {
 	bool always; /* calls may go unseen: a state that seems idle is polled too */
 	vec_of(struct gcpoll_state) states;
+	struct hashmap by_index; /* index → position + 1; 0: not followed */
 };
 
 /* Starts to follow a state; mem must stay valid until gcpoll_deinit(). 0 or -ENOMEM. */

@@ -209,6 +209,25 @@ static void read_container(pid_t pid, char *out, size_t size)
 	}
 }
 
+bool proc_in_cgroup(pid_t pid, const char *wanted)
+{
+	char buf[8192], *save = NULL;
+	size_t n = strlen(wanted);
+
+	while (n > 1 && wanted[n - 1] == '/')
+		n--;
+	if (read_small(pid, "cgroup", buf, sizeof(buf)) <= 0)
+		return false;
+	for (char *l = strtok_r(buf, "\n", &save); l; l = strtok_r(NULL, "\n", &save)) {
+		const char *path = strchr(l, ':');
+
+		path = path ? strchr(path + 1, ':') : NULL;
+		if (path && !strncmp(++path, wanted, n) && (!path[n] || path[n] == '/' || n == 1))
+			return true;
+	}
+	return false;
+}
+
 int proc_read_info(pid_t pid, struct proc_info *ret)
 {
 	struct proc_info info = { 0 };
@@ -335,4 +354,17 @@ uint64_t proc_wait_ns(pid_t pid)
 		wait = 0;
 	fclose(f);
 	return wait;
+}
+
+#define FIRST_PID_NS "pid:[4026531836]" /* PROC_PID_INIT_INO of the kernel */
+
+bool proc_pids_are_global(void)
+{
+	char text[64];
+	ssize_t n = readlink("/proc/self/ns/pid", text, sizeof(text) - 1);
+
+	if (n < 0)
+		return true; /* an old kernel */
+	text[n] = '\0';
+	return !strcmp(text, FIRST_PID_NS);
 }

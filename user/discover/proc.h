@@ -82,4 +82,13 @@ enum proc_bits proc_read_bits(pid_t pid);
 /* How long the main thread was ready but had no processor, in nanoseconds; 0 when not told. */
 uint64_t proc_wait_ns(pid_t pid);
 
+/* Is the process in the cgroup or below it, in any hierarchy? "/" holds every process. */
+bool proc_in_cgroup(pid_t pid, const char *wanted);
+
+/*
+ * Are the process numbers we see those of the whole system, which the kernel gives to BPF programs?
+ * Not inside a container with PIDs of its own.
+ */
+bool proc_pids_are_global(void);
+
 #endif

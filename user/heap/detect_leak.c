@@ -15,7 +15,7 @@ void detect_leak(struct findings *fs, struct heap *h, const struct snapshot *sna
 
 		if (s->verdict != VERDICT_LEAK || st->closed)
 			continue;
-		f = finding_make(fs, FINDING_LEAK, (uint64_t)i + 1);
+		f = finding_make(fs, FINDING_LEAK, s->id);
 		if (!f)
 			return;
 		if (!f->time_ns)

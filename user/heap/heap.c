@@ -10,6 +10,7 @@ void heap_deinit(struct heap *h)
 	vec_deinit(&h->frames);
 	vec_deinit(&h->free_frames);
 	heap_stacks_deinit(&h->stacks);
+	heap_closed_deinit(&h->closed);
 	hashmap_deinit(&h->state_by_index);
 	hashmap_deinit(&h->site_by_key);
 	hashmap_deinit(&h->frame_by_site);
@@ -28,13 +29,20 @@ int heap_add_state(struct heap *h, uint32_t index, pid_t pid, uint32_t runtime,
 		.number = layout ? h->next_number + 1 : 0,
 	};
 	uint64_t *at = hashmap_get_or_add(&h->state_by_index, index);
+	uint32_t i = (uint32_t)h->states.n;
 
-	if (!at || vec_push(&h->states, s))
+	if (!at)
 		return -ENOMEM;
-	*at = h->states.n;
+	if (h->closed.free_states.n) {
+		i = h->closed.free_states.v[--h->closed.free_states.n];
+		h->states.v[i] = s;
+	} else if (vec_push(&h->states, s)) {
+		return -ENOMEM;
+	}
+	*at = i + 1ull;
 	if (layout)
 		h->next_number++;
-	return (int)h->states.n - 1;
+	return (int)i;
 }
 
 struct heap_state *heap_find_state(struct heap *h, uint32_t index)
@@ -66,7 +74,7 @@ int heap_end_state(struct heap *h, uint32_t index)
 		return 0;
 	s->ended = true;
 	*at = 0;
-	return 0;
+	return heap_closed_add(h, (uint32_t)(s - h->states.v));
 }
 
 void heap_forget_site(struct heap *h, uint32_t site)
@@ -163,43 +171,54 @@ bool heap_has_frame(const struct heap *h, uint32_t site)
 	return heap_get_frame(h, site).where != 0;
 }
 
-/* The merged site of one line, kind and state. Position + 1, or 0 when out of memory. */
-static uint64_t *site_slot(struct heap *h, uint64_t state, enum block_kind kind, struct frame f,
-			   bool below)
+uint64_t heap_site_key(const struct heap_site *s)
 {
-	uint64_t key = (state + 1) << 40 ^ (uint64_t)f.where << 8 ^ (uint64_t)kind << 2 ^
-		       (uint64_t)below << 1 ^ f.approx;
+	return (s->state + 1ull) << 40 ^ (uint64_t)s->frame.where << 8 ^ (uint64_t)s->kind << 2 ^
+	       (uint64_t)s->below << 1 ^ s->frame.approx;
+}
 
-	return hashmap_get_or_add(&h->site_by_key, key);
+uint32_t heap_site_at(struct heap *h, uint32_t state, enum block_kind kind, struct frame f, bool below)
+{
+	struct heap_site fresh = { .state = state, .kind = kind, .frame = f, .below = below,
+				   .id = h->next_site + 1, .next = h->states.v[state].sites };
+	uint64_t *at = hashmap_get_or_add(&h->site_by_key, heap_site_key(&fresh));
+	uint32_t i = (uint32_t)h->sites.n;
+
+	if (!at || *at)
+		return at ? (uint32_t)*at : 0;
+	if (h->closed.free_sites.n) {
+		i = h->closed.free_sites.v[--h->closed.free_sites.n];
+		h->sites.v[i] = fresh;
+	} else if (vec_push(&h->sites, fresh)) {
+		return 0;
+	}
+	h->next_site++;
+	*at = h->states.v[state].sites = i + 1;
+	return i + 1;
 }
 
 static int apply_site(struct heap *h, const struct snapshot_site *from)
 {
-	uint64_t *state = hashmap_find(&h->state_by_index, from->state), *at, *site_of;
+	uint64_t *state = hashmap_find(&h->state_by_index, from->state), *site_of;
 	struct frame f = heap_get_frame(h, from->index);
 	bool below = from->site.flags & LMT_SITE_BELOW;
 	struct heap_site *s;
 	enum block_kind kind;
+	uint32_t at;
 
 	if (!state || !*state)
 		return 0; /* its birth is still in the ring: next time */
 	kind = kind_of_site(h, &h->states.v[*state - 1], from);
-	at = site_slot(h, *state - 1, kind, f, below);
+	at = heap_site_at(h, (uint32_t)*state - 1, kind, f, below);
 	if (!at)
 		return -ENOMEM;
-	if (!*at) {
-		struct heap_site fresh = { .state = (uint32_t)*state - 1, .kind = kind, .frame = f,
-					   .below = below };
-
-		if (vec_push(&h->sites, fresh))
+	if (from->index) {
+		site_of = hashmap_get_or_add(&h->stacks.site_of, from->index);
+		if (!site_of)
 			return -ENOMEM;
-		*at = h->sites.n;
+		*site_of = at;
 	}
-	site_of = from->index ? hashmap_get_or_add(&h->stacks.site_of, from->index) : at;
-	if (!site_of)
-		return -ENOMEM;
-	*site_of = *at;
-	s = &h->sites.v[*at - 1];
+	s = &h->sites.v[at - 1];
 	s->live_bytes += from->live_bytes;
 	s->live_blocks += from->live_blocks;
 	for (unsigned int i = 0; i < COHORTS; i++) {

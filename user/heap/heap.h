@@ -48,6 +48,8 @@ struct heap_state {
 	bool ended; /* gone from the BPF tables: these are its last figures */
 	struct heap_balance balance;
 	uint32_t label;           /* in the string pool: what its program calls it; 0 unknown */
+	bool summed_up;           /* many closed states in one; pid 0 */
+	uint32_t sites;           /* position + 1 of the first in heap.sites; 0 none */
 };
 
 /* One place in the Lua code, one kind of block, one state. */
@@ -65,8 +67,20 @@ struct heap_site {
 	enum verdict verdict;
 	double growth_bytes_per_s;
 	struct trend trend;
+	uint64_t id;      /* positions are used again, ids are not */
+	uint32_t next;    /* of the same state: position + 1; 0 ends */
 	uint32_t example; /* stack of its first allocation; 0 unknown */
 	uint32_t stacks;  /* position + 1 of the first in heap.stacks; 0 none */
+};
+
+/* States that ended, oldest first, and what happens when there are too many; see closed.c. */
+struct heap_closed {
+	uint32_t max_states; /* 0: no limit */
+	vec_of(uint32_t) queue;      /* positions of states */
+	size_t first, first_site;    /* in queue: the oldest with a record, with sites of its own */
+	size_t n_sites;              /* of those that have sites */
+	vec_of(uint32_t) free_states, free_sites, free_stacks; /* positions */
+	uint32_t sum;                /* position + 1 of the state that they are summed up in */
 };
 
 struct heap {
@@ -80,6 +94,8 @@ struct heap {
 	struct hashmap kind_by_site;   /* BPF site index → kind + 1, where a live block told it */
 	struct heap_stacks stacks;
 	uint32_t next_number;
+	uint64_t next_site;
+	struct heap_closed closed;
 };
 
 void heap_deinit(struct heap *h);
@@ -99,6 +115,13 @@ struct heap_state *heap_find_state(struct heap *h, uint32_t index);
  * it is, and its index may come back as that of another state. 0 or -ENOMEM.
  */
 int heap_end_state(struct heap *h, uint32_t index);
+
+/* For heap.c: a state ended; the oldest such may be summed up now. */
+int heap_closed_add(struct heap *h, uint32_t state);
+void heap_closed_deinit(struct heap_closed *c);
+/* For heap.c and closed.c: the site of these properties, made if need be; its position + 1, 0: -ENOMEM. */
+uint32_t heap_site_at(struct heap *h, uint32_t state, enum block_kind kind, struct frame f, bool below);
+uint64_t heap_site_key(const struct heap_site *s);
 
 /* The site's index may come back as that of another one. */
 void heap_forget_site(struct heap *h, uint32_t site);

@@ -62,9 +62,14 @@ static int apply_stack(struct heap *h, const struct snapshot_stack *from)
 		struct heap_stack fresh = { .site = (uint32_t)*site - 1, .stack = stack,
 					    .next = to->stacks };
 
-		if (vec_push(&h->stacks.v, fresh))
+		if (h->closed.free_stacks.n) {
+			to->stacks = h->closed.free_stacks.v[--h->closed.free_stacks.n] + 1;
+			h->stacks.v.v[to->stacks - 1] = fresh;
+		} else if (vec_push(&h->stacks.v, fresh)) {
 			return -ENOMEM;
-		to->stacks = (uint32_t)h->stacks.v.n;
+		} else {
+			to->stacks = (uint32_t)h->stacks.v.n;
+		}
 		*at = to->stacks;
 	}
 	s = &h->stacks.v.v[*at - 1];

@@ -104,11 +104,12 @@ static void write_state(const struct report *r, const struct report_state *s, FI
 
 	jsonw_begin(&w, out);
 	jsonw_str(&w, "type", "state");
-	jsonw_u64(&w, "pid", (uint64_t)s->pid);
+	if (s->pid) /* many states in one may be of several processes */
+		jsonw_u64(&w, "pid", (uint64_t)s->pid);
 	jsonw_u64(&w, "state", s->state);
 	if (s->runtime)
 		jsonw_u64(&w, "runtime", s->runtime);
-	if (s->state) {
+	if (s->L) {
 		jsonw_addr(&w, "L", s->L);
 		jsonw_addr(&w, "g", s->g);
 	}
@@ -213,7 +214,8 @@ static void write_site(const struct report *r, const struct report_site *s,
 
 	jsonw_begin(&w, out);
 	jsonw_str(&w, "type", "site");
-	jsonw_u64(&w, "pid", (uint64_t)s->pid);
+	if (s->pid)
+		jsonw_u64(&w, "pid", (uint64_t)s->pid);
 	jsonw_u64(&w, "state", s->state);
 	jsonw_str(&w, "kind", s->kind);
 	jsonw_u64(&w, "live_bytes", st->live_bytes);

@@ -156,6 +156,11 @@ Elf *elf_handle(struct elf_file *f)
 	return f->elf;
 }
 
+int elf_fd(const struct elf_file *f)
+{
+	return f->fd;
+}
+
 const char *elf_build_id(const struct elf_file *f)
 {
 	return f->build_id;

@@ -24,6 +24,9 @@ struct elf_file;
 int elf_open(const char *path, struct elf_file **ret, struct errmsg *err);
 void elf_free(struct elf_file *f);
 
+/* The open file; the ELF file's own. */
+int elf_fd(const struct elf_file *f);
+
 /* Lower-case hex of the GNU build-id; "" when there is none. Borrowed. */
 const char *elf_build_id(const struct elf_file *f);
 

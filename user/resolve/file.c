@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "file.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void file_free(struct file *f)
 {
@@ -23,13 +25,27 @@ void files_deinit(struct files *fs)
 	vec_deinit(&fs->files);
 }
 
+/* A process that ends while it is looked at says nothing about its files. */
+static void open_elf(struct file *f, const char *path)
+{
+	int rc = elf_open(path, &f->elf, &f->err);
+
+	if (rc)
+		f->elf = NULL;
+	f->vanished = rc && access(path, F_OK);
+}
+
 struct file *files_get(struct files *fs, const struct module *m)
 {
 	struct file *f;
 
-	vec_each(known, &fs->files)
-		if ((*known)->dev == m->dev && (*known)->inode == m->inode)
-			return *known;
+	vec_each(known, &fs->files) {
+		if ((*known)->dev != m->dev || (*known)->inode != m->inode)
+			continue;
+		if (!(*known)->elf && (*known)->vanished)
+			open_elf(*known, m->open_path);
+		return *known;
+	}
 	f = calloc(1, sizeof(*f));
 	if (!f)
 		return NULL;
@@ -41,9 +57,13 @@ struct file *files_get(struct files *fs, const struct module *m)
 		file_free(f);
 		return NULL;
 	}
-	if (elf_open(f->open_path, &f->elf, &f->err))
-		f->elf = NULL;
+	open_elf(f, f->open_path);
 	return f;
+}
+
+void file_held_path(const struct file *f, char path[FILE_PATH])
+{
+	snprintf(path, FILE_PATH, "/proc/self/fd/%d", elf_fd(f->elf));
 }
 
 const struct code *file_code(struct file *f)

@@ -26,6 +26,7 @@ struct file {
 	bool debug_tried;
 	struct code *code;    /* NULL: not decoded yet, or it failed */
 	bool code_tried;
+	bool vanished;        /* its process did, before it could be opened */
 	bool identified;
 	struct identity identity;
 	struct errmsg err;
@@ -39,6 +40,10 @@ void files_deinit(struct files *fs);
 
 /* The module's file; NULL only on ENOMEM. Its elf may be NULL. Borrowed. */
 struct file *files_get(struct files *fs, const struct module *m);
+
+/* A path that leads to the file whatever becomes of its processes and names. f->elf must be open. */
+#define FILE_PATH 32
+void file_held_path(const struct file *f, char path[FILE_PATH]);
 
 /* The decoded functions, made when first asked for; NULL with f->err set. Borrowed. */
 const struct code *file_code(struct file *f);

@@ -19,6 +19,7 @@ struct live {
 	pid_t pid;
 	int pagemap_fd; /* -1: not allowed, then all pages count as resident */
 	uint64_t first; /* page number of batch[0] */
+	uint64_t next;  /* address behind the latest run */
 	size_t n;
 	uint64_t batch[BATCH];
 };
@@ -58,7 +59,8 @@ static bool live_resident(void *ctx, uint64_t start, uint64_t end, uint64_t *run
 		*run_end = end;
 		return start < end;
 	}
-	l->n = 0; /* look afresh: pages come and go */
+	if (start != l->next)
+		l->n = 0; /* look afresh: pages come and go */
 	while (page * PAGE < end && !page_present(l, page))
 		page++;
 	if (page * PAGE >= end)
@@ -67,6 +69,7 @@ static bool live_resident(void *ctx, uint64_t start, uint64_t end, uint64_t *run
 	while (page * PAGE < end && page_present(l, page))
 		page++;
 	*run_end = page * PAGE < end ? page * PAGE : end;
+	l->next = *run_end;
 	return true;
 }
 
@@ -82,6 +85,15 @@ int memread_open_process(pid_t pid, struct memread *ret)
 	l->pagemap_fd = open(path, O_RDONLY | O_CLOEXEC);
 	*ret = (struct memread){ .ctx = l, .read = live_read, .resident = live_resident };
 	return 0;
+}
+
+void memread_end_process(struct memread *m)
+{
+	struct live *l = m->ctx;
+
+	if (l->pagemap_fd >= 0)
+		close(l->pagemap_fd);
+	l->pagemap_fd = -1;
 }
 
 void memread_close_process(struct memread *m)
@@ -149,4 +161,29 @@ static size_t read_copies(void *ctx, uint64_t uaddr, void *buf, size_t len)
 void memread_open_copies(struct memread_copies *c, struct memread *ret)
 {
 	*ret = (struct memread){ .ctx = c, .read = read_copies };
+}
+
+static size_t read_cached(void *ctx, uint64_t uaddr, void *buf, size_t len)
+{
+	struct memread_cached *c = ctx;
+	uint64_t line = uaddr & ~(uint64_t)(MEMREAD_LINE - 1);
+	unsigned int i = (unsigned int)(line / MEMREAD_LINE) % MEMREAD_LINES;
+
+	if (uaddr + len > line + MEMREAD_LINE || uaddr + len < uaddr)
+		return c->below->read(c->below->ctx, uaddr, buf, len);
+	if (c->line[i] != line + 1) {
+		c->line[i] = 0;
+		if (c->below->read(c->below->ctx, line, c->data[i], MEMREAD_LINE) != MEMREAD_LINE)
+			return c->below->read(c->below->ctx, uaddr, buf, len);
+		c->line[i] = line + 1;
+	}
+	memcpy(buf, c->data[i] + (uaddr - line), len);
+	return len;
+}
+
+void memread_open_cached(struct memread_cached *c, const struct memread *below, struct memread *ret)
+{
+	c->below = below;
+	memset(c->line, 0, sizeof(c->line));
+	*ret = (struct memread){ .ctx = c, .read = read_cached };
 }

@@ -37,6 +37,23 @@ struct memread_copies {
 };
 void memread_open_copies(struct memread_copies *c, struct memread *ret);
 
+#define MEMREAD_LINE 512u /* divides a page: reading all of it is as safe as reading a part */
+#define MEMREAD_LINES 32u
+
+/*
+ * For many small reads at one moment: what lies beside the bytes asked for is read with them, and
+ * seen as it was then. All zero but for `below` at the start.
+ */
+struct memread_cached {
+	const struct memread *below;
+	uint64_t line[MEMREAD_LINES]; /* address + 1 */
+	uint8_t data[MEMREAD_LINES][MEMREAD_LINE];
+};
+void memread_open_cached(struct memread_cached *c, const struct memread *below, struct memread *ret);
+
+/* The process ended: lets go of its descriptor; reads fail from now on. */
+void memread_end_process(struct memread *m);
+
 /* All of len bytes, or false. */
 bool memread_exact(const struct memread *m, uint64_t uaddr, void *buf, size_t len);
 

@@ -21,6 +21,8 @@ void resolved_free(struct resolved *r)
 	vec_deinit(&r->runtimes);
 	vec_deinit(&r->allocators);
 	vec_deinit(&r->states);
+	hashmap_deinit(&r->state_by_L);
+	hashmap_deinit(&r->states_of_ud);
 	free(r);
 }
 
@@ -169,22 +171,63 @@ static struct runtime *place_state(struct resolved *r, const struct target *t,
 	return same == 1 ? rt : NULL;
 }
 
-int resolve_add_state(struct resolved *r, const struct target *t, const struct memread *mem,
-		      uint64_t L, uint64_t G)
+struct resolved_state *resolved_state_at(const struct resolved *r, uint64_t L)
 {
-	struct resolved_state out = { .L = L, .G = G };
-	struct lua_state st;
+	const uint64_t *at = L ? hashmap_find(&r->state_by_L, L) : NULL;
+
+	return at && *at ? &r->states.v[*at - 1] : NULL;
+}
+
+void resolved_drop_state(struct resolved *r, uint64_t L)
+{
+	struct resolved_state *rs = resolved_state_at(r, L);
+	uint64_t *same = rs && rs->gc.ud ? hashmap_find(&r->states_of_ud, rs->gc.ud) : NULL;
+
+	if (!rs)
+		return;
+	if (same && *same)
+		--*same;
+	*rs = r->states.v[--r->states.n];
+	*hashmap_find(&r->state_by_L, rs->L) = (uint64_t)(rs - r->states.v) + 1;
+	*hashmap_find(&r->state_by_L, L) = 0;
+}
+
+bool resolved_ud_is_own(const struct resolved *r, const struct resolved_state *rs)
+{
+	const uint64_t *same = rs->gc.ud ? hashmap_find(&r->states_of_ud, rs->gc.ud) : NULL;
+
+	return same && *same == 1;
+}
+
+int resolved_keep_state(struct resolved *r, const struct resolved_state *rs)
+{
+	uint64_t *at = hashmap_get_or_add(&r->state_by_L, rs->L);
+	uint64_t *same = rs->gc.ud ? hashmap_get_or_add(&r->states_of_ud, rs->gc.ud) : NULL;
+
+	if (!at || (rs->gc.ud && !same) || vec_push(&r->states, *rs))
+		return -ENOMEM;
+	if (same)
+		++*same;
+	*at = r->states.n;
+	return (int)r->states.n - 1;
+}
+
+/* A state whose memory was looked at already. */
+static int add_found(struct resolved *r, const struct target *t, const struct memread *mem,
+		     const struct lua_state *st)
+{
+	struct resolved_state out = { .L = st->L, .G = st->G }, *there = resolved_state_at(r, st->L);
 	struct runtime *rt;
 	const char *why;
 	int a;
 
-	for (size_t i = 0; i < r->states.n; i++)
-		if (r->states.v[i].L == L && r->states.v[i].G == G)
-			return (int)i;
-	if (!states_check(t, mem, L, G, &st) || !states_read_gc(mem, &st.layout->l, G, &out.gc))
+	if (there && there->G == st->G)
+		return (int)(there - r->states.v);
+	if (!states_read_gc(mem, &st->layout->l, st->G, &out.gc))
 		return -ENOENT;
-	rt = place_state(r, t, mem, &st, out.gc.alloc);
-	out.layout = choose_layout(st.rows, st.n_rows, rt ? rt->version : "",
+	resolved_drop_state(r, st->L); /* one of another shape was there before */
+	rt = place_state(r, t, mem, st, out.gc.alloc);
+	out.layout = choose_layout(st->rows, st->n_rows, rt ? rt->version : "",
 				   rt ? file_code(rt->file) : NULL, &why);
 	if (rt) {
 		out.runtime = rt->id;
@@ -198,7 +241,18 @@ int resolve_add_state(struct resolved *r, const struct target *t, const struct m
 	if (a < 0)
 		return a;
 	out.allocator = (uint32_t)a;
-	return vec_push(&r->states, out) ? -ENOMEM : (int)r->states.n - 1;
+	return resolved_keep_state(r, &out);
+}
+
+int resolve_add_state(struct resolved *r, const struct target *t, const struct memread *mem,
+		      uint64_t L, uint64_t G)
+{
+	const struct resolved_state *there = resolved_state_at(r, L);
+	struct lua_state st;
+
+	if (there && there->G == G)
+		return (int)(there - r->states.v);
+	return states_check(t, mem, L, G, &st) ? add_found(r, t, mem, &st) : -ENOENT;
 }
 
 /* A copy without states: the allocator its first state will use, and what it may look like. */
@@ -227,7 +281,7 @@ int resolve_modules(struct resolved *r, const struct target *t, const struct mem
 		identify(r, m, 0);
 	rc = states_scan(t, mem, &found);
 	for (size_t i = 0; !rc && i < found.states.n; i++) {
-		rc = resolve_add_state(r, t, mem, found.states.v[i].L, found.states.v[i].G);
+		rc = add_found(r, t, mem, &found.states.v[i]);
 		rc = rc == -ENOMEM ? rc : 0;
 	}
 	r->scanned_bytes = found.scanned_bytes;

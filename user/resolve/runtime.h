@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/hashmap.h"
 #include "base/vec.h"
 #include "discover/target.h"
 #include "file.h"
@@ -60,6 +61,8 @@ struct resolved {
 	vec_of(struct runtime) runtimes;
 	vec_of(struct allocator) allocators;
 	vec_of(struct resolved_state) states;
+	struct hashmap state_by_L;  /* → position + 1 */
+	struct hashmap states_of_ud; /* how many have it */
 	uint64_t scanned_bytes;
 	struct files *files; /* borrowed: shared by all targets of a run */
 };
@@ -78,6 +81,18 @@ int resolve_modules(struct resolved *r, const struct target *t, const struct mem
 /* Adds one state met later; its index, or a negative errno (-ENOENT: no state after all). */
 int resolve_add_state(struct resolved *r, const struct target *t, const struct memread *mem,
 		      uint64_t L, uint64_t G);
+
+/* The state of a main thread, or NULL. Borrowed until one is added or dropped. */
+struct resolved_state *resolved_state_at(const struct resolved *r, uint64_t L);
+
+/* Enters what is known of a state; its index or -ENOMEM. */
+int resolved_keep_state(struct resolved *r, const struct resolved_state *rs);
+
+/* The state was closed: another may be made at its address. */
+void resolved_drop_state(struct resolved *r, uint64_t L);
+
+/* Does no other state have the same argument for its allocator? */
+bool resolved_ud_is_own(const struct resolved *r, const struct resolved_state *rs);
 
 /* Adds an allocator by its address; its index or a negative errno. */
 int resolve_add_allocator(struct resolved *r, const struct target *t, uint64_t uaddr,

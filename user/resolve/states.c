@@ -17,6 +17,8 @@ struct wanted {
 };
 
 struct scan {
+	const struct memread *mem;
+	struct memread buffered; /* the same, but for what is in buf */
 	struct shape_env env;
 	const struct layout *rows;
 	size_t n_rows;
@@ -43,12 +45,25 @@ static void set_wanted(struct scan *s)
 	}
 }
 
+/* The scan goes upwards: only its neighbours can be the same state. */
 static bool known(const struct states *out, uint64_t L)
 {
-	vec_each(st, &out->states)
-		if (st->L == L)
+	for (size_t i = out->states.n; i && L - out->states.v[i - 1].L + REACH < 2 * REACH; i--)
+		if (out->states.v[i - 1].L == L)
 			return true;
 	return false;
+}
+
+/* A state lies in one block, most of which is in the buffer: thousands of them cost no calls. */
+static size_t read_buffered(void *ctx, uint64_t uaddr, void *buf, size_t len)
+{
+	const struct scan *s = ctx;
+	uint64_t at = uaddr - s->buf_uaddr;
+
+	if (at >= s->buf_len || len > s->buf_len - at)
+		return s->mem->read(s->mem->ctx, uaddr, buf, len);
+	memcpy(buf, s->buf + at, len);
+	return len;
 }
 
 /* The cheap first step, from the buffer at hand: is the tag byte that of a thread? */
@@ -118,7 +133,7 @@ static void scan_range(struct scan *s, uint64_t start, uint64_t end)
 {
 	while (start < end && !s->rc) {
 		size_t want = end - start < CHUNK ? end - start : CHUNK;
-		size_t got = s->env.mem->read(s->env.mem->ctx, start, s->buf, want);
+		size_t got = s->mem->read(s->mem->ctx, start, s->buf, want);
 
 		s->buf_uaddr = start;
 		s->buf_len = got;
@@ -144,7 +159,7 @@ static void scan_map(struct scan *s, const struct proc_map *map)
 	uint64_t at = map->start, run, run_end;
 
 	while (!s->rc && at < map->end &&
-	       memread_resident(s->env.mem, at, map->end, &run, &run_end)) {
+	       memread_resident(s->mem, at, map->end, &run, &run_end)) {
 		s->out->skipped_bytes += run - at;
 		scan_range(s, run, run_end);
 		at = run_end;
@@ -167,7 +182,9 @@ int states_scan(const struct target *t, const struct memread *mem, struct states
 
 	if (!s || !buf)
 		return -ENOMEM;
-	s->env = (struct shape_env){ .mem = mem, .maps = &t->maps };
+	s->mem = mem;
+	s->buffered = (struct memread){ .ctx = s, .read = read_buffered };
+	s->env = (struct shape_env){ .mem = &s->buffered, .maps = &t->maps };
 	s->rows = layouts_all(&s->n_rows);
 	s->buf = buf;
 	s->out = &out;
