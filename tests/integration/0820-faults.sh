@@ -121,12 +121,15 @@ for _ in $(seq 1 25); do
 	for _ in 1 2 3 4 5 6 7 8; do
 		"$TMP/fault54" -e 'local t = {} for i = 1, 1000 do t[i] = {} end' || echo failed >>"$TMP/storm.failed" &
 	done
+	# shellcheck disable=SC2046 # a list of pids
 	wait $(jobs -p | grep -vx "$tracer")
 done 2>/dev/null
+# shellcheck disable=SC2012 # numbers only
 fds=$(ls "/proc/$tracer/fd" | wc -l)
 start_target after
 wait_for 5 has_line "." "$TMP/after.out"
 sleep 3
+# shellcheck disable=SC2012
 later=$(ls "/proc/$tracer/fd" | wc -l)
 stop_trace
 is "$status" 0 "a storm of 200 interpreters: status 0"

@@ -12,6 +12,7 @@ cp "$(command -v luajit)" "$TMP/lj/soak"
 cp "$HOSTS/many_states-lua5.3" "$TMP/many/soak"
 
 rss() { awk '/^VmRSS/ { print $2 }' "/proc/$1/status"; }
+# shellcheck disable=SC2012 # numbers only
 descriptors() { ls "/proc/$1/fd" | wc -l; }
 
 # Short lives, some of them ended by force

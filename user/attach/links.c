@@ -163,6 +163,8 @@ static int keep_batch(struct attach *a, const struct batch *b)
 
 static int link_batch(struct attach *a, enum plan_program program, const struct batch *b)
 {
+	int rc;
+
 	switch (program) {
 	case PLAN_ENTRY:
 		return link_program(a, a->skel->progs.lua_entry, b, false);
@@ -173,7 +175,12 @@ static int link_batch(struct attach *a, enum plan_program program, const struct 
 	case PLAN_ALLOC:
 		if (keep_batch(a, b))
 			return -ENOMEM;
-		return a->paused ? 0 : link_alloc(a, b);
+		if (a->paused)
+			return 0;
+		rc = link_alloc(a, b);
+		if (rc < 0) /* its rows are given up too */
+			free(a->alloc_batches.v[--a->alloc_batches.n]);
+		return rc;
 	}
 	return -EINVAL;
 }
