@@ -22,19 +22,20 @@ static bool is_close_call(const struct alloc_call *c)
 	       c->rdx < MAX_STATE_SIZE;
 }
 
-/* Calls a function it was given as an argument: no register loaded from a struct. */
+/* Calls a function it was given as an argument: not one it loaded from a struct just before. */
 static bool calls_argument(const struct code_function *fn, size_t at)
 {
 	unsigned int reg = fn->insn[at].o[0].reg;
 
 	if (fn->insn[at].o[0].type != OPND_REG)
 		return false;
-	for (size_t i = 0; i < at; i++) {
-		const struct insn *in = &fn->insn[i];
+	while (at-- > 0) {
+		const struct insn *in = &fn->insn[at];
 
-		if (in->op == INSN_MOV && opnd_is_reg(&in->o[0], reg) && in->o[1].type == OPND_MEM &&
-		    in->o[1].reg != REG_SP && in->o[1].reg != REG_BP)
-			return false;
+		if (in->op == INSN_POP || !(in->writes >> reg & 1))
+			continue;
+		return in->op != INSN_MOV || in->n_ops < 2 || in->o[1].type != OPND_MEM ||
+		       in->o[1].reg == REG_SP || in->o[1].reg == REG_BP;
 	}
 	return true;
 }
