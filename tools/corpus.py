@@ -32,6 +32,7 @@ def plain(name):
     return name
 
 
+STUB_MAX = 0x40  # with 32-bit references LuaJIT's export only prints a complaint
 ALIAS = {
     "luaL_alloc": "l_alloc",  # 5.5 exports it
     "lj_state_newstate": "lua_newstate",  # 32-bit references: the export is a stub
@@ -41,14 +42,15 @@ ALIAS = {
 def truth(path):
     """Function → set of addresses. The table may be in a file of its own, PATH.debug."""
     debug = path + ".debug"
-    out = subprocess.run(["nm", debug if os.path.exists(debug) else path], capture_output=True,
+    out = subprocess.run(["nm", "-S", debug if os.path.exists(debug) else path], capture_output=True,
                          text=True, check=True).stdout
     names = collections.defaultdict(set)
     for line in out.splitlines():
         f = line.split()
-        if len(f) == 3 and f[1] in "tTrRdDwWbB":
-            name = ALIAS.get(plain(f[2]), plain(f[2]))
-            if name:
+        if len(f) in (3, 4) and f[-2] in "tTrRdDwWbB":
+            name = ALIAS.get(plain(f[-1]), plain(f[-1]))
+            stub = name == "lua_newstate" and len(f) == 4 and int(f[1], 16) < STUB_MAX
+            if name and not stub:
                 names[name].add(int(f[0], 16))
     return names
 

@@ -54,6 +54,22 @@ objcopy -S "$TMP/bin/lua5.4-pie" --keep-symbol=luaC_step "$TMP/mini"
 xz -k "$TMP/mini"
 objcopy --add-section .gnu_debugdata="$TMP/mini.xz" "$TMP/y"
 like "$("$RESOLVER" "$TMP/y")" "luaC_step.*debugdata" "symbols in .gnu_debugdata"
+# By build id: there is one place for those, the system's, so the file is put there for a moment.
+gcc -O2 -w -pthread $(pkg-config --cflags lua5.4) -Wl,--build-id -o "$TMP/b" \
+	"$ROOT/tests/hosts/ledger.c" "$LIBS/liblua5.4.a" -ldl -lm
+id=$(readelf -n "$TMP/b" | awk '/Build ID/ { print $3 }')
+by_id=/usr/lib/debug/.build-id/${id:0:2}
+if [ -n "$id" ] && mkdir -p "$by_id" 2>/dev/null && [ ! -e "$by_id/${id:2}.debug" ]; then
+	objcopy --only-keep-debug "$TMP/b" "$by_id/${id:2}.debug"
+	strip "$TMP/b"
+	like "$("$RESOLVER" "$TMP/b")" "luaC_step.*debug-file" "symbols by build id"
+	rm -f "$by_id/${id:2}.debug"
+	rmdir "$by_id" 2>/dev/null
+	like "$("$RESOLVER" "$TMP/b")" "luaC_step.*called when the debt" "without them by shape"
+else
+	skip "cannot write below /usr/lib/debug" "symbols by build id"
+	skip "cannot write below /usr/lib/debug" "without them by shape"
+fi
 cp "$TMP/bin/lua5.4-static" "$TMP/z"
 strip "$TMP/z"
 objcopy --only-keep-debug "$TMP/bin/lua5.4-cet" "$TMP/.debug/z.debug"

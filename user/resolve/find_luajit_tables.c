@@ -57,27 +57,34 @@ static const struct code_function *most_called(const struct code *c, const struc
 	return tie ? NULL : best;
 }
 
-void find_luajit_memory(struct finder *f)
+/* At one offset of the allocator; with `alone`, also where lj_mem_realloc was inlined away. */
+static bool memory_at(struct finder *f, int64_t offset, bool alone)
 {
-	for (size_t i = 0; i < sizeof(allocf_offsets) / sizeof(*allocf_offsets); i++) {
-		struct alloc_calls calls = { 0 };
-		const struct code_function *re, *gco;
+	struct alloc_calls calls = { 0 };
+	const struct code_function *re = NULL, *gco = NULL;
+	bool found;
 
-		if (alloc_calls_find(f->code, allocf_offsets[i], &calls)) {
-			alloc_calls_deinit(&calls);
-			return;
-		}
+	if (!alloc_calls_find(f->code, offset, &calls)) {
 		re = most_called(f->code, &calls, is_realloc);
 		gco = most_called(f->code, &calls, is_newgco);
-		if (re && gco)
-			find_birth_and_death(f, &calls, true);
-		alloc_calls_deinit(&calls);
-		if (!re || !gco)
-			continue;
-		find_answer(f, FUNC_LJ_MEM_REALLOC, re->start, "allocator call");
-		find_answer(f, FUNC_LJ_MEM_NEWGCO, gco->start, "allocator call");
-		return;
 	}
+	found = gco && (re || alone);
+	if (found) {
+		find_birth_and_death(f, &calls, true);
+		find_answer(f, FUNC_LJ_MEM_NEWGCO, gco->start, "allocator call");
+	}
+	if (found && re)
+		find_answer(f, FUNC_LJ_MEM_REALLOC, re->start, "allocator call");
+	alloc_calls_deinit(&calls);
+	return found;
+}
+
+void find_luajit_memory(struct finder *f)
+{
+	for (int alone = 0; alone < 2; alone++)
+		for (size_t i = 0; i < sizeof(allocf_offsets) / sizeof(*allocf_offsets); i++)
+			if (memory_at(f, allocf_offsets[i], alone))
+				return;
 }
 
 static const struct code_function *function_in(const struct finder *f, uint64_t slot)

@@ -10,7 +10,7 @@
 #include "base/hashmap.h"
 
 #define NODE_BYTES_MIN 24 /* 5.4; 40 in 5.1 */
-#define REACH 8           /* instructions between taking the address and storing it */
+#define REACH 24          /* instructions between taking the address and storing it */
 
 /* Offsets of `node` in a Table, all versions: 5.1, 5.2.0 … 5.2.3; later; redis. */
 static bool is_node_offset(int64_t off)
@@ -54,9 +54,12 @@ static bool stored_as_node(const struct code_function *fn, size_t at)
 
 	if (in->o[0].type == OPND_MEM)
 		return in->o[0].size == 8 && in->o[0].reg < 16 && is_node_offset(in->o[0].value);
-	for (size_t k = at + 1; k < fn->n && k <= at + REACH; k++)
+	for (size_t k = at + 1; k < fn->n && k <= at + REACH; k++) {
 		if (stores_reg(&fn->insn[k], in->o[0].reg))
 			return true;
+		if (in->o[0].reg < 16 && (fn->insn[k].writes >> in->o[0].reg & 1))
+			return false;
+	}
 	return false;
 }
 

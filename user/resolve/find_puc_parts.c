@@ -250,6 +250,16 @@ static void singlestep(struct finder *f)
 		find_answer(f, FUNC_SINGLESTEP, found->start, "switch shared by step and full collection");
 }
 
+/* What is left of `marked` when colours, and in some versions the age, are taken away. */
+static bool is_colour_mask(int64_t value, unsigned int version)
+{
+	unsigned int low = value & 0xff;
+
+	if (version >= 504)
+		return low == 0xc7 || low == 0xc0;
+	return low == 0xf8 || (version == 502 && low == 0xb8);
+}
+
 /* Flips the white bits: `currentwhite ^ WHITEBITS`. */
 static bool flips_white(const struct code_function *fn, unsigned int version)
 {
@@ -260,8 +270,10 @@ static bool flips_white(const struct code_function *fn, unsigned int version)
 		const struct insn *in = &fn->insn[i];
 
 		flips |= in->op == INSN_XOR && in->n_ops > 1 && opnd_is_imm(&in->o[1], mask);
-		clears |= in->op == INSN_AND && in->n_ops > 1 && in->o[1].type == OPND_IMM &&
-			  (in->o[1].value & 0xff) == (version >= 504 ? 0xc7 : 0xf8);
+		/* 5.2 chooses between two masks, hence a move */
+		clears |= (in->op == INSN_AND || (version == 502 && in->op == INSN_MOV)) &&
+			  in->n_ops > 1 && in->o[1].type == OPND_IMM &&
+			  is_colour_mask(in->o[1].value, version);
 	}
 	return flips && clears;
 }
@@ -279,16 +291,22 @@ static bool repaints(const struct code_function *fn)
 	return false;
 }
 
-/* Uses a fourth argument: sweepstep, into which sweeplist was inlined, does; sweeplist has three. */
-static bool takes_arg3(const struct code_function *fn)
+/*
+ * Reads the first word its second argument points at: the list. sweepstep, into which sweeplist
+ * may be inlined, has the global_State there, and takes the list from inside it.
+ */
+static bool walks_arg1(const struct code_function *fn)
 {
 	for (size_t i = 0; i < fn->n; i++) {
 		const struct insn *in = &fn->insn[i];
 
-		if (in->op == INSN_MOV && in->n_ops > 1 && opnd_is_reg(&in->o[1], REG_CX))
-			return true;
-		if (in->op == INSN_CALL || (in->writes >> REG_CX & 1))
+		if (in->op == INSN_CALL)
 			return false;
+		if (in->op == INSN_MOV && in->n_ops > 1 && in->o[0].type == OPND_REG &&
+		    in->o[1].type == OPND_MEM && in->o[1].size == 8 && in->o[1].value == 0 &&
+		    in->o[1].index == REG_NONE && in->o[1].reg < 16 &&
+		    find_origin(fn, i, in->o[1].reg) == REG_SI)
+			return true;
 	}
 	return false;
 }
@@ -304,7 +322,7 @@ static void sweeplist(struct finder *f)
 	gather(f->code, step, 2, &near);
 	for (size_t i = 1; i < near.n; i++) { /* [0] is singlestep, which may hold the flip itself */
 		if (!flips_white(near.fn[i], f->version) || !repaints(near.fn[i]) ||
-		    takes_arg3(near.fn[i]) || code_calls(f->code, near.fn[i], step->start))
+		    !walks_arg1(near.fn[i]) || code_calls(f->code, near.fn[i], step->start))
 			continue;
 		if (found) {
 			f->fn[FUNC_SWEEPLIST].why_not = "inlined or cloned; nearest is singlestep";

@@ -13,6 +13,7 @@
 #define MIN_STATE_SIZE 200 /* bytes; every state's block is larger */
 #define MAX_STATE_SIZE 65536
 #define MIN_GG_STATE 2000  /* LuaJIT: 2944 is the smallest there was */
+#define MIN_CLOSE_FREES 3  /* stack, strings, buffer */
 #define GETTER_MAX 0x48u
 
 /* Frees a block of constant size: close_state, or what it was inlined into. */
@@ -22,19 +23,20 @@ static bool is_close_call(const struct alloc_call *c)
 	       c->rdx < MAX_STATE_SIZE;
 }
 
-/* Calls a function it was given as an argument: no register loaded from a struct. */
+/* Calls a function it was given as an argument: not one it loaded from a struct just before. */
 static bool calls_argument(const struct code_function *fn, size_t at)
 {
 	unsigned int reg = fn->insn[at].o[0].reg;
 
 	if (fn->insn[at].o[0].type != OPND_REG)
 		return false;
-	for (size_t i = 0; i < at; i++) {
-		const struct insn *in = &fn->insn[i];
+	while (at-- > 0) {
+		const struct insn *in = &fn->insn[at];
 
-		if (in->op == INSN_MOV && opnd_is_reg(&in->o[0], reg) && in->o[1].type == OPND_MEM &&
-		    in->o[1].reg != REG_SP && in->o[1].reg != REG_BP)
-			return false;
+		if (in->op == INSN_POP || !(in->writes >> reg & 1))
+			continue;
+		return in->op != INSN_MOV || in->n_ops < 2 || in->o[1].type != OPND_MEM ||
+		       in->o[1].reg == REG_SP || in->o[1].reg == REG_BP;
 	}
 	return true;
 }
@@ -165,6 +167,75 @@ static void by_size(struct finder *f)
 		close_answer(f, close, birth);
 }
 
+/*
+ * LuaJIT with 32-bit references takes no allocator but its own, so that an amalgamated build asks
+ * lj_alloc_malloc itself, in luaL_newstate, and exports a lua_newstate that only complains.
+ */
+static const struct code_function *newstate_of_own(const struct finder *f, int64_t *size_ret)
+{
+	static const struct {
+		enum func_id id;
+		unsigned int reg;
+	} ways[] = { { FUNC_LJ_ALLOC_MALLOC, REG_SI }, { FUNC_LJ_ALLOC_F, REG_CX } };
+	const struct code_function *found = NULL;
+
+	for (size_t w = 0; w < sizeof(ways) / sizeof(*ways); w++) {
+		size_t n = 0;
+		const struct code_edge *e = f->fn[ways[w].id].vaddr
+			? code_callers(f->code, f->fn[ways[w].id].vaddr, &n) : NULL;
+
+		for (size_t i = 0; i < n; i++) {
+			const struct code_function *fn = code_get(f->code, e[i].function);
+			int64_t size;
+
+			if (!code_const_arg(fn, e[i].insn, ways[w].reg, WINDOW, &size) ||
+			    size < MIN_GG_STATE || size >= MAX_STATE_SIZE)
+				continue;
+			if (found && (found != fn || *size_ret != size))
+				return NULL;
+			found = fn;
+			*size_ret = size;
+		}
+	}
+	return found;
+}
+
+/* How many blocks of any size the function gives back to the allocator. */
+static size_t frees(const struct alloc_calls *calls, const struct code_function *fn)
+{
+	size_t n = 0;
+
+	vec_each(c, &calls->v)
+		n += c->fn == fn && c->rcx_const && c->rcx == 0;
+	return n;
+}
+
+/* There the block itself goes with the allocator's own memory: close_state frees all the rest. */
+static void by_own_allocator(struct finder *f, const struct alloc_calls *calls)
+{
+	struct func_answer *a = &f->fn[FUNC_LUA_NEWSTATE];
+	const struct code_function *birth, *close = NULL;
+	int64_t size = 0;
+
+	birth = newstate_of_own(f, &size);
+	if (!birth)
+		return;
+	f->state_block = (uint64_t)size;
+	*a = (struct func_answer){ .why_not = "inlined into luaL_newstate" };
+	for (size_t i = 0; i < birth->n; i++) {
+		const struct code_function *fn = birth->insn[i].op == INSN_CALL &&
+			birth->insn[i].target ? code_at(f->code, birth->insn[i].target) : NULL;
+
+		if (!fn || fn == birth || fn == close || frees(calls, fn) < MIN_CLOSE_FREES)
+			continue;
+		if (close)
+			return;
+		close = fn;
+	}
+	if (close)
+		close_answer(f, close, birth);
+}
+
 void find_birth_and_death(struct finder *f, const struct alloc_calls *calls, bool luajit)
 {
 	const struct code_function *close = NULL, *birth = NULL, *fn;
@@ -173,6 +244,8 @@ void find_birth_and_death(struct finder *f, const struct alloc_calls *calls, boo
 
 	if (luajit) {
 		by_size(f);
+		if (!f->state_block)
+			by_own_allocator(f, calls);
 		return;
 	}
 	vec_each(call, &calls->v) {

@@ -83,6 +83,17 @@ static void add_evidence(struct runtime *rt, const char *text)
 		snprintf(rt->evidence + n, sizeof(rt->evidence) - n, "%s%s", n ? "; " : "", text);
 }
 
+/* One file may hold two Luas: its functions are those of one, the layouts are each state's own. */
+static void note_layout(struct runtime *rt, const struct layout *layout)
+{
+	char text[96];
+
+	if (!layout || !rt->layout || layout == rt->layout)
+		return;
+	snprintf(text, sizeof(text), "states of another layout too: %s", layout->id);
+	add_evidence(rt, text);
+}
+
 /* Identifies the module and makes its runtime; NULL when it holds no Lua. */
 static struct runtime *identify(struct resolved *r, const struct module *m, unsigned int force_family)
 {
@@ -236,6 +247,7 @@ static int add_found(struct resolved *r, const struct target *t, const struct me
 			rt->layout = out.layout;
 			rt->variant = out.layout->variant;
 		}
+		note_layout(rt, out.layout);
 	}
 	a = resolve_add_allocator(r, t, out.gc.alloc, out.runtime, out.layout);
 	if (a < 0)
