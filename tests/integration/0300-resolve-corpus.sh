@@ -55,6 +55,7 @@ xz -k "$TMP/mini"
 objcopy --add-section .gnu_debugdata="$TMP/mini.xz" "$TMP/y"
 like "$("$RESOLVER" "$TMP/y")" "luaC_step.*debugdata" "symbols in .gnu_debugdata"
 # By build id: there is one place for those, the system's, so the file is put there for a moment.
+# shellcheck disable=SC2046 # words
 gcc -O2 -w -pthread $(pkg-config --cflags lua5.4) -Wl,--build-id -o "$TMP/b" \
 	"$ROOT/tests/hosts/ledger.c" "$LIBS/liblua5.4.a" -ldl -lm
 id=$(readelf -n "$TMP/b" | awk '/Build ID/ { print $3 }')

@@ -63,10 +63,10 @@ done
 # Offsets of l_G in lua_State and of the total in global_State, of Debian's builds.
 for rt in "lua5.1 32 120" "lua5.4 24 16"; do
 	read -r name L_glob total <<<"$rt"
-	run "drift-$name" -- "$HOSTS/inc_drift-$name" "$L_glob" "$total" 50000
+	SETTLE=0.5 DWELL=2.5 run "drift-$name" -- "$HOSTS/inc_drift-$name" "$L_glob" "$total" 50000
 	is "$(ev "drift-$name" accounting-drift '.evidence.vm_bytes - .evidence.ledger_bytes')" 50000 \
 		"$name, drift: by so many bytes"
-	run "drift0-$name" -- "$HOSTS/inc_drift-$name" "$L_glob" "$total" 0
+	SETTLE=0.5 DWELL=2.5 run "drift0-$name" -- "$HOSTS/inc_drift-$name" "$L_glob" "$total" 0
 	is "$(kinds "drift0-$name")" "" "$name, no drift: no finding"
 done
 

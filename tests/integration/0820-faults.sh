@@ -121,7 +121,7 @@ for _ in $(seq 1 25); do
 	for _ in 1 2 3 4 5 6 7 8; do
 		"$TMP/fault54" -e 'local t = {} for i = 1, 1000 do t[i] = {} end' || echo failed >>"$TMP/storm.failed" &
 	done
-	# shellcheck disable=SC2046 # a list of pids
+	# shellcheck disable=SC2046
 	wait $(jobs -p | grep -vx "$tracer")
 done 2>/dev/null
 # shellcheck disable=SC2012 # numbers only

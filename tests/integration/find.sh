@@ -15,9 +15,10 @@ run() {
 	shift
 	start_gated "$name" "$@"
 	start_trace "$name" -p "$target" -m exact --json "${opts[@]}"
+	sleep "${SETTLE:-0}" # what is before the gate is looked at first
 	open_gate
 	wait_for 60 done_or_gone "$name"
-	sleep 0.7 # a closed state's blocks may be freed a little later
+	sleep "${DWELL:-0.7}" # a closed state's blocks may be freed a little later
 	stop_trace
 	jq -c 'select(.type == "finding")' "$TMP/$name.trace" >"$TMP/$name.find"
 	(open_gate) 2>/dev/null # in a subshell: a target that is gone gives SIGPIPE

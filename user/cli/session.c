@@ -309,11 +309,14 @@ static int write_report(struct session *s, const struct snapshot *snap, bool las
 /* Drains the ring, so that every line seen so far is known, then sums the ledger up. */
 static int look(struct session *s, bool report, bool last)
 {
+	bool idle_too = s->gc.always;
 	struct snapshot_filter filter = { s->opt->older_ms, s->opt->min_size, s->opt->max_size };
 	struct snapshot snap;
 	int rc = live_drain(s->live, session_on_event, s);
 
+	s->gc.always = true; /* a look is at what is, also of states that seem idle */
 	session_poll_gc(s);
+	s->gc.always = idle_too;
 	if (!rc)
 		rc = snapshot_take(s->live, &filter, &s->gc, &snap);
 	if (rc)

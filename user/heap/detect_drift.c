@@ -60,10 +60,13 @@ static void say(struct findings *fs, const struct heap_state *s, const struct sn
 		       "Lua's internals with a wrong size (see size-mismatch)");
 }
 
-static bool has_mismatch(const struct findings *fs, const struct heap_state *s)
+#define BIT(kind) (1ull << (kind))
+#define BAD_FREES (BIT(FINDING_DOUBLE_FREE) | BIT(FINDING_FOREIGN_FREE) | BIT(FINDING_STATIC_FREE))
+
+static bool has_any(const struct findings *fs, const struct heap_state *s, uint64_t kinds)
 {
 	vec_each(f, &fs->v)
-		if (f->kind == FINDING_SIZE_MISMATCH && f->state == s->number && f->pid == s->pid)
+		if (kinds & BIT(f->kind) && f->state == s->number && f->pid == s->pid)
 			return true;
 	return false;
 }
@@ -79,7 +82,9 @@ void detect_drift(struct findings *fs, struct heap *h, const struct snapshot *sn
 	vec_each(s, &h->states) {
 		if (!s->number || s->closed || s->ended || !s->heap_known || !is_quiet(s, &off))
 			continue;
-		if (off > NOTHING_BYTES || (off < -NOTHING_BYTES && has_mismatch(fs, s)))
+		/* A block freed that Lua did not free makes them differ, and is told as what it is. */
+		if ((off > NOTHING_BYTES && !has_any(fs, s, BAD_FREES)) ||
+		    (off < -NOTHING_BYTES && has_any(fs, s, BIT(FINDING_SIZE_MISMATCH))))
 			say(fs, s, snap, off);
 	}
 }
