@@ -141,6 +141,11 @@ faults() { # trace
 	jq -r 'select(.type == "end") | .lost.read_fault' "$1" | tail -n 1
 }
 
+# A trace's records without what the tracer measured of itself, which no file keeps.
+without_overhead() { # file
+	jq -c 'if .type == "end" then del(.overhead) else . end' "$1"
+}
+
 # "true" when a trace lost nothing, but for such lines.
 nothing_lost() { # trace
 	local n
