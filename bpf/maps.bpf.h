@@ -115,7 +115,7 @@ struct {
 	__type(value, struct lmt_proc);
 } procs __weak SEC(".maps");
 
-/* tgid → LMT_FOLLOW_…. Written by user space; BPF adds children. */
+/* tgid → LMT_FOLLOW_…. Written by user space; BPF adds children, and drops who ends. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

@@ -45,3 +45,15 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	emit(LMT_EV_FORK, slot, 0, tgid, 0);
 	return 0;
 }
+
+/* Its pid may be given to somebody who must not be stopped. */
+SEC("raw_tp/sched_process_exit")
+int on_exit(void *ctx)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	__u32 tgid = id >> 32;
+
+	if ((__u32)id == tgid)
+		bpf_map_delete_elem(&followed_pids, &tgid);
+	return 0;
+}

@@ -104,6 +104,27 @@ for i in 1 2 3 4 5 6 7 8; do
 done >"$TMP/left"
 is "$(grep -c T "$TMP/left")" 0 "no command is left stopped after SIGKILL of the tracer"
 
+# …nor any of its children, which are stopped as they start too
+cp "$(command -v lua5.4)" "$TMP/heldlua"
+for i in 1 2 3 4 5 6 7 8; do
+	"$TRACER" -m exact -q -- sh -c "while :; do '$TMP/heldlua' -e 'local t = {}'; done" >/dev/null 2>&1 &
+	tracer=$!
+	sleep "1.$((i * 7 % 10))"
+	family=$(cat "/proc/$tracer/task/$tracer/children")
+	kill -9 "$tracer"
+	wait "$tracer" 2>/dev/null
+	sleep 1
+	for p in $family; do # the guard is among them, and has ended by now
+		for c in "$p" $(cat "/proc/$p/task/$p/children" 2>/dev/null); do
+			awk -v p="$c" '{ print p, $3 }' "/proc/$c/stat" 2>/dev/null
+		done
+		kill -9 "$p" 2>/dev/null
+	done
+done >"$TMP/held"
+is "$(grep -c ' T' "$TMP/held")" 0 "no child of a command is left stopped after SIGKILL of the tracer"
+[ "$(wc -l <"$TMP/held")" -ge 8 ]
+ok $? "and they were there to be looked at"
+
 # By name, also those that start later: private copies, so that nobody else's are traced
 cp "$(command -v lua5.4)" "$TMP/named54"
 cp "$(command -v luajit)" "$TMP/namedlj"

@@ -132,6 +132,9 @@ static void watch_processes(struct attach *a)
 	if (!a->skel->links.on_fork)
 		log_warn("cannot watch for fork (%s); children of targets are not followed",
 			 strerror(errno));
+	a->skel->links.on_exit = bpf_program__attach(a->skel->progs.on_exit);
+	if (!a->skel->links.on_exit)
+		log_warn("cannot watch for exit (%s); do not start commands", strerror(errno));
 }
 
 int attach_new(const struct attach_config *cfg, const struct features *k, struct attach **ret,
@@ -188,6 +191,7 @@ void attach_detach(struct attach *a)
 	if (a->skel) {
 		destroy_link(&a->skel->links.on_exec);
 		destroy_link(&a->skel->links.on_fork);
+		destroy_link(&a->skel->links.on_exit);
 	}
 }
 
@@ -331,6 +335,24 @@ int attach_follow(struct attach *a, pid_t pid, uint32_t flags)
 		return bpf_map_update_elem(fd, &tgid, &flags, BPF_ANY) ? -errno : 0;
 	bpf_map_delete_elem(fd, &tgid);
 	return 0;
+}
+
+int attach_followed_map(const struct attach *a)
+{
+	return bpf_map__fd(a->skel->maps.followed_pids);
+}
+
+size_t attach_take_followed(int map, pid_t *pids, size_t max)
+{
+	uint32_t tgid;
+	size_t n = 0;
+
+	while (n < max && !bpf_map_get_next_key(map, NULL, &tgid)) {
+		if (bpf_map_delete_elem(map, &tgid))
+			break;
+		pids[n++] = (pid_t)tgid;
+	}
+	return n;
 }
 
 void attach_know_allocator(struct attach *a, int slot, uint64_t uaddr)

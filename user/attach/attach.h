@@ -56,6 +56,13 @@ void attach_recycle_state(struct attach *a, uint32_t index);
 /* Tells of forks and execs of a process from now on, with the flags LMT_FOLLOW_…; 0 stops it. */
 int attach_follow(struct attach *a, pid_t pid, uint32_t flags);
 
+/*
+ * The map of followed processes, for a guard that outlives us; and takes processes out of it, at most
+ * max, which from then on are not followed and not held any more. How many.
+ */
+int attach_followed_map(const struct attach *a);
+size_t attach_take_followed(int map, pid_t *pids, size_t max);
+
 /* lua_newstate() with this allocator need not wait for a probe. */
 void attach_know_allocator(struct attach *a, int slot, uint64_t uaddr);
 

@@ -2,8 +2,9 @@
 /*
  * The command behind "--": traced from its first instruction. Its process is stopped by the BPF
  * side when it runs the command, when its dynamic loader maps libraries, and when it makes a state
- * with an allocator not met before; we place what probes are due and let it go on. Should we die
- * in between, the kernel lets it go on (PR_SET_PDEATHSIG).
+ * with an allocator not met before; we place what probes are due and let it go on. So are its
+ * children. Should we die in between, a guard of ours lets them all go on: it waits for the end of a
+ * pipe whose other end only we have.
  */
 #include "session.h"
 
@@ -13,12 +14,67 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "block.h"
+
+#define FAMILY 4096    /* processes let go at once */
+#define GUARD_ROUNDS 20 /* a process may be on its way into a stop while we let go */
+
+static void let_go(int map)
+{
+	static pid_t pids[FAMILY];
+	size_t n = attach_take_followed(map, pids, FAMILY);
+
+	for (size_t i = 0; i < n; i++)
+		kill(pids[i], SIGCONT);
+}
+
+/* The guard: keeps nothing of ours open but the map and the pipe, or the probes would outlive us. */
+static void guard(int map, int pipe_end)
+{
+	static pid_t pids[FAMILY];
+	int far_map = fcntl(map, F_DUPFD, 3), far_pipe = fcntl(pipe_end, F_DUPFD, 3);
+	size_t n = 0;
+	char byte;
+
+	setsid(); /* Ctrl-C is for others */
+	if (dup2(far_map, 0) != 0 || dup2(far_pipe, 1) != 1)
+		_exit(1);
+	close_range(2, ~0u, 0);
+	if (read(1, &byte, 1) == 1)
+		_exit(0); /* an orderly end */
+	for (int round = 0; round < GUARD_ROUNDS; round++) {
+		n += attach_take_followed(0, pids + n, FAMILY - n);
+		for (size_t i = 0; i < n; i++)
+			kill(pids[i], SIGCONT);
+		usleep(25000);
+	}
+	_exit(0);
+}
+
+static int start_guard(struct session *s)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC))
+		return -errno;
+	fflush(NULL);
+	s->guard = fork();
+	if (s->guard == 0) {
+		close(ends[1]);
+		guard(attach_followed_map(s->attach), ends[0]);
+	}
+	close(ends[0]);
+	if (s->guard < 0) {
+		close(ends[1]);
+		return -errno;
+	}
+	s->guard_pipe = ends[1];
+	return 0;
+}
 
 /* In the child: waits until it is followed, then becomes the command. Our stdout is for data. */
 static void become(const struct session *s, int gate)
@@ -29,7 +85,6 @@ static void become(const struct session *s, int gate)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
-	prctl(PR_SET_PDEATHSIG, SIGCONT);
 	dup2(STDERR_FILENO, STDOUT_FILENO);
 	if (read(gate, &byte, 1) < 0)
 		_exit(126);
@@ -65,6 +120,8 @@ int launch_start(struct session *s, struct errmsg *err)
 	if (!can_run(s->opt->command[0]))
 		return errmsg_set(err, -ESRCH, "cannot run '%s': no such program",
 				  s->opt->command[0]);
+	if (start_guard(s))
+		return errmsg_set(err, -errno, "cannot start a process: %s", strerror(errno));
 	if (pipe2(gate, O_CLOEXEC))
 		return errmsg_set(err, -errno, "cannot make a pipe: %s", strerror(errno));
 	fflush(stdout);
@@ -104,15 +161,16 @@ void launch_on_exec(struct session *s, pid_t pid)
 	kill(pid, SIGCONT);
 }
 
-/* Nobody stops for us any more. */
+/* Nobody stops for us any more, whether we had come to know of it or not. */
 void launch_go(struct session *s)
 {
-	vec_each(t, &s->targets) {
-		if (!t->held || t->ended)
-			continue;
-		attach_follow(s->attach, t->target->pid, 0);
-		kill(t->target->pid, SIGCONT);
-	}
+	if (s->guard <= 0)
+		return;
+	let_go(attach_followed_map(s->attach));
+	if (write(s->guard_pipe, "", 1) == 1)
+		waitpid(s->guard, NULL, 0);
+	close(s->guard_pipe);
+	s->guard = 0;
 }
 
 void launch_reap(struct session *s)

@@ -88,7 +88,7 @@ int session_open(const struct options *opt, const char *command, struct session 
 	s->command = command;
 	s->start_ns = clock_ns(CLOCK_MONOTONIC);
 	s->start_realtime_ns = clock_ns(CLOCK_REALTIME);
-	s->epoll_fd = s->child_fd = -1;
+	s->epoll_fd = -1;
 	s->targets.v = calloc(SESSION_MAX_TARGETS, sizeof(*s->targets.v));
 	s->targets.cap = SESSION_MAX_TARGETS;
 	if (!s->targets.v)
@@ -296,11 +296,9 @@ static int write_report(struct session *s, const struct snapshot *snap, bool las
 	if (!rc) {
 		if (!exports_take_stdout(s->opt))
 			format->write(&b.r, &fo, stdout);
-		if (exports_report(&s->exports, s->opt, &b.r))
-			s->write_failed = true;
+		if (exports_report(&s->exports, s->opt, &b.r) || fflush(stdout) || ferror(stdout))
+			s->write_errno = errno ? errno : EIO;
 		s->reports++;
-		if (fflush(stdout) || ferror(stdout))
-			s->write_failed = true;
 	}
 	build_report_free(&b);
 	return rc;
@@ -453,7 +451,7 @@ static int run_loop(struct session *s, struct loop *l)
 {
 	int rc = 0;
 
-	while (!rc && s->end == SESSION_RUNNING && !s->write_failed) {
+	while (!rc && s->end == SESSION_RUNNING && !s->write_errno) {
 		/* With the file gone there is nothing left to do, unless reports go to stdout too. */
 		if (recorder_error(s->recorder) && s->opt->no_report)
 			break;
@@ -489,15 +487,16 @@ static void say_started(const struct session *s)
 static int finish(struct session *s, int rc, struct errmsg *err)
 {
 	attach_set_active(s->attach, false);
-	if (!rc && !s->write_failed)
+	if (!rc && !s->write_errno)
 		rc = look(s, true, true);
 	attach_detach(s->attach);
 	launch_go(s);
 	if (rc)
 		return errmsg_set(err, rc, "the trace broke off: %s", strerror(-rc));
 	/* A reader that has seen enough closes the pipe; that is no failure. */
-	if (s->write_failed && errno != EPIPE)
-		return errmsg_set(err, -EIO, "cannot write the report: %s", strerror(errno));
+	if (s->write_errno && s->write_errno != EPIPE)
+		return errmsg_set(err, -EIO, "cannot write the report: %s",
+				  strerror(s->write_errno));
 	return recorder_close(s->recorder, err);
 }
 

@@ -93,7 +93,8 @@ struct session {
 	struct hashmap target_of_pid; /* → position + 1 of the latest */
 	struct follow follow;
 	pid_t child;  /* the command we started, or 0 */
-	int child_fd; /* closed to let it begin */
+	pid_t guard;  /* lets the command go on should we die, or 0 */
+	int guard_pipe;
 	int epoll_fd; /* of the loop, -1 before it */
 	struct attach *attach;
 	struct live *live;
@@ -112,7 +113,7 @@ struct session {
 	uint64_t reports;
 	uint64_t deaths, next_look_ns; /* of states since the latest look; when another may be */
 	enum session_end end;
-	bool write_failed;
+	int write_errno; /* of the report, or 0 */
 	struct recorder *recorder; /* NULL: no file is written */
 };
 
