@@ -13,6 +13,7 @@
  */
 #include "maps.bpf.h"
 
+#include "call.bpf.h"
 #include "filter.bpf.h"
 #include "find_alloc.bpf.h"
 #include "ledger.bpf.h"
@@ -71,6 +72,7 @@ static __noinline int free_unknown(struct pt_regs *ctx, const struct lmt_probe *
 	if (!st)
 		return 0;
 	find_in_unknown(ctx, p, slot, c, i);
+	tell_call(LMT_CALL_FREE, slot, i, 0, c->ptr, c);
 	add(&st->frees, 1);
 	add(&st->old_frees, 1);
 	add(&st->old_free_bytes, c->osize);
@@ -100,6 +102,7 @@ static __always_inline void on_free(struct pt_regs *ctx, const struct lmt_probe 
 	st = state_at(old.state);
 	if (!st)
 		return;
+	tell_call(LMT_CALL_FREE, slot, old.state, old.site, c->ptr, c);
 	add(&st->frees, 1);
 	add(&st->free_bytes, LMT_BLOCK_SIZE(&old));
 	if (st->block == c->ptr)
@@ -252,6 +255,7 @@ static __noinline int locate(struct pt_regs *ctx, __u32 slot, __u32 state, struc
 static __noinline int leave_new(struct pt_regs *ctx, __u32 slot, __u64 cookie, __u32 state)
 {
 	__u64 ptr = ctx->ax, nsize = COOKIE_SIZE(cookie);
+	struct call c = { 0, 0, COOKIE_TAG(cookie), nsize };
 	struct lmt_site *site = 0;
 	struct lmt_block v;
 	struct lmt_state *st;
@@ -266,12 +270,13 @@ static __noinline int leave_new(struct pt_regs *ctx, __u32 slot, __u64 cookie, _
 		return 0;
 	if (!ptr) {
 		add(&st->failures, 1);
+		tell_call(LMT_CALL_REFUSED, slot, state, 0, 0, &c);
 		if (COOKIE_KIND(cookie) != CALL_BIRTH)
-			find_refused(ctx, state, &top, &(struct call){ 0, 0, COOKIE_TAG(cookie), nsize });
+			find_refused(ctx, state, &top, &c);
 		return 0;
 	}
 	if (refused_any)
-		find_granted(slot, state, &(struct call){ 0, 0, COOKIE_TAG(cookie), nsize });
+		find_granted(slot, state, &c);
 	v.size_tags = nsize | COOKIE_TAG(cookie) << 48 | (__u64)(st->last_tag & 0xff) << 56;
 	v.state = state;
 	v.site = site_get(state, COOKIE_TAG(cookie), &top, ptr, &site);
@@ -285,6 +290,7 @@ static __noinline int leave_new(struct pt_regs *ctx, __u32 slot, __u64 cookie, _
 		add(&site->alloc_bytes, nsize);
 	}
 	put_block(slot, st, ptr, &v);
+	tell_call(LMT_CALL_ALLOC, slot, state, v.site, ptr, &(struct call){ 0, 0, 0, nsize });
 	return 0;
 }
 
@@ -295,6 +301,7 @@ static __noinline int realloc_done(struct pt_regs *ctx, __u32 slot, struct pendi
 	struct lmt_site *site = 0;
 	struct lmt_block v;
 	struct lmt_state *st;
+	struct call c;
 	struct top top;
 	__u64 osize;
 	bool grown;
@@ -317,8 +324,9 @@ static __noinline int realloc_done(struct pt_regs *ctx, __u32 slot, struct pendi
 		add(&st->adopted_bytes, osize);
 		add(&st->adopted_blocks, 1);
 	}
+	c = (struct call){ 0, pend->ptr, osize, pend->nsize };
 	if (grown && refused_any)
-		find_granted(slot, state, &(struct call){ 0, pend->ptr, osize, pend->nsize });
+		find_granted(slot, state, &c);
 	v.state = state;
 	if (grown || !pend->had_old)
 		v.site = site_get(state, LMT_BLOCK_TAG(&v), &top, ctx->ax, &site);
@@ -335,6 +343,7 @@ static __noinline int realloc_done(struct pt_regs *ctx, __u32 slot, struct pendi
 	v.size_tags = (v.size_tags & ~LMT_SIZE_MASK) | (pend->nsize & LMT_SIZE_MASK);
 	add(&st->reallocs, 1);
 	put_block(slot, st, ctx->ax, &v);
+	tell_call(LMT_CALL_REALLOC, slot, state, v.site, ctx->ax, &c);
 	return 0;
 }
 
@@ -357,6 +366,7 @@ static __noinline int realloc_failed(struct pt_regs *ctx, __u32 slot, struct pen
 		put_block(slot, st, pend->ptr, &pend->old);
 	c.osize = LMT_BLOCK_SIZE(&pend->old);
 	c.nsize = pend->nsize;
+	tell_call(LMT_CALL_REFUSED, slot, state, 0, 0, &c);
 	find_refused(ctx, state, &top, &c);
 	return 0;
 }

@@ -28,6 +28,7 @@
 #define LMT_COVER_LINES 32  /* of 64 bytes, looked back for the start of a block */
 #define LMT_MAX_STATES (1u << 20)
 #define LMT_RING_BYTES (1u << 22) /* a new stack takes up to 1.1 KiB */
+#define LMT_RING_BYTES_CALLS (1u << 26) /* when each call is told */
 
 struct lmt_config {
 	__u32 bucket_mask; /* buckets - 1 */
@@ -38,6 +39,8 @@ struct lmt_config {
 	__u32 first_stack; /* entries of sites from here on stand for whole stacks */
 	__u32 stack_mask;  /* …their number - 1 */
 	__u32 stack_depth; /* frames of a stack */
+	__u32 each_call;   /* tell of each allocator call */
+	__u32 pad;
 	__u64 sample_bytes; /* mean bytes between two sampled allocations; 0: none, 1: all */
 };
 

@@ -25,6 +25,7 @@ enum {
 	LMT_EV_FINDING = 16,      /* struct lmt_finding of find.h */
 	LMT_EV_FFI = 17,          /* the process calls C through LuaJIT's FFI; once */
 	LMT_EV_MEMORY = 18,       /* struct lmt_memory of find.h; arg0: the site it is for */
+	LMT_EV_CALL = 19,         /* struct lmt_call_event; only when each call is asked for */
 };
 
 struct lmt_event {
@@ -72,7 +73,20 @@ struct lmt_stack_event {
 	struct lmt_frame frame[LMT_STACK_FRAMES];
 };
 
+/* What an allocator call came to. */
+enum { LMT_CALL_ALLOC = 1, LMT_CALL_REALLOC = 2, LMT_CALL_FREE = 3, LMT_CALL_REFUSED = 4 };
+
+/* arg0: the block handed out, or freed; arg1: the block that a realloc was asked to resize, or 0. */
+struct lmt_call_event {
+	struct lmt_event e;
+	__u64 osize; /* bytes; of a free, what was freed */
+	__u64 nsize;
+	__u32 site;  /* 0 unknown; of a free, where the block came from */
+	__u32 op;    /* LMT_CALL_… */
+};
+
 _Static_assert(sizeof(struct lmt_event) == 48, "ABI");
+_Static_assert(sizeof(struct lmt_call_event) == 72, "ABI");
 _Static_assert(sizeof(struct lmt_frame) == 16, "ABI");
 _Static_assert(sizeof(struct lmt_stack_event) == 56 + 16 * LMT_STACK_FRAMES, "ABI");
 

@@ -8,12 +8,8 @@
 #ifndef LMT_FIND_OOM_BPF_H
 #define LMT_FIND_OOM_BPF_H
 
+#include "call.bpf.h"
 #include "find.bpf.h"
-
-/* Arguments of the allocator callback. */
-struct call {
-	__u64 ud, ptr, osize, nsize;
-};
 
 static __always_inline void fill_call(struct lmt_finding *f, const struct call *c, __u64 ip)
 {

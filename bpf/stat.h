@@ -24,7 +24,8 @@
 	X(UNALIGNED, "bad_address", "addresses outside the 47 bits of user space")              \
 	X(NOT_HELD, "not_held", "starts of processes and libraries that could not be waited for")      \
 	X(STACK_LOST, "stack_lost",                                                             \
-	  "sampled stacks not kept: their table or the ring was full (raise --sample-bytes)")
+	  "sampled stacks not kept: their table or the ring was full (raise --sample-bytes)")    \
+	X(CALL_LOST, "calls_untold", "calls not written by --trace: the ring buffer was full")
 
 enum {
 #define LMT_STAT_ENUM(name, key, text) LMT_STAT_##name,

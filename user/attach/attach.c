@@ -69,6 +69,8 @@ static void set_sizes(struct attach *a, const struct attach_config *cfg)
 	bpf_map__set_max_entries(a->skel->maps.sites, a->maps.n_sites + a->maps.n_stacks);
 	bpf_map__set_max_entries(a->skel->maps.owners, a->maps.n_states * 3);
 	bpf_map__set_max_entries(a->skel->maps.free_states, a->maps.n_states);
+	if (cfg->each_call)
+		bpf_map__set_max_entries(a->skel->maps.ring, LMT_RING_BYTES_CALLS);
 	a->skel->rodata->config.bucket_mask = a->maps.n_buckets - 1;
 	a->skel->rodata->config.site_mask = a->maps.n_sites - 1;
 	a->skel->rodata->config.state_max = a->maps.n_states;
@@ -77,6 +79,7 @@ static void set_sizes(struct attach *a, const struct attach_config *cfg)
 	a->skel->rodata->config.first_stack = a->maps.n_sites;
 	a->skel->rodata->config.stack_mask = a->maps.n_stacks - 1;
 	a->skel->rodata->config.stack_depth = cfg->stack_depth;
+	a->skel->rodata->config.each_call = cfg->each_call;
 	a->skel->rodata->config.sample_bytes = cfg->sample_bytes;
 	a->maps.sample_bytes = cfg->sample_bytes;
 }

@@ -31,6 +31,7 @@ struct attach_config {
 	bool floor; /* programs that do nothing: the cost of the probes alone */
 	uint32_t max_stacks;
 	uint32_t stack_depth;  /* frames, at most LMT_STACK_FRAMES */
+	bool each_call;        /* tell of each allocator call */
 	uint64_t sample_bytes; /* mean bytes between stacks; 0 none, 1 all */
 };
 

@@ -196,6 +196,16 @@ int opt_parse(const struct opt *table, size_t n, unsigned int command, void *val
 	return 0;
 }
 
+/* printf() counts bytes, a terminal characters: of UTF-8 the bytes 10xxxxxx take no room. */
+static int bytes_behind_first(const char *s)
+{
+	int n = 0;
+
+	for (; *s; s++)
+		n += (*s & 0xc0) == 0x80;
+	return n;
+}
+
 void opt_help(const struct opt *table, size_t n, unsigned int command, FILE *out)
 {
 	const char *group = "";
@@ -213,6 +223,6 @@ void opt_help(const struct opt *table, size_t n, unsigned int command, FILE *out
 		snprintf(left, sizeof(left), "%s%s%s%s", o->short_name ? "" : "    ",
 			 shown_name(o, name, sizeof(name)), o->type == OPT_MAYBE ? "[=" : o->arg ? " " : "",
 			 o->arg ? o->arg : "");
-		fprintf(out, "  %-28s %s\n", left, o->help);
+		fprintf(out, "  %-*s %s\n", 28 + bytes_behind_first(left), left, o->help);
 	}
 }

@@ -41,16 +41,17 @@ static const struct opt table[] = {
 	{ 0, "max-states", OPT_U64, AT(max_states), TRACE, "What to do", "N", "lua_States to tell apart (default 100000)", 16, 1u << 20, NULL },
 	{ 0, "sample-bytes", OPT_U64, AT(sample_bytes), TRACE, "What to do", "N", "mean bytes between whole stacks (default 64k; 1: of every allocation)", 1, 64u << 20, NULL },
 	{ 0, "stack-depth", OPT_U64, AT(stack_depth), TRACE, "What to do", "N", "frames of a whole stack (default 64)", 1, 64, NULL },
-	{ 0, "lua-only", OPT_FLAG, AT(lua_only), TRACE, "Output", NULL, "leave C functions out of the stacks", 0, 0, NULL },
 	{ 0, "layout", OPT_STR, AT(layout_file), LIVE, "What to do", "FILE", "more layout rows, in the form of layouts/*.tsv", 0, 0, NULL },
 	{ 0, "debuginfod", OPT_FLAG, AT(debuginfod), LIVE, "What to do", NULL, "ask debuginfod for symbols of stripped files, 10 s at most", 0, 0, NULL },
-
 	{ 0, "by", OPT_CHOICE, AT(by), CENSUS, "What to do", "WHAT", "type, site, proto, size, metatable or ctype (default: what says most of each kind)", 0, 0, by_names },
 	{ 0, "path", OPT_STR, AT(path_text), CENSUS, "What to do", "ADDR[,ADDR…]", "who holds this object, as tostring() or %p shows it", 0, 0, NULL },
 	{ 0, "pause-budget", OPT_U64, AT(pause_budget_ms), CENSUS, "What to do", "MS", "stop the target for no longer than this at once (default 50; 0: never)", 0, 60000, NULL },
 	{ 0, "strings", OPT_FLAG, AT(strings), CENSUS, "What to do", NULL, "group strings by how they begin, which shows their text", 0, 0, NULL },
-	{ 'f', "folded", OPT_FLAG, AT(folded), CENSUS, "Output", NULL, "who holds what as folded stacks: bytes by the way from a root", 0, 0, NULL },
 
+	{ 0, "kinds", OPT_STR, AT(kinds_text), TRACE | COMMAND_REPORT, "Findings", "LIST", "only findings of these kinds, comma-separated (default: all)", 0, 0, NULL },
+	{ 0, "suppressions", OPT_STR, AT(suppressions_file), TRACE, "Findings", "FILE", "leave out known findings: lines kind:pattern", 0, 0, NULL },
+	{ 0, "watch-call", OPT_LIST, AT(watch_calls), TRACE, "Findings", "MODULE:FUNCTION", "look for freed memory among a C function's arguments (repeatable)", 0, 0, NULL },
+	{ 0, "exit-code", OPT_FLAG, AT(exit_code), TRACE | COMMAND_REPORT | CENSUS, "Findings", NULL, "exit with status 1 when there are findings", 0, 0, NULL },
 
 	{ 'w', "write", OPT_STR, AT(write_file), TRACE, "Incident file", "FILE.db", "keep everything in this file, for report, diff and SQL", 0, 0, NULL },
 	{ 0, "force", OPT_FLAG, AT(force), TRACE, "Incident file", NULL, "overwrite FILE.db if it exists", 0, 0, NULL },
@@ -59,6 +60,9 @@ static const struct opt table[] = {
 	{ 0, "trigger", OPT_STR, AT(trigger_text), TRACE, "Incident file", "LIST", "write only from then on: heap>512M, growth>1M/min, oom, signal, kinds of findings; or SIGUSR1", 0, 0, NULL },
 	{ 0, "before", OPT_DOUBLE, AT(before), TRACE, "Incident file", "SECS", "what the file holds from before the trigger (default 60)", 1, 86400, NULL },
 
+	{ 0, "lua-only", OPT_FLAG, AT(lua_only), TRACE, "Output", NULL, "leave C functions out of the stacks", 0, 0, NULL },
+	{ 'f', "folded", OPT_FLAG, AT(folded), CENSUS, "Output", NULL, "who holds what as folded stacks: bytes by the way from a root", 0, 0, NULL },
+	{ 't', "trace", OPT_FLAG, AT(each_call), COMMAND_TRACE, "Output", NULL, "a line for each allocator call, as it happens (with -m exact)", 0, 0, NULL },
 	{ 'T', "top", OPT_U64, AT(top), TRACE | STORED | CENSUS, "Output", "N", "show the N first places (default 10; --json: all)", 1, 1u << 20, NULL },
 	{ 0, "sort", OPT_CHOICE, AT(sort), TRACE | STORED, "Output", "KEY", "verdict, size, count, age or rate (default verdict, then size)", 0, 0, sort_names },
 	{ 'o', "older", OPT_U64, AT(older_ms), TRACE, "Output", "MS", "only blocks older than this (default 0)", 0, 0, NULL },
@@ -69,12 +73,6 @@ static const struct opt table[] = {
 	{ 0, "html", OPT_STR, AT(html), COMMAND_REPORT, "Output", "OUT.html", "instead: one page with everything, to send to a colleague (- is stdout)", 0, 0, NULL },
 	{ 0, "min-growth", OPT_U64, AT(min_growth), COMMAND_DIFF, "Output", "BYTES", "growth of a line that counts (default 4k)", 0, 0, NULL },
 	{ 0, "exit-code", OPT_FLAG, AT(exit_code), COMMAND_DIFF, "Output", NULL, "exit with status 1 when a line grew", 0, 0, NULL },
-
-	{ 0, "kinds", OPT_STR, AT(kinds_text), TRACE | COMMAND_REPORT, "Findings", "LIST", "only findings of these kinds, comma-separated (default: all)", 0, 0, NULL },
-	{ 0, "suppressions", OPT_STR, AT(suppressions_file), TRACE, "Findings", "FILE", "leave out known findings: lines kind:pattern", 0, 0, NULL },
-	{ 0, "watch-call", OPT_LIST, AT(watch_calls), TRACE, "Findings", "MODULE:FUNCTION", "look for freed memory among a C function's arguments (repeatable)", 0, 0, NULL },
-	{ 0, "exit-code", OPT_FLAG, AT(exit_code), TRACE | COMMAND_REPORT | CENSUS, "Findings", NULL, "exit with status 1 when there are findings", 0, 0, NULL },
-
 	{ 'f', "folded", OPT_MAYBE, AT(folded), TRACE | STORED, "Output", "METRIC]", "stacks to stdout, a line each: inuse_space (default), inuse_objects, alloc_space, alloc_objects", 0, 0, metric_names },
 	{ 0, "flamegraph", OPT_STR, AT(flamegraph), CENSUS, "Output", "FILE", "who holds what as a flame graph: FILE.html, or FILE.svg", 0, 0, NULL },
 	{ 0, "flamegraph", OPT_STR, AT(flamegraph), TRACE | STORED, "Output", "FILE", "flame graph at the end: FILE.html, or FILE.svg (also - for SVG)", 0, 0, NULL },
@@ -214,6 +212,21 @@ static int take_words(struct options *o, int argc, char **argv, int at, struct e
 	return 0;
 }
 
+/* Each call is seen in exact mode only, and its line goes where the report goes. */
+static int check_each_call(struct options *o, struct errmsg *err)
+{
+	if (!o->each_call)
+		return 0;
+	if (o->mode == MODE_WATCH)
+		return errmsg_set(err, -EINVAL, "--trace needs every call, which -m watch does not see; "
+				  "use -m exact");
+	if (o->folded || is_stdout(o->flamegraph) || is_stdout(o->pprof))
+		return errmsg_set(err, -EINVAL, "only one of --trace, --folded and a file named '-' can "
+				  "go to stdout");
+	o->mode = MODE_EXACT;
+	return 0;
+}
+
 static int check_recording(struct options *o, enum command command, struct errmsg *err)
 {
 	o->no_report = command == COMMAND_RECORD;
@@ -260,6 +273,8 @@ int options_parse(struct options *o, enum command command, int argc, char **argv
 		rc = errmsg_set(err, -EINVAL, "--max-size is below --min-size: no block can pass");
 	if (!rc)
 		rc = check_outputs(o, err);
+	if (!rc)
+		rc = check_each_call(o, err);
 	if (!rc)
 		rc = check_recording(o, command, err);
 	return rc;

@@ -50,6 +50,7 @@ struct options {
 	double duration; /* seconds; 0: until the end */
 	int mode;        /* enum mode */
 	double max_overhead; /* percent; auto and watch */
+	int each_call;   /* a line for each allocator call */
 	uint64_t top;
 	bool top_given;
 	uint64_t older_ms, min_size, max_size;

@@ -156,6 +156,7 @@ static int attach_all(struct session *s, struct errmsg *err)
 		.floor = getenv("LUAMEMTRACE_FLOOR") != NULL, /* tests/bench */
 		.max_stacks = MAX_STACKS,
 		.stack_depth = (uint32_t)s->opt->stack_depth,
+		.each_call = s->opt->each_call,
 		.sample_bytes = s->opt->sample_bytes,
 	};
 	int rc = attach_new(&cfg, &s->features, &s->attach, err);
@@ -281,7 +282,7 @@ static int write_report(struct session *s, const struct snapshot *snap, bool las
 	const struct format *format = format_find(s->opt->json ? "json" : "text");
 	struct format_options fo = {
 		.color = !s->opt->no_color && !getenv("NO_COLOR") && isatty(STDOUT_FILENO),
-		.first = s->reports == 0,
+		.first = s->reports == 0 && !(s->opt->json && s->calls_begun),
 	};
 	struct built_report b = { .r.last = last, .r.end_reason = last ? session_end_reason(s) : NULL };
 	int rc;

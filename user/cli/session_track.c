@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "collect/frames.h"
 #include "collect/frames_stack.h"
+#include "session_calls.h"
 #include "session_find.h"
 
 #define FORK_DELAY_NS 10000000 /* most children run another program at once */
@@ -310,6 +311,8 @@ int session_on_event(const struct lmt_event *e, void *ctx)
 		return session_on_finding(s, t, e);
 	case LMT_EV_FFI:
 		return session_on_ffi(s, t);
+	case LMT_EV_CALL:
+		return session_on_call(s, (const struct lmt_call_event *)e);
 	default:
 		return 0;
 	}

@@ -54,6 +54,8 @@ static size_t event_size(const struct lmt_event *e, size_t size)
 {
 	const struct lmt_stack_event *s = (const struct lmt_stack_event *)e;
 
+	if (size >= sizeof(*e) && e->kind == LMT_EV_CALL)
+		return sizeof(struct lmt_call_event);
 	if (size < sizeof(*e) || e->kind != LMT_EV_STACK)
 		return sizeof(*e);
 	if (size < offsetof(struct lmt_stack_event, frame) || s->n > LMT_STACK_FRAMES)

@@ -136,15 +136,14 @@ int heap_set_kind(struct heap *h, uint32_t site, enum block_kind kind)
 	return 0;
 }
 
-static enum block_kind kind_of_site(struct heap *h, const struct heap_state *st,
-				    const struct snapshot_site *site)
+enum block_kind heap_kind(const struct heap *h, const struct heap_state *st, uint32_t site, uint32_t tag)
 {
-	enum block_kind kind = kind_of_tag(st->layout, site->site.tag);
+	enum block_kind kind = kind_of_tag(st->layout, tag);
 	uint64_t *at;
 
-	if (kind != KIND_UNKNOWN || !site->index)
+	if (kind != KIND_UNKNOWN || !site)
 		return kind;
-	at = hashmap_find(&h->kind_by_site, site->index);
+	at = hashmap_find(&h->kind_by_site, site);
 	return at && *at ? (enum block_kind)(*at - 1) : KIND_UNKNOWN;
 }
 
@@ -155,7 +154,7 @@ bool heap_needs_kind(struct heap *h, const struct snapshot_site *site)
 
 	if (!st || !st->layout || !site->index || !site->live_blocks)
 		return false;
-	kind = kind_of_site(h, st, site);
+	kind = heap_kind(h, st, site->index, site->site.tag);
 	return !kind_is_final(kind) && kind_of_tag(st->layout, site->site.tag) == KIND_UNKNOWN;
 }
 
@@ -208,7 +207,7 @@ static int apply_site(struct heap *h, const struct snapshot_site *from)
 
 	if (!state || !*state)
 		return 0; /* its birth is still in the ring: next time */
-	kind = kind_of_site(h, &h->states.v[*state - 1], from);
+	kind = heap_kind(h, &h->states.v[*state - 1], from->index, from->site.tag);
 	at = heap_site_at(h, (uint32_t)*state - 1, kind, f, below);
 	if (!at)
 		return -ENOMEM;

@@ -143,6 +143,8 @@ bool heap_has_frame(const struct heap *h, uint32_t site);
  */
 int heap_set_kind(struct heap *h, uint32_t site, enum block_kind kind);
 bool heap_needs_kind(struct heap *h, const struct snapshot_site *site);
+/* What the blocks of a BPF site with this tag are, as far as it is known. */
+enum block_kind heap_kind(const struct heap *h, const struct heap_state *st, uint32_t site, uint32_t tag);
 /* The line of a BPF site; where 0: not known. */
 struct frame heap_get_frame(const struct heap *h, uint32_t site);
 

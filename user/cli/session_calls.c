@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/* Each allocator call as a line on stdout, as it comes out of the ring (--trace). */
+#include "session_calls.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "build_report.h"
+#include "report/calls.h"
+#include "report/format.h"
+
+static const char *known(const struct session *s, uint32_t id)
+{
+	return id ? strpool_get(s->strings, id) : NULL;
+}
+
+static bool shown(const struct session *s, const struct heap_state *st, uint64_t bytes)
+{
+	const struct options *o = s->opt;
+
+	return (!o->only_state || (st && st->number == o->only_state)) && bytes >= o->min_size &&
+	       (!o->max_size || bytes <= o->max_size);
+}
+
+static void set_place(struct session *s, const struct heap_state *st, uint32_t site,
+		      struct report_call *c)
+{
+	uint32_t n, place = live_place_of(s->live, site);
+	const struct lmt_site *sites = live_sites(s->live, &n);
+	struct frame f;
+	enum block_kind kind;
+
+	if (!place || place >= n)
+		return;
+	f = heap_get_frame(&s->heap, place);
+	c->frame = (struct report_frame){ .lua = known(s, f.where), .name = known(s, f.name),
+					  .approx = f.approx };
+	kind = st ? heap_kind(&s->heap, st, place, sites[place].tag) : KIND_UNKNOWN;
+	c->kind = kind == KIND_UNKNOWN ? NULL : kind_name(kind);
+}
+
+/* The heading, or what every stream of records begins with. */
+static void begin(struct session *s)
+{
+	struct report r = { .mode = "exact" };
+
+	s->calls_begun = true;
+	if (!s->opt->json) {
+		calls_write_heading(stdout);
+		return;
+	}
+	build_report_header(s, &r);
+	json_write_header(&r, stdout);
+}
+
+int session_on_call(struct session *s, const struct lmt_call_event *e)
+{
+	const struct heap_state *st = heap_find_state(&s->heap, e->e.state);
+	struct report_call c = {
+		.realtime_ns = session_realtime(s, e->e.time_ns),
+		.since_start_ns = e->e.time_ns - live_start_ns(s->live),
+		.pid = (pid_t)e->e.tgid,
+		.tid = (pid_t)e->e.tid,
+		.state = st ? st->number : 0,
+		.op = e->op,
+		.ptr = e->e.arg0,
+		.old_ptr = e->e.arg1,
+		.osize = e->osize,
+		.nsize = e->nsize,
+	};
+
+	if (!shown(s, st, e->op == LMT_CALL_FREE ? e->osize : e->nsize))
+		return 0;
+	if (!s->calls_begun)
+		begin(s);
+	set_place(s, st, e->site, &c);
+	if (s->opt->json)
+		calls_write_json(&c, stdout);
+	else
+		calls_write_text(&c, stdout);
+	if (ferror(stdout) && !s->write_errno)
+		s->write_errno = errno ? errno : EIO;
+	return 0;
+}
