@@ -196,7 +196,7 @@ int opt_parse(const struct opt *table, size_t n, unsigned int command, void *val
 	return 0;
 }
 
-/* printf() counts bytes, a terminal characters: of UTF-8 the bytes 10xxxxxx take no room. */
+/* Widths count bytes, a terminal characters: of UTF-8 the bytes 10xxxxxx take no room. */
 static int bytes_behind_first(const char *s)
 {
 	int n = 0;
