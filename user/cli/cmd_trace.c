@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "screen.h"
 #include "session.h"
 
 int command_trace(enum command command, int argc, char **argv)
@@ -22,6 +23,8 @@ int command_trace(enum command command, int argc, char **argv)
 	if (!o.pids.n && !o.all && !o.name && !o.cgroup && !o.command)
 		rc = errmsg_set(&err, -EINVAL, "which process? use -p PID, -a or -- COMMAND; see --help");
 	else
+		rc = o.screen ? screen_check(&err) : 0;
+	if (!rc)
 		rc = session_open(&o, line, &s, &err);
 	if (!rc)
 		rc = session_trace(s, &err);

@@ -14,6 +14,7 @@ static const struct {
 	{ "doctor", cmd_doctor },
 	{ "census", cmd_census },
 	{ "record", cmd_record },
+	{ "top", cmd_top },
 	{ "report", cmd_report },
 	{ "diff", cmd_diff },
 };

@@ -13,6 +13,7 @@
 #include "heap/suppress.h"
 
 #define MAX_SECONDS 31536000 /* a year */
+#define TOP_SECONDS 2        /* between two screens */
 
 static const char *const mode_names[] = { "auto", "watch", "exact", NULL };
 static const char *const metric_names[] = { "inuse_space", "inuse_objects", "alloc_space",
@@ -21,7 +22,7 @@ static const char *const by_names[] = { "origin", "type", "site", "proto", "size
 					"ctype", NULL };
 static const char *const sort_names[] = { "verdict", "size", "count", "age", "rate", NULL };
 
-#define TRACE (COMMAND_TRACE | COMMAND_RECORD)
+#define TRACE (COMMAND_TRACE | COMMAND_RECORD | COMMAND_TOP)
 #define CENSUS COMMAND_CENSUS
 #define STORED (COMMAND_REPORT | COMMAND_DIFF)
 #define LIVE (TRACE | COMMAND_LIST | COMMAND_DOCTOR | COMMAND_CENSUS)
@@ -56,7 +57,7 @@ static const struct opt table[] = {
 	{ 'w', "write", OPT_STR, AT(write_file), TRACE, "Incident file", "FILE.db", "keep everything in this file, for report, diff and SQL", 0, 0, NULL },
 	{ 0, "force", OPT_FLAG, AT(force), TRACE, "Incident file", NULL, "overwrite FILE.db if it exists", 0, 0, NULL },
 	{ 0, "max-size", OPT_U64, AT(max_file), COMMAND_RECORD, "Incident file", "BYTES", "of the file: old details go first, the summary stays (default: no limit)", 1 << 20, 0, NULL },
-	{ 0, "max-file-size", OPT_U64, AT(max_file), COMMAND_TRACE, "Incident file", "BYTES", "of the file: old details go first, the summary stays (default: no limit)", 1 << 20, 0, NULL },
+	{ 0, "max-file-size", OPT_U64, AT(max_file), COMMAND_TRACE | COMMAND_TOP, "Incident file", "BYTES", "of the file: old details go first, the summary stays (default: no limit)", 1 << 20, 0, NULL },
 	{ 0, "trigger", OPT_STR, AT(trigger_text), TRACE, "Incident file", "LIST", "write only from then on: heap>512M, growth>1M/min, oom, signal, kinds of findings; or SIGUSR1", 0, 0, NULL },
 	{ 0, "before", OPT_DOUBLE, AT(before), TRACE, "Incident file", "SECS", "what the file holds from before the trigger (default 60)", 1, 86400, NULL },
 
@@ -67,7 +68,7 @@ static const struct opt table[] = {
 	{ 0, "sort", OPT_CHOICE, AT(sort), TRACE | STORED, "Output", "KEY", "verdict, size, count, age or rate (default verdict, then size)", 0, 0, sort_names },
 	{ 'o', "older", OPT_U64, AT(older_ms), TRACE, "Output", "MS", "only blocks older than this (default 0)", 0, 0, NULL },
 	{ 'z', "min-size", OPT_U64, AT(min_size), TRACE, "Output", "BYTES", "only blocks at least this big (default 0)", 0, 0, NULL },
-	{ 'Z', "max-size", OPT_U64, AT(max_size), COMMAND_TRACE, "Output", "BYTES", "only blocks at most this big (default: no limit)", 1, 0, NULL },
+	{ 'Z', "max-size", OPT_U64, AT(max_size), COMMAND_TRACE | COMMAND_TOP, "Output", "BYTES", "only blocks at most this big (default: no limit)", 1, 0, NULL },
 	{ 'Z', "max-block-size", OPT_U64, AT(max_size), COMMAND_RECORD, "Output", "BYTES", "only blocks at most this big (default: no limit)", 1, 0, NULL },
 	{ 'S', "state", OPT_U64, AT(only_state), TRACE | STORED | CENSUS, "Output", "N", "only this state, by its number in the report", 1, 0, NULL },
 	{ 0, "html", OPT_STR, AT(html), COMMAND_REPORT, "Output", "OUT.html", "instead: one page with everything, to send to a colleague (- is stdout)", 0, 0, NULL },
@@ -157,7 +158,10 @@ static int parse_words(struct options *o, int argc, char **argv, int at, struct 
 
 	if (at < argc) {
 		o->interval = strtod(argv[at], &end);
-		if (end == argv[at] || *end || !(o->interval >= 0.1 && o->interval <= MAX_SECONDS))
+		if (end == argv[at] && argv[at][0] != '-')
+			return errmsg_set(err, -EINVAL, "'%s' is neither a command nor an interval in seconds; "
+					  "see --help", argv[at]);
+		if (*end || !(o->interval >= 0.1 && o->interval <= MAX_SECONDS))
 			return errmsg_set(err, -EINVAL,
 					  "'%s' is not an interval in seconds (0.1 or more); see --help",
 					  argv[at]);
@@ -190,12 +194,13 @@ static bool is_stdout(const char *file)
 /* Only one thing at a time can go to stdout. */
 static int check_outputs(const struct options *o, struct errmsg *err)
 {
-	int n = (o->json != 0) + (o->folded != 0) + is_stdout(o->flamegraph) + is_stdout(o->pprof) +
+	int n = o->screen + (o->json != 0) + (o->folded != 0) + is_stdout(o->flamegraph) + is_stdout(o->pprof) +
 		is_stdout(o->html);
 
 	if (n > 1)
 		return errmsg_set(err, -EINVAL,
-				  "only one of --json, --folded and a file named '-' can go to stdout");
+				  "only one of %s--json, --folded and a file named '-' can go to stdout",
+				  o->screen ? "top, " : "");
 	if (is_stdout(o->pprof) && isatty(STDOUT_FILENO))
 		return errmsg_set(err, -EINVAL,
 				  "--pprof - would write binary data to the terminal; name a file or a pipe");
@@ -257,6 +262,7 @@ int options_parse(struct options *o, enum command command, int argc, char **argv
 			return errmsg_set(err, -EINVAL, "no command behind '--'; see --help");
 	}
 	o->top_given = o->top != 0;
+	o->screen = command == COMMAND_TOP;
 	if (o->pid_text)
 		rc = parse_pids(o, err);
 	if (!rc)
@@ -271,6 +277,8 @@ int options_parse(struct options *o, enum command command, int argc, char **argv
 		rc = errmsg_set(err, -EINVAL, "-p, -a (-n, --cgroup) and a command exclude each other");
 	if (!rc && o->max_size && o->max_size < o->min_size)
 		rc = errmsg_set(err, -EINVAL, "--max-size is below --min-size: no block can pass");
+	if (!rc && o->screen && !o->interval)
+		o->interval = TOP_SECONDS;
 	if (!rc)
 		rc = check_outputs(o, err);
 	if (!rc)
@@ -311,6 +319,15 @@ static const struct {
 	  "\n"
 	  "usage: luamemtrace record -w FILE.db -p PID[,PID…] | -a | -n COMM [options] [INTERVAL [COUNT]]\n"
 	  "       luamemtrace record -w FILE.db [options] -- COMMAND [ARGS…]\n" },
+	{ COMMAND_TOP,
+	  "Shows the states and the lines whose memory grows on the whole terminal, anew every two seconds.\n"
+	  "The last report stays when you leave (q).\n"
+	  "\n"
+	  "  sudo luamemtrace top -p 1234\n"
+	  "  sudo luamemtrace top -a 5                every Lua process of the system, every 5 s\n"
+	  "\n"
+	  "usage: luamemtrace top -p PID[,PID…] | -a | -n COMM [options] [INTERVAL [COUNT]]\n"
+	  "       luamemtrace top [options] -- COMMAND [ARGS…]\n" },
 	{ COMMAND_REPORT,
 	  "Shows what an incident file holds: what a live trace would have shown then. Needs no root.\n"
 	  "\n"

@@ -33,6 +33,7 @@ enum command {
 	COMMAND_RECORD = 0x40,
 	COMMAND_REPORT = 0x80,
 	COMMAND_DIFF = 0x100,
+	COMMAND_TOP = 0x200,
 };
 
 enum mode { MODE_AUTO, MODE_WATCH, MODE_EXACT };
@@ -51,6 +52,7 @@ struct options {
 	int mode;        /* enum mode */
 	double max_overhead; /* percent; auto and watch */
 	int each_call;   /* a line for each allocator call */
+	bool screen;     /* drawn on the terminal, report by report */
 	uint64_t top;
 	bool top_given;
 	uint64_t older_ms, min_size, max_size;

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "build_report.h"
 #include "report/format.h"
+#include "screen.h"
 #include "session_budget.h"
 #include "session_find.h"
 #include "trigger.h"
@@ -174,7 +175,9 @@ static int attach_all(struct session *s, struct errmsg *err)
 }
 
 /* The sources of events of the loop, by the number epoll gives back. */
-enum source { SRC_SIGNAL, SRC_RING, SRC_GC, SRC_SNAPSHOT, SRC_INTERVAL, SRC_DURATION, SRC_TARGET };
+enum source {
+	SRC_SIGNAL, SRC_RING, SRC_GC, SRC_SNAPSHOT, SRC_INTERVAL, SRC_DURATION, SRC_KEYS, SRC_TARGET
+};
 
 struct loop {
 	int signal_fd, gc_fd, snapshot_fd, interval_fd, duration_fd;
@@ -277,11 +280,16 @@ const char *session_end_reason(const struct session *s)
 	return NULL;
 }
 
+static bool colored(const struct session *s)
+{
+	return !s->opt->no_color && !getenv("NO_COLOR") && isatty(STDOUT_FILENO);
+}
+
 static int write_report(struct session *s, const struct snapshot *snap, bool last)
 {
 	const struct format *format = format_find(s->opt->json ? "json" : "text");
 	struct format_options fo = {
-		.color = !s->opt->no_color && !getenv("NO_COLOR") && isatty(STDOUT_FILENO),
+		.color = colored(s),
 		.first = s->reports == 0 && !(s->opt->json && s->calls_begun),
 	};
 	struct built_report b = { .r.last = last, .r.end_reason = last ? session_end_reason(s) : NULL };
@@ -295,7 +303,9 @@ static int write_report(struct session *s, const struct snapshot *snap, bool las
 	if (!rc)
 		rc = build_report_live(s, snap, &b);
 	if (!rc) {
-		if (!exports_take_stdout(s->opt))
+		if (s->screen && !last)
+			rc = screen_show(s->screen, &b.r);
+		else if (!exports_take_stdout(s->opt))
 			format->write(&b.r, &fo, stdout);
 		if (exports_report(&s->exports, s->opt, &b.r) || fflush(stdout) || ferror(stdout))
 			s->write_errno = errno ? errno : EIO;
@@ -442,6 +452,10 @@ static int on_source(struct session *s, struct loop *l, uint64_t id)
 	case SRC_DURATION:
 		s->end = SESSION_DURATION;
 		break;
+	case SRC_KEYS:
+		if (screen_keys(s->screen))
+			s->end = SESSION_SIGNAL;
+		break;
 	default:
 		session_end_target(s, &s->targets.v[id - SRC_TARGET]);
 	}
@@ -485,9 +499,22 @@ static void say_started(const struct session *s)
 			log_info("not seen: %s", *spot);
 }
 
+/* From now on messages would only spoil the picture; the last report repeats what matters. */
+static int open_screen(struct session *s, struct errmsg *err)
+{
+	int rc = screen_open(colored(s), &s->screen, err);
+
+	if (rc)
+		return rc;
+	log_set_level(LOG_QUIET);
+	return watch(s->epoll_fd, STDIN_FILENO, SRC_KEYS) ? -errno : look(s, true, false);
+}
+
 static int finish(struct session *s, int rc, struct errmsg *err)
 {
 	attach_set_active(s->attach, false);
+	screen_close(s->screen);
+	s->screen = NULL;
 	if (!rc && !s->write_errno)
 		rc = look(s, true, true);
 	attach_detach(s->attach);
@@ -542,6 +569,8 @@ int session_trace(struct session *s, struct errmsg *err)
 	}
 	if (s->opt->command)
 		rc = launch_start(s, err);
+	if (!rc && s->opt->screen)
+		rc = open_screen(s, err);
 	if (rc) {
 		loop_close(s, &l);
 		return rc;

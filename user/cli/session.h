@@ -113,6 +113,7 @@ struct session {
 	uint64_t reports;
 	uint64_t deaths, next_look_ns; /* of states since the latest look; when another may be */
 	enum session_end end;
+	struct screen *screen; /* NULL: reports go to stdout one after the other */
 	bool calls_begun; /* of --trace: a line is out */
 	int write_errno; /* of the report, or 0 */
 	struct recorder *recorder; /* NULL: no file is written */
