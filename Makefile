@@ -30,7 +30,7 @@ CFLAGS ?= -O2 -g
 CFLAGS += -std=gnu11 $(WARN) $(SANFLAGS) -MMD -MP
 BPFFLAGS := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Ivmlinux/x86_64 -Ibpf \
 	-Wall -Wextra -Wno-unused-parameter $(if $(filter 1,$(WERROR)),-Werror) -MMD -MP
-LDLIBS := -lsqlite3 -lbpf -ldw -lelf -llzma -lz -lZydis -lm
+LDLIBS := -lsqlite3 -lmicrohttpd -lbpf -ldw -lelf -llzma -lz -lZydis -lm
 
 # Sources: a stage is a folder
 STAGES := base discover resolve attach collect census heap report cli

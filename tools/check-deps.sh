@@ -24,6 +24,7 @@ if command -v "${CC:-cc}" >/dev/null 2>&1; then
 	need_header zlib.h zlib1g-dev zlib-devel
 	need_header lzma.h liblzma-dev xz-devel
 	need_header sqlite3.h libsqlite3-dev sqlite-devel
+	need_header microhttpd.h libmicrohttpd-dev libmicrohttpd-devel
 	need_header Zydis/Zydis.h libzydis-dev zydis-devel
 	need_header linux/bpf.h linux-libc-dev kernel-headers
 fi

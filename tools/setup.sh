@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: MIT
 set -eu
 build="gcc libc6-dev make clang bpftool libbpf-dev libelf-dev libdw-dev libzydis-dev zlib1g-dev
-	liblzma-dev libsqlite3-dev linux-libc-dev"
+	liblzma-dev libsqlite3-dev libmicrohttpd-dev linux-libc-dev"
 try="luajit lua5.4"
 test="lua5.1 lua5.2 lua5.3 liblua5.1-0-dev liblua5.2-dev liblua5.3-dev liblua5.4-dev
 	libluajit-5.1-dev libcmocka-dev pkg-config perl python3 jq sqlite3 libxml2-utils xz-utils shellcheck mandoc git bsdextrautils

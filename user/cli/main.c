@@ -15,6 +15,7 @@ static const struct {
 	{ "census", cmd_census },
 	{ "record", cmd_record },
 	{ "top", cmd_top },
+	{ "serve", cmd_serve },
 	{ "report", cmd_report },
 	{ "diff", cmd_diff },
 };

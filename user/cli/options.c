@@ -22,7 +22,7 @@ static const char *const by_names[] = { "origin", "type", "site", "proto", "size
 					"ctype", NULL };
 static const char *const sort_names[] = { "verdict", "size", "count", "age", "rate", NULL };
 
-#define TRACE (COMMAND_TRACE | COMMAND_RECORD | COMMAND_TOP)
+#define TRACE (COMMAND_TRACE | COMMAND_RECORD | COMMAND_TOP | COMMAND_SERVE)
 #define CENSUS COMMAND_CENSUS
 #define STORED (COMMAND_REPORT | COMMAND_DIFF)
 #define LIVE (TRACE | COMMAND_LIST | COMMAND_DOCTOR | COMMAND_CENSUS)
@@ -35,6 +35,7 @@ static const struct opt table[] = {
 	{ 'n', "name", OPT_STR, AT(name), TRACE, "Target", "COMM", "as -a, only processes of this name", 0, 0, NULL },
 	{ 0, "cgroup", OPT_STR, AT(cgroup), TRACE, "Target", "PATH", "as -a, only processes in this cgroup or below it", 0, 0, NULL },
 
+	{ 0, "listen", OPT_STR, AT(listen), COMMAND_SERVE, "What to do", "HOST:PORT", "answer scrapers here (:PORT: at all addresses)", 0, 0, NULL },
 	{ 'd', "duration", OPT_DOUBLE, AT(duration), TRACE, "What to do", "SECS", "stop after so long (default: until Ctrl-C or the target's end)", 0, MAX_SECONDS, NULL },
 	{ 'm', "mode", OPT_CHOICE, AT(mode), TRACE, "What to do", "MODE", "watch, exact, or what --max-overhead allows (default auto)", 0, 0, mode_names },
 	{ 0, "max-overhead", OPT_DOUBLE, AT(max_overhead), TRACE, "What to do", "PCT", "how much it may cost the target (default 5; not with -m exact)", 0, 1000, NULL },
@@ -57,7 +58,7 @@ static const struct opt table[] = {
 	{ 'w', "write", OPT_STR, AT(write_file), TRACE, "Incident file", "FILE.db", "keep everything in this file, for report, diff and SQL", 0, 0, NULL },
 	{ 0, "force", OPT_FLAG, AT(force), TRACE, "Incident file", NULL, "overwrite FILE.db if it exists", 0, 0, NULL },
 	{ 0, "max-size", OPT_U64, AT(max_file), COMMAND_RECORD, "Incident file", "BYTES", "of the file: old details go first, the summary stays (default: no limit)", 1 << 20, 0, NULL },
-	{ 0, "max-file-size", OPT_U64, AT(max_file), COMMAND_TRACE | COMMAND_TOP, "Incident file", "BYTES", "of the file: old details go first, the summary stays (default: no limit)", 1 << 20, 0, NULL },
+	{ 0, "max-file-size", OPT_U64, AT(max_file), COMMAND_TRACE | COMMAND_TOP | COMMAND_SERVE, "Incident file", "BYTES", "of the file: old details go first, the summary stays (default: no limit)", 1 << 20, 0, NULL },
 	{ 0, "trigger", OPT_STR, AT(trigger_text), TRACE, "Incident file", "LIST", "write only from then on: heap>512M, growth>1M/min, oom, signal, kinds of findings; or SIGUSR1", 0, 0, NULL },
 	{ 0, "before", OPT_DOUBLE, AT(before), TRACE, "Incident file", "SECS", "what the file holds from before the trigger (default 60)", 1, 86400, NULL },
 
@@ -68,7 +69,7 @@ static const struct opt table[] = {
 	{ 0, "sort", OPT_CHOICE, AT(sort), TRACE | STORED, "Output", "KEY", "verdict, size, count, age or rate (default verdict, then size)", 0, 0, sort_names },
 	{ 'o', "older", OPT_U64, AT(older_ms), TRACE, "Output", "MS", "only blocks older than this (default 0)", 0, 0, NULL },
 	{ 'z', "min-size", OPT_U64, AT(min_size), TRACE, "Output", "BYTES", "only blocks at least this big (default 0)", 0, 0, NULL },
-	{ 'Z', "max-size", OPT_U64, AT(max_size), COMMAND_TRACE | COMMAND_TOP, "Output", "BYTES", "only blocks at most this big (default: no limit)", 1, 0, NULL },
+	{ 'Z', "max-size", OPT_U64, AT(max_size), COMMAND_TRACE | COMMAND_TOP | COMMAND_SERVE, "Output", "BYTES", "only blocks at most this big (default: no limit)", 1, 0, NULL },
 	{ 'Z', "max-block-size", OPT_U64, AT(max_size), COMMAND_RECORD, "Output", "BYTES", "only blocks at most this big (default: no limit)", 1, 0, NULL },
 	{ 'S', "state", OPT_U64, AT(only_state), TRACE | STORED | CENSUS, "Output", "N", "only this state, by its number in the report", 1, 0, NULL },
 	{ 0, "html", OPT_STR, AT(html), COMMAND_REPORT, "Output", "OUT.html", "instead: one page with everything, to send to a colleague (- is stdout)", 0, 0, NULL },
@@ -234,7 +235,9 @@ static int check_each_call(struct options *o, struct errmsg *err)
 
 static int check_recording(struct options *o, enum command command, struct errmsg *err)
 {
-	o->no_report = command == COMMAND_RECORD;
+	o->no_report = command == COMMAND_RECORD || command == COMMAND_SERVE;
+	if (command == COMMAND_SERVE && (!o->listen || !strchr(o->listen, ':')))
+		return errmsg_set(err, -EINVAL, "serve where? use --listen HOST:PORT, such as 127.0.0.1:9464");
 	if (command == COMMAND_RECORD && !o->write_file)
 		return errmsg_set(err, -EINVAL, "record into which file? use -w FILE.db; see --help");
 	if (!o->write_file && (o->force || o->max_file || o->trigger_text))
@@ -328,6 +331,14 @@ static const struct {
 	  "\n"
 	  "usage: luamemtrace top -p PID[,PID…] | -a | -n COMM [options] [INTERVAL [COUNT]]\n"
 	  "       luamemtrace top [options] -- COMMAND [ARGS…]\n" },
+	{ COMMAND_SERVE,
+	  "Traces, and answers scrapers over HTTP: /metrics for Prometheus, /debug/pprof/heap for pprof.\n"
+	  "\n"
+	  "  sudo luamemtrace serve --listen 127.0.0.1:9464 -a\n"
+	  "  curl http://127.0.0.1:9464/metrics\n"
+	  "  go tool pprof http://127.0.0.1:9464/debug/pprof/heap\n"
+	  "\n"
+	  "usage: luamemtrace serve --listen HOST:PORT -p PID[,PID…] | -a | -n COMM [options]\n" },
 	{ COMMAND_REPORT,
 	  "Shows what an incident file holds: what a live trace would have shown then. Needs no root.\n"
 	  "\n"

@@ -34,6 +34,7 @@ enum command {
 	COMMAND_REPORT = 0x80,
 	COMMAND_DIFF = 0x100,
 	COMMAND_TOP = 0x200,
+	COMMAND_SERVE = 0x400,
 };
 
 enum mode { MODE_AUTO, MODE_WATCH, MODE_EXACT };
@@ -52,6 +53,7 @@ struct options {
 	int mode;        /* enum mode */
 	double max_overhead; /* percent; auto and watch */
 	int each_call;   /* a line for each allocator call */
+	const char *listen; /* HOST:PORT to answer scrapers at */
 	bool screen;     /* drawn on the terminal, report by report */
 	uint64_t top;
 	bool top_given;

@@ -19,6 +19,7 @@
 #include "build_report.h"
 #include "report/format.h"
 #include "screen.h"
+#include "serve.h"
 #include "session_budget.h"
 #include "session_find.h"
 #include "trigger.h"
@@ -55,6 +56,8 @@ void session_free(struct session *s)
 {
 	if (!s)
 		return;
+	serve_close(s->serve);
+	screen_close(s->screen);
 	recorder_free(s->recorder);
 	live_free(s->live);
 	attach_free(s->attach);
@@ -176,7 +179,7 @@ static int attach_all(struct session *s, struct errmsg *err)
 
 /* The sources of events of the loop, by the number epoll gives back. */
 enum source {
-	SRC_SIGNAL, SRC_RING, SRC_GC, SRC_SNAPSHOT, SRC_INTERVAL, SRC_DURATION, SRC_KEYS, SRC_TARGET
+	SRC_SIGNAL, SRC_RING, SRC_GC, SRC_SNAPSHOT, SRC_INTERVAL, SRC_DURATION, SRC_KEYS, SRC_HTTP, SRC_TARGET
 };
 
 struct loop {
@@ -236,6 +239,7 @@ static int loop_open(struct session *s, struct loop *l)
 	rc = rc ? rc : watch(s->epoll_fd, l->snapshot_fd, SRC_SNAPSHOT);
 	rc = rc ? rc : watch(s->epoll_fd, l->interval_fd, SRC_INTERVAL);
 	rc = rc ? rc : watch(s->epoll_fd, l->duration_fd, SRC_DURATION);
+	rc = rc ? rc : watch(s->epoll_fd, s->serve ? serve_fd(s->serve) : -1, SRC_HTTP);
 	for (size_t i = 0; !rc && i < s->targets.n; i++)
 		rc = session_watch_target(s, &s->targets.v[i]);
 	return rc ? -errno : 0;
@@ -295,15 +299,18 @@ static int write_report(struct session *s, const struct snapshot *snap, bool las
 	struct built_report b = { .r.last = last, .r.end_reason = last ? session_end_reason(s) : NULL };
 	int rc;
 
-	if (s->opt->no_report) {
+	if (s->opt->no_report && !s->serve) {
 		s->reports++;
 		return 0;
 	}
+	b.whole = s->serve || (s->screen && !last);
 	rc = build_report_static(s, true, s->opt->json, &b);
 	if (!rc)
 		rc = build_report_live(s, snap, &b);
 	if (!rc) {
-		if (s->screen && !last)
+		if (s->serve)
+			rc = serve_take(s->serve, &b.r);
+		else if (s->screen && !last)
 			rc = screen_show(s->screen, &b.r);
 		else if (!exports_take_stdout(s->opt))
 			format->write(&b.r, &fo, stdout);
@@ -316,7 +323,7 @@ static int write_report(struct session *s, const struct snapshot *snap, bool las
 }
 
 /* Drains the ring, so that every line seen so far is known, then sums the ledger up. */
-static int look(struct session *s, bool report, bool last)
+int session_look(struct session *s, bool report, bool last)
 {
 	bool idle_too = s->gc.always;
 	struct snapshot_filter filter = { s->opt->older_ms, s->opt->min_size, s->opt->max_size };
@@ -355,7 +362,7 @@ static int on_snapshot_timer(struct session *s, struct loop *l)
 {
 	uint64_t t0 = clock_ns(CLOCK_PROCESS_CPUTIME_ID), pause = SNAPSHOT_MS * 1000000ull, took;
 	struct itimerspec its = { 0 };
-	int rc = look(s, false, false);
+	int rc = session_look(s, false, false);
 
 	took = clock_ns(CLOCK_PROCESS_CPUTIME_ID) - t0;
 	s->next_look_ns = clock_ns(CLOCK_MONOTONIC) + took * LOOK_SHARE;
@@ -433,6 +440,8 @@ static int on_source(struct session *s, struct loop *l, uint64_t id)
 		session_poll_gc(s);
 		follow_run(s);
 		launch_reap(s);
+		if (s->serve)
+			serve_run(s->serve);
 		rc = session_budget_step(s);
 		if (!rc && s->deaths > LOOK_DEATHS && clock_ns(CLOCK_MONOTONIC) > s->next_look_ns)
 			rc = on_snapshot_timer(s, l);
@@ -447,10 +456,13 @@ static int on_source(struct session *s, struct loop *l, uint64_t id)
 		if (s->opt->count && s->reports + 1 >= s->opt->count)
 			s->end = SESSION_COUNT; /* the last report is that of the end */
 		else
-			rc = look(s, true, false);
+			rc = session_look(s, true, false);
 		break;
 	case SRC_DURATION:
 		s->end = SESSION_DURATION;
+		break;
+	case SRC_HTTP:
+		serve_run(s->serve);
 		break;
 	case SRC_KEYS:
 		if (screen_keys(s->screen))
@@ -507,7 +519,7 @@ static int open_screen(struct session *s, struct errmsg *err)
 	if (rc)
 		return rc;
 	log_set_level(LOG_QUIET);
-	return watch(s->epoll_fd, STDIN_FILENO, SRC_KEYS) ? -errno : look(s, true, false);
+	return watch(s->epoll_fd, STDIN_FILENO, SRC_KEYS) ? -errno : session_look(s, true, false);
 }
 
 static int finish(struct session *s, int rc, struct errmsg *err)
@@ -516,7 +528,7 @@ static int finish(struct session *s, int rc, struct errmsg *err)
 	screen_close(s->screen);
 	s->screen = NULL;
 	if (!rc && !s->write_errno)
-		rc = look(s, true, true);
+		rc = session_look(s, true, true);
 	attach_detach(s->attach);
 	launch_go(s);
 	if (rc)
@@ -550,6 +562,8 @@ int session_trace(struct session *s, struct errmsg *err)
 	rc = exports_open(&s->exports, s->opt, err);
 	if (!rc)
 		rc = recorder_open(s, &s->recorder, err);
+	if (!rc && s->opt->listen)
+		rc = serve_open(s, s->opt->listen, &s->serve, err);
 	if (!rc)
 		rc = attach_all(s, err);
 	if (rc)
@@ -562,7 +576,7 @@ int session_trace(struct session *s, struct errmsg *err)
 	attach_set_active(s->attach, true);
 	session_budget_start(s);
 	say_started(s);
-	rc = s->recorder ? look(s, false, false) : 0;
+	rc = s->recorder ? session_look(s, false, false) : 0;
 	if (rc) {
 		loop_close(s, &l);
 		return finish(s, rc, err);

@@ -113,6 +113,7 @@ struct session {
 	uint64_t reports;
 	uint64_t deaths, next_look_ns; /* of states since the latest look; when another may be */
 	enum session_end end;
+	struct serve *serve;   /* NULL: nobody scrapes */
 	struct screen *screen; /* NULL: reports go to stdout one after the other */
 	bool calls_begun; /* of --trace: a line is out */
 	int write_errno; /* of the report, or 0 */
@@ -177,6 +178,12 @@ int session_watch_call(struct session *s, struct session_target *t, const char *
 		       struct errmsg *err);
 /* Why the trace ended, or NULL when that goes without saying. */
 const char *session_end_reason(const struct session *s);
+
+/*
+ * Sums the ledger up, lets detectors, recorder and trends see it; with a report, if asked. 0 or a
+ * negative errno.
+ */
+int session_look(struct session *s, bool report, bool last);
 
 /* CLOCK_REALTIME of a CLOCK_MONOTONIC time of this session. */
 uint64_t session_realtime(const struct session *s, uint64_t monotonic_ns);

@@ -1,0 +1,73 @@
+#!/bin/bash
+# serve: what scrapers get agrees with a report, hostile names stay within their quotes, and bad
+# requests are refused while the trace goes on.
+# SPDX-License-Identifier: MIT
+. "$(dirname "$0")/lib.sh"
+need_root
+
+get() { # PATH [METHOD]: status on stderr, body on stdout
+	python3 - "$port" "$@" <<'PY' 2>"$TMP/status"
+import http.client, sys
+c = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=20)
+c.request(sys.argv[3] if len(sys.argv) > 3 else "GET", sys.argv[2])
+r = c.getresponse()
+sys.stdout.buffer.write(r.read())
+print(r.status, file=sys.stderr)
+PY
+}
+code() { get "$@" >/dev/null; cat "$TMP/status"; }
+listening() { [ "$(code /)" = 200 ]; }
+
+start_gated one "$HOSTS/ledger-lua5.4" "$ROOT/tests/lua/mix.lua"
+port=$((20000 + $$ % 20000))
+"$TRACER" serve --listen "127.0.0.1:$port" -p "$target" -m exact >"$TMP/out" 2>"$TMP/err" &
+tracer=$!
+pids+=("$tracer")
+wait_for 20 listening
+ok $? "it listens"
+open_gate
+wait_for 60 has_line '^done$' "$TMP/one.out"
+get /metrics >"$TMP/metrics"
+is "$(cat "$TMP/status")" 200 "metrics: status 200"
+value() { awk -v m="luamemtrace_$1{" 'index($0, m) == 1 && /state="1"/ { print $NF }' "$TMP/metrics"; }
+truth() { grep '^{' "$TMP/one.out" | jq -r ".states[0].$1"; }
+is "$(value allocations_total) $(value frees_total) $(value live_bytes)" \
+	"$(truth allocs) $(truth frees) $(truth live_bytes)" "metrics: the program's own books"
+is "$(grep -vcE '^(# (HELP|TYPE) luamemtrace_[a-z_]+ .+|luamemtrace_[a-z_]+(\{([a-z_]+="([^"\\]|\\.)*",?)+\})? -?[0-9.]+)$' "$TMP/metrics")" \
+	0 "metrics: each line is of the format"
+is "$(grep -v '^#' "$TMP/metrics" | sed 's/ [^ ]*$//' | sort | uniq -d)" "" "metrics: no series twice"
+like "$(cat "$TMP/metrics")" 'luamemtrace_complete 1' "metrics: completeness is said"
+get /debug/pprof/heap | gunzip -c >"$TMP/heap.pb"
+is "$? $([ -s "$TMP/heap.pb" ] && echo some)" "0 some" "pprof: a gzipped profile"
+is "$(code /nonsense)" 404 "unknown path: 404"
+is "$(code /metrics POST)" 405 "POST: 405"
+printf 'nonsense\r\n\r\n' >"/dev/tcp/127.0.0.1/$port"
+is "$(code /metrics)" 200 "and it goes on"
+"$TRACER" serve --listen "127.0.0.1:$port" -p "$target" 2>"$TMP/second"
+is $? 74 "an address in use: status 74"
+stop_trace
+is "$status" 0 "Ctrl-C ends it with status 0"
+open_gate
+"$TRACER" serve -p $$ 2>/dev/null
+is $? 2 "no address: usage"
+"$TRACER" serve --listen 9464 -p $$ 2>/dev/null
+is $? 2 "no HOST:PORT: usage"
+
+# A chunk name full of quotes, line feeds and escapes
+start_gated hostile lua5.4 "$ROOT/tests/lua/hostile.lua" gate
+"$TRACER" serve --listen "127.0.0.1:$port" -p "$target" -m exact >"$TMP/out" 2>"$TMP/err" &
+tracer=$!
+pids+=("$tracer")
+wait_for 20 listening
+open_gate
+wait_for 20 has_line '^done$' "$TMP/hostile.out"
+get /metrics >"$TMP/metrics"
+[ "$(grep -c '^luamemtrace_site_live_bytes' "$TMP/metrics")" -ge 10 ]
+ok $? "hostile names: they are there"
+is "$(LC_ALL=C grep -c '[^ -~]' <(grep site_live_bytes "$TMP/metrics" | LC_ALL=C tr -d '\200-\377'))" 0 \
+	"hostile names: no control characters"
+is "$(grep -vcE '^(# (HELP|TYPE) luamemtrace_[a-z_]+ .+|luamemtrace_[a-z_]+(\{([a-z_]+="([^"\\]|\\.)*",?)+\})? -?[0-9.]+)$' "$TMP/metrics")" \
+	0 "hostile names: each line is of the format"
+stop_trace
+open_gate
+done_testing
