@@ -128,8 +128,7 @@ int census_find(struct census *c, struct census_state *s, struct reach *r);
 uint32_t census_label(struct census *c, const struct walk *w);
 
 /* "app.lua:12", where a thread that does not run stands, or the function it will begin with. */
-uint32_t census_thread_origin(const struct walk *w, const struct memread *mem, uint64_t thread,
-			      struct strpool *pool);
+uint32_t census_thread_origin(const struct walk *w, uint64_t thread, struct strpool *pool);
 
 /* What an object's metatable calls its type: __name, else the name in the registry. */
 struct census_names {
