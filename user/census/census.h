@@ -86,6 +86,7 @@ struct census_state {
 	int64_t difference;      /* VM's total minus what was found */
 	uint64_t objects, live_objects, live_bytes, dead_objects, dead_bytes;
 	uint64_t part_bytes[CENSUS_PART_MAX];
+	uint64_t absent_bytes;   /* of large blocks: never touched, or swapped out */
 	uint32_t coroutines;
 	uint32_t label;          /* string id: what its program uses it for; 0: not told */
 	uint64_t walk_ns, reach_ns, group_ns, retained_ns;
