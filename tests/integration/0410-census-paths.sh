@@ -4,6 +4,8 @@
 . "$(dirname "$0")/lib.sh"
 need_root
 
+read_line=$(grep -n '^io.read()' "$ROOT/tests/lua/census_plant.lua" | cut -d: -f1)
+short_line=$(grep -n 'yield(short)' "$ROOT/tests/lua/census_plant.lua" | cut -d: -f1)
 yield_line=$(grep -n 'yield(mine)' "$ROOT/tests/lua/census_plant.lua" | cut -d: -f1)
 
 path_of() { # what: its path in one line
@@ -26,6 +28,10 @@ for rt in $RUNTIMES; do
 	is "$(path_of meta)" '_G → weak → metatable → table' "$rt: a metatable"
 	like "$(path_of ephemeron)" '^_G → ephemeron\[0x[0-9a-f]+\] → table$' \
 		"$rt: what an ephemeron table keeps for a key that lives"
+	is "$(path_of local)" "main thread → local kept_here at @$ROOT/tests/lua/census_plant.lua:$read_line → table" \
+		"$rt: what a local variable holds"
+	like "$(path_of inner)" "^_G → waiting → (extra argument|local kept_there at .*:$short_line → \[1\]).* → table" \
+		"$rt: and one of a coroutine"
 	"$TRACER" census -p "$target" --json >"$TMP/json" 2>"$TMP/err"
 	is "$(jq -c 'select(.type == "object" and .origin == "FILE*") | [.kind, .count]' "$TMP/json")" \
 		'["userdata",4]' "$rt: userdata by the name of their metatable"

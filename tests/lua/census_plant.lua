@@ -34,6 +34,17 @@ local ring = {}
 for i = 1, 1000 do ring = { next = ring } end
 ring_head = ring
 
+local kept_here = { "nobody else has it" }
+local co = coroutine.create(function(...)
+	local kept_there = { ... }
+	for i = 1, 1 do
+		local short = { i, kept_there }
+		coroutine.yield(short)
+	end
+end)
+local _, short = coroutine.resume(co, {})
+waiting = co
+
 file = io.open("/dev/null")
 local function address(o) return (tostring(o):match("0x%x+")) end
 print("entry", address(cache.entries[1042]))
@@ -41,8 +52,10 @@ print("thread", address(threads[7]))
 print("upvalue", address(handler()[33]))
 print("weak", address(weak[2]))
 print("ephemeron", address(ephemeron[key]))
+print("local", address(kept_here))
+print("inner", address(short[2][1]))
 print("meta", address(getmetatable(weak)))
-cache = nil
+cache, short = nil, nil
 print("ready")
 io.stdout:flush()
 io.read()

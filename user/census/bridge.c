@@ -6,10 +6,9 @@
 #include "census.h"
 #include "chunks.h"
 #include "discover/task.h"
+#include "glibc.h"
 
-#define MALLOC_FLAGS 7u
-#define MALLOC_PREV_IN_USE 1u
-#define MALLOC_GRAIN 16
+#define PAGE 4096ull
 
 const char *bridge_key(enum bridge_part part)
 {
@@ -31,17 +30,6 @@ const char *bridge_text(enum bridge_part part)
 	};
 
 	return text[part];
-}
-
-static uint64_t resident(const struct memread *mem, const struct proc_map *m)
-{
-	uint64_t at = m->start, run, end, sum = 0;
-
-	while (at < m->end && memread_resident(mem, at, m->end, &run, &end)) {
-		sum += end - run;
-		at = end;
-	}
-	return sum;
 }
 
 /* The kernel's own pages, mapped into every process, are in nobody's count. */
@@ -67,28 +55,24 @@ static enum bridge_part box_of(const struct proc_map *m)
 	return m->prot & PROC_X ? BRIDGE_MACHINE_CODE : BRIDGE_HEAP;
 }
 
-/*
- * Free chunks of glibc's main heap: they follow each other, and each tells whether the one before
- * it is in use. Anything that does not fit ends the walk: another malloc, or a damaged heap.
- */
-static uint64_t glibc_free(struct census *c, const struct proc_map *m)
+/* Free in LuaJIT's segments, and there: much of it was never touched. */
+static uint64_t lj_free_bytes(const struct census *c, const struct chunks *ch)
 {
-	uint64_t at = m->start, sum = 0, before = 0;
+	uint64_t gone = 0;
 
-	while (at + MALLOC_GRAIN < m->end) {
-		const uint8_t *p = image_at(&c->copier.im, at, 16);
-		uint64_t head = p ? walk_u64(p + 8) : 0, size = head & ~(uint64_t)MALLOC_FLAGS;
+	for (size_t i = 0; i < ch->n; i++) {
+		const struct chunk_segment *s = &ch->segment[i];
+		uint64_t at = s->start, run, end;
 
-		if (!p || size < 32 || size % MALLOC_GRAIN || size > m->end - at)
-			return before ? sum : 0;
-		if (before && !(head & MALLOC_PREV_IN_USE))
-			sum += before;
-		if (at + size == m->end)
-			return sum + size; /* the top: never handed out, or given back */
-		before = size;
-		at += size;
+		while (at < s->end) {
+			if (!memread_resident(c->mem, at, s->end, &run, &end))
+				run = end = s->end;
+			for (; at < run; at += PAGE)
+				gone += chunks_is_free(ch, at + PAGE / 2) ? PAGE : 0;
+			at = end;
+		}
 	}
-	return sum;
+	return gone < ch->free_bytes ? ch->free_bytes - gone : 0;
 }
 
 /* Takes one LuaJIT state out of the private memory: what its allocator has, and has free. */
@@ -102,7 +86,7 @@ static void take_luajit(struct census *c, const struct census_state *s, struct b
 	if (!w.g || chunks_read(&ch, &w))
 		return;
 	if (ch.n) {
-		int64_t free_bytes = (int64_t)ch.free_bytes;
+		int64_t free_bytes = (int64_t)lj_free_bytes(c, &ch);
 		int64_t round = (int64_t)ch.used_bytes - (int64_t)s->vm_bytes;
 
 		/* Big blocks have mappings of their own; then there is no rounding to tell. */
@@ -123,18 +107,18 @@ void bridge_build(struct census *c, struct bridge *b)
 	if (!task_read_rss(c->target->pid, &rss))
 		return;
 	vec_each(m, &c->copier.maps.maps) {
-		uint64_t bytes = in_rss(m) ? resident(c->mem, m) : 0;
+		uint64_t bytes = in_rss(m) ? glibc_resident(c->mem, m->start, m->end) : 0;
 
 		b->bytes[box_of(m)] += (int64_t)bytes;
-		if (!strcmp(m->path, "[heap]"))
-			b->bytes[BRIDGE_HEAP_FREE] += (int64_t)glibc_free(c, m);
+		b->bytes[BRIDGE_HEAP_FREE] += (int64_t)glibc_free_bytes(&c->copier.im, c->mem, m);
 	}
 	b->bytes[BRIDGE_HEAP] -= b->bytes[BRIDGE_HEAP_FREE];
 	vec_each(s, &c->states) {
 		if (!s->done)
 			continue;
 		b->bytes[BRIDGE_LUA] += (int64_t)s->vm_bytes;
-		b->bytes[BRIDGE_HEAP] -= (int64_t)s->vm_bytes;
+		b->bytes[BRIDGE_ABSENT] -= (int64_t)s->absent_bytes;
+		b->bytes[BRIDGE_HEAP] -= (int64_t)(s->vm_bytes - s->absent_bytes);
 		if (s->row->l.family == LMT_FAMILY_LUAJIT)
 			take_luajit(c, s, b);
 	}

@@ -14,6 +14,7 @@ struct census;
 
 #define BRIDGE_PARTS(X)                                                                     \
 	X(LUA, "lua_bytes", "Lua objects, as the VMs count them")                           \
+	X(ABSENT, "lua_absent_bytes", "of these not in memory: never touched")              \
 	X(LJ_FREE, "lua_allocator_free_bytes", "free in LuaJIT's own allocator")            \
 	X(LJ_ROUND, "lua_allocator_overhead_bytes", "headers and rounding there")           \
 	X(MACHINE_CODE, "machine_code_bytes", "machine code made at run time")              \

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "glibc.h"
 
 #define SMALL_PROCESS (64ull << 20) /* bytes that may be copied without asking what they are */
 #define MANY_BYTES (256ull << 20) /* takes long enough to say something meanwhile */
@@ -14,6 +15,7 @@
 #define RUNNING_TRIES 20  /* when it may not be stopped */
 #define STOP_TRIES 8
 #define IDLE_WAIT_MS 40   /* for a moment in which all threads sleep */
+#define LARGE_BLOCK (64u << 10) /* may have pages that were never touched */
 #define HEAD_BYTES 160    /* of global_State: all that an allocation or a collection changes */
 #define MARGIN 200        /* the last resort for PUC too: one part in so many may be off */
 
@@ -46,6 +48,15 @@ void census_deinit(struct census *c)
 	c->pool = NULL;
 }
 
+/* Of a block that is one piece, what the process has no memory for. */
+static uint64_t absent(const struct census *c, const struct census_object *o)
+{
+	if (o->bytes < LARGE_BLOCK || (o->kind != CENSUS_USERDATA && o->kind != CENSUS_STRING &&
+				       o->kind != CENSUS_CDATA))
+		return 0;
+	return o->bytes - glibc_resident(c->mem, o->uaddr, o->uaddr + o->bytes);
+}
+
 /* What is told without looking at who holds what. */
 static void look_at(struct census *c, struct census_state *s, const struct walk *w)
 {
@@ -57,8 +68,11 @@ static void look_at(struct census *c, struct census_state *s, const struct walk 
 	s->label = census_label(c, w);
 	memcpy(s->part_bytes, w->part_bytes, sizeof(s->part_bytes));
 	s->coroutines = 0;
-	for (uint32_t i = 0; i < w->n; i++)
+	s->absent_bytes = 0;
+	for (uint32_t i = 0; i < w->n; i++) {
+		s->absent_bytes += absent(c, &w->obj[i]);
 		s->coroutines += w->obj[i].kind == CENSUS_THREAD && w->obj[i].uaddr != w->L;
+	}
 }
 
 /* All that is told of a state, out of a walk that added up. */

@@ -86,6 +86,7 @@ struct census_state {
 	int64_t difference;      /* VM's total minus what was found */
 	uint64_t objects, live_objects, live_bytes, dead_objects, dead_bytes;
 	uint64_t part_bytes[CENSUS_PART_MAX];
+	uint64_t absent_bytes;   /* of large blocks: never touched, or swapped out */
 	uint32_t coroutines;
 	uint32_t label;          /* string id: what its program uses it for; 0: not told */
 	uint64_t walk_ns, reach_ns, group_ns, retained_ns;
@@ -128,8 +129,7 @@ int census_find(struct census *c, struct census_state *s, struct reach *r);
 uint32_t census_label(struct census *c, const struct walk *w);
 
 /* "app.lua:12", where a thread that does not run stands, or the function it will begin with. */
-uint32_t census_thread_origin(const struct walk *w, const struct memread *mem, uint64_t thread,
-			      struct strpool *pool);
+uint32_t census_thread_origin(const struct walk *w, uint64_t thread, struct strpool *pool);
 
 /* What an object's metatable calls its type: __name, else the name in the registry. */
 struct census_names {

@@ -22,8 +22,6 @@ struct grouping {
 	struct reach *r;
 	const struct walk *w;
 	struct census_names names;
-	struct image_reader reader;
-	struct memread mem;
 	struct hashmap groups;  /* kind, dead, origin → index + 1 */
 	struct hashmap origins; /* what an origin was told from → 1 + string id */
 	vec_of(uint32_t) holder; /* by group: object that holds most of it so far, and its lead */
@@ -118,7 +116,7 @@ static uint32_t site_origin(struct grouping *g, const struct census_object *o)
 {
 	if (o->kind == CENSUS_THREAD)
 		return o->uaddr == g->w->L ? strpool_add(g->c->pool, "main thread")
-					   : census_thread_origin(g->w, &g->mem, o->uaddr, g->c->pool);
+					   : census_thread_origin(g->w, o->uaddr, g->c->pool);
 	if (o->kind == CENSUS_PROTO)
 		return cached(g, o->uaddr, tell_proto);
 	return o->kind == CENSUS_FUNCTION ? function_origin(g, o) : 0;
@@ -249,8 +247,6 @@ int census_group(struct census *c, struct census_state *s, struct reach *r)
 	int rc = 0;
 
 	g.names = (struct census_names){ .w = r->w, .pool = c->pool };
-	g.reader = (struct image_reader){ .im = r->w->im, .behind = c->mem };
-	g.mem = image_memread(&g.reader);
 	s->coroutines = 0;
 	s->live_bytes = s->live_objects = s->dead_bytes = s->dead_objects = 0;
 	s->groups.n = 0;

@@ -279,7 +279,12 @@ int image_each_mark(struct image *im, int (*fn)(void *ctx, uint64_t uaddr), void
 static size_t reader_read(void *ctx, uint64_t uaddr, void *buf, size_t len)
 {
 	struct image_reader *r = ctx;
-	const uint8_t *p = image_at(r->im, uaddr, len);
+	const struct image_span *s = image_span_of(r->im, uaddr);
+	const uint8_t *p;
+
+	if (s && !r->behind && len > s->end - uaddr)
+		len = s->end - uaddr;
+	p = image_at(r->im, uaddr, len);
 
 	if (p) {
 		memcpy(buf, p, len);

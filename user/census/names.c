@@ -6,12 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "collect/frames.h"
+#include "calls.h"
 #include "luajit.h"
-#include "puc.h"
 
 #define NAME_BYTES 80
-#define MAX_FRAMES 64 /* looked at for the innermost one that is Lua */
 #define MAX_CTYPE_DEPTH 8
 
 struct entry_search {
@@ -248,77 +246,6 @@ uint32_t census_ctype_name(const struct walk *w, uint32_t id, struct strpool *po
 
 /* --- threads --- */
 
-static uint32_t site_text(const struct walk *w, const struct memread *mem, uint64_t proto, uint64_t pc,
-			  struct strpool *pool)
-{
-	struct lmt_site site = { .proto = proto, .pc = pc };
-	struct frame f = { 0 };
-
-	return frames_resolve(mem, w->l, w->G, 0, &site, pool, &f) ? f.where : 0;
-}
-
-/* 5.1 keeps CallInfos in an array and the innermost pc in the thread. */
-static uint32_t thread_puc(const struct walk *w, const struct memread *mem, uint64_t thread,
-			   struct strpool *pool)
-{
-	const uint8_t *L = image_at(w->im, thread, (uint64_t)w->l->size_L.off), *p;
-	uint64_t ci = L ? walk_get(L, w->l->L_ci) : 0, pc, fn;
-	bool is_51 = w->l->version == 501;
-
-	for (int i = 0; ci && i < MAX_FRAMES; i++) {
-		p = image_at(w->im, ci, (uint64_t)w->l->size_ci.off);
-		if (!p)
-			return 0;
-		pc = is_51 && !i ? walk_get(L, w->l->L_savedpc) : walk_get(p, w->l->ci_pc);
-		fn = walk_get(p, w->l->ci_func);
-		ci = is_51 ? ci - (uint64_t)w->l->size_ci.off : walk_get(p, w->l->ci_prev);
-		if (is_51 && ci < walk_get(L, w->l->L_base_ci))
-			ci = 0;
-		p = image_at(w->im, fn, 16);
-		fn = p ? walk_u64(p) : 0;
-		p = fn && (p[8] & 0xf) == 6 ? image_at(w->im, fn, 40) : NULL;
-		if (p && (p[8] & 0xf) == 6 && !puc_is_c(w, p))
-			return site_text(w, mem, walk_get(p, w->l->LCL_p), pc, pool);
-	}
-	return 0;
-}
-
-/* One slot (GC32) or two (GC64) hold a frame's function and link. */
-static uint32_t thread_luajit(const struct walk *w, const struct memread *mem, uint64_t thread,
-			      struct strpool *pool)
-{
-	const uint8_t *L = image_at(w->im, thread, (uint64_t)w->l->size_L.off), *p;
-	uint64_t f = L ? walk_get(L, w->l->L_base) - 8 : 0, pc = 0, fn, link;
-	bool wide = w->ref == 8;
-
-	for (int i = 0; f && i < MAX_FRAMES; i++) {
-		p = image_at(w->im, wide ? f - 8 : f, wide ? 16 : 8);
-		if (!p)
-			return 0;
-		fn = wide ? walk_u64(p) & ((1ull << 47) - 1) : walk_u32(p);
-		link = wide ? walk_u64(p + 8) : walk_u32(p + 4);
-		p = image_at(w->im, fn, 48);
-		if (!p || p[w->tag_at] != LJ_FUNCTION)
-			return 0;
-		if (!walk_get(p, w->l->fn_ffid))
-			return site_text(w, mem, walk_get(p, w->l->fn_pc) -
-					 (uint64_t)w->l->size_proto.off, pc, pool);
-		pc = 0;
-		if ((link & 3) == 0) { /* called from Lua: the link is the caller's pc */
-			p = image_at(w->im, link - 4, 4);
-			if (!p)
-				return 0;
-			pc = link;
-			f -= 8 * (1 + (wide ? 1 : 0) + (uint64_t)p[1]);
-		} else if (link & ~7ull) {
-			f -= link & ~7ull;
-		} else {
-			return 0;
-		}
-	}
-	return 0;
-}
-
 /* The function that a thread which never ran was made with: the first on its stack. */
 static uint32_t thread_start(const struct walk *w, uint64_t thread, struct strpool *pool)
 {
@@ -338,11 +265,18 @@ static uint32_t thread_start(const struct walk *w, uint64_t thread, struct strpo
 	return 0;
 }
 
-uint32_t census_thread_origin(const struct walk *w, const struct memread *mem, uint64_t thread,
-			      struct strpool *pool)
+/* Where the innermost Lua function is. */
+uint32_t census_thread_origin(const struct walk *w, uint64_t thread, struct strpool *pool)
 {
-	uint32_t at = w->l->family == LMT_FAMILY_PUC ? thread_puc(w, mem, thread, pool)
-						     : thread_luajit(w, mem, thread, pool);
+	struct calls c;
+	struct call call;
+	uint32_t at = 0;
 
+	calls_init(&c, w, thread);
+	while (calls_next(&c, &call))
+		if (call.proto) {
+			at = calls_origin(w, &call, pool);
+			break;
+		}
 	return at ? at : thread_start(w, thread, pool);
 }

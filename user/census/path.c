@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "calls.h"
 #include "collect/frames.h"
 #include "luajit.h"
 #include "puc.h"
@@ -157,7 +158,7 @@ void path_step(const struct walk *w, const struct census_object *from, enum edge
 			snprintf(out, size, "upvalue %" PRIu64, key + 1);
 		break;
 	case EDGE_SLOT:
-		snprintf(out, size, "stack slot %" PRIu64, key);
+		calls_slot_name(w, from->uaddr, key, out, size);
 		break;
 	case EDGE_USER:
 		snprintf(out, size, "user value %" PRIu64, key);

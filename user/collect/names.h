@@ -22,6 +22,12 @@ bool names_puc(const struct memread *mem, const struct lmt_layout *l, uint64_t p
 bool names_luajit(const struct memread *mem, const struct lmt_layout *l, uint64_t proto, uint64_t pc,
 		  char *name, size_t size);
 
+/* The local variable that lives in a register at that call; a loop's own begins with "(" or is "?". */
+bool names_puc_local(const struct memread *mem, const struct lmt_layout *l, uint64_t proto, uint64_t pc,
+		     unsigned int reg, char *name, size_t size);
+bool names_luajit_local(const struct memread *mem, const struct lmt_layout *l, uint64_t proto,
+			uint64_t pc, unsigned int reg, char *name, size_t size);
+
 /* Text of a PUC TString; at most size - 1 bytes of it. */
 bool puc_string(const struct memread *mem, const struct lmt_layout *l, uint64_t s, char *out,
 		size_t size);

@@ -262,3 +262,15 @@ bool names_luajit(const struct memread *mem, const struct lmt_layout *l, uint64_
 		snprintf(name, size, "%s", event);
 	return event != NULL;
 }
+
+bool names_luajit_local(const struct memread *mem, const struct lmt_layout *l, uint64_t proto,
+			uint64_t pc, unsigned int reg, char *name, size_t size)
+{
+	struct code c = { .p = { .mem = mem, .l = l, .ref = l->gc64.off == 1 ? 8 : 4 }, .proto = proto };
+	uint64_t code = lj_code(&c.p, proto);
+
+	if (pc < code + 4 || pc - code > 4ull * MAX_CODE)
+		return false;
+	c.at = (uint32_t)((pc - code) / 4) - 1;
+	return local(&c, c.at, reg, name, size);
+}

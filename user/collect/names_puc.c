@@ -342,3 +342,15 @@ bool names_puc(const struct memread *mem, const struct lmt_layout *l, uint64_t p
 	c.ins = ins;
 	return called_name(&c, name, size) && *name && strcmp(name, "?") != 0;
 }
+
+bool names_puc_local(const struct memread *mem, const struct lmt_layout *l, uint64_t proto, uint64_t pc,
+		     unsigned int reg, char *name, size_t size)
+{
+	struct code c = { .mem = mem, .l = l, .proto = proto };
+	uint64_t code;
+
+	if (!get(&c, l->P_code, &code) || pc <= code || (pc - code) / 4 > MAX_CODE)
+		return false;
+	c.at = (uint32_t)((pc - code) / 4) - 1;
+	return local(&c, reg, name, size);
+}
