@@ -326,6 +326,8 @@ static int look(struct session *s, bool report, bool last)
 		session_budget_look(s);
 	if (!rc)
 		session_find_look(s, &snap, last);
+	if (!rc && last)
+		rc = session_sum_up(s, &snap);
 	if (!rc)
 		rc = recorder_take(s->recorder, s, &snap, report, last);
 	if (!rc && report)

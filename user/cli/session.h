@@ -149,6 +149,8 @@ int session_rescan_target(struct session *s, struct session_target *t);
 void session_watch_libraries(struct session *s);
 /* Gives back what ended targets and closed states hold, once a snapshot has their last figures. */
 int session_retire(struct session *s, const struct snapshot *snap);
+/* Before the last report: sums up the oldest closed states beyond --max-states. */
+int session_sum_up(struct session *s, const struct snapshot *snap);
 
 /* follow.c: processes that may become targets. */
 bool follow_wanted(const struct session *s); /* -a, -n, or a command */

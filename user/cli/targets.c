@@ -293,6 +293,20 @@ static int forget_states(struct session *s, const struct snapshot *snap)
 	return rc;
 }
 
+/*
+ * The last report keeps to the limit of closed states too, whenever the latest look was. The ring
+ * was drained, so nothing of them is to come.
+ */
+int session_sum_up(struct session *s, const struct snapshot *snap)
+{
+	int rc = 0;
+
+	vec_each(st, &snap->states)
+		if (!rc && st->st.flags & (LMT_STATE_DEAD | LMT_STATE_CLOSING) && !st->live_blocks)
+			rc = heap_end_state(&s->heap, st->index);
+	return rc;
+}
+
 int session_retire(struct session *s, const struct snapshot *snap)
 {
 	size_t ended = 0, closed = 0;
