@@ -1,10 +1,10 @@
 #!/bin/bash
-# A hostile mix over time: the tracer ends as it began. LMT_SOAK=SECONDS (default 40).
+# A hostile mix over time: the tracer ends as it began. SOAK=SECONDS (default 40).
 # SPDX-License-Identifier: MIT
 . "$(dirname "$0")/lib.sh"
 need_root
 
-soak=${LMT_SOAK:-40}
+soak=${SOAK:-40}
 leak=$ROOT/tests/lua/leak.lua
 cp "$(command -v lua5.4)" "$TMP/soak"
 mkdir -p "$TMP/lj" "$TMP/many"

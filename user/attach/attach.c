@@ -302,9 +302,24 @@ static void forget_callsites(struct attach *a, int slot)
 			memset(&a->callsites[i], 0, sizeof(a->callsites[i]));
 }
 
+/* Another process may have another allocator at the same address. */
+static void forget_allocators(struct attach *a, int slot)
+{
+	int fd = bpf_map__fd(a->skel->maps.known_allocators);
+	uint64_t key, next;
+	bool more = !bpf_map_get_next_key(fd, NULL, &next);
+
+	while (more) {
+		key = next;
+		more = !bpf_map_get_next_key(fd, &key, &next);
+		if (LMT_KEY_SLOT(key) == (uint32_t)slot)
+			bpf_map_delete_elem(fd, &key);
+	}
+}
+
 void attach_retire(struct attach *a, int slot, pid_t pid, const struct plan *p)
 {
-	uint32_t tgid = (uint32_t)pid, now;
+	uint32_t tgid = (uint32_t)pid, now, key32 = (uint32_t)slot;
 	int slots = bpf_map__fd(a->skel->maps.slots);
 
 	if (!bpf_map_lookup_elem(slots, &tgid, &now) && now == (uint32_t)slot)
@@ -313,6 +328,8 @@ void attach_retire(struct attach *a, int slot, pid_t pid, const struct plan *p)
 		a->skel->bss->only_tgid = 0;
 	attach_take_off(a, slot);
 	forget_callsites(a, slot);
+	forget_allocators(a, slot);
+	bpf_map_delete_elem(bpf_map__fd(a->skel->maps.ranges), &key32);
 	for (size_t i = 0; p && i < p->unwind.n; i++) {
 		uint64_t key = LMT_KEY(slot, p->unwind.v[i].uaddr);
 

@@ -20,7 +20,7 @@
 /* Makes room for one more item of the given size; 0 or -ENOMEM, the old array stays valid. */
 static inline int vec_grow(void **v, size_t n, size_t *cap, size_t size)
 {
-	size_t want = *cap ? *cap * 2 : 16;
+	size_t want = *cap ? *cap * 2 : size < 128 ? 16 : size < 1024 ? 4 : 1; /* many stay small */
 	void *p;
 
 	if (n < *cap)

@@ -160,14 +160,23 @@ void build_report_header(const struct session *s, struct report *r)
 	r->end_realtime_ns = s->start_realtime_ns;
 }
 
+/* Many processes run the same program: said once. */
+static int add_blind_spot(struct built_report *b, const char *text)
+{
+	vec_each(spot, &b->r.blind_spots)
+		if (!strcmp(*spot, text))
+			return 0;
+	return vec_push(&b->r.blind_spots, text);
+}
+
 int build_report_static(struct session *s, bool with_functions, bool only_new,
 			struct built_report *b)
 {
 	uint32_t number = 0;
-	int rc = 0;
+	int rc = past_report(&s->past, only_new, !b->whole, s->strings, &b->r);
 
 	build_report_header(s, &b->r);
-	vec_each(t, &s->targets) {
+	for (struct session_target *t = s->targets.v; !rc && t < s->targets.v + s->targets.n; t++) {
 		size_t first = only_new ? t->reported_runtimes : 0;
 
 		if (!session_shows_target(s, t))
@@ -183,9 +192,7 @@ int build_report_static(struct session *s, bool with_functions, bool only_new,
 		if (!rc && !s->attach)
 			rc = add_found_states(b, t, &number);
 		for (size_t i = 0; !rc && t->plan && i < t->plan->blind_spots.n; i++)
-			rc = vec_push(&b->r.blind_spots, t->plan->blind_spots.v[i]);
-		if (rc)
-			break;
+			rc = add_blind_spot(b, t->plan->blind_spots.v[i]);
 	}
 	return rc;
 }

@@ -85,6 +85,8 @@ static void become(const struct session *s, int gate)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
+	if (s->descriptors.rlim_max)
+		setrlimit(RLIMIT_NOFILE, &s->descriptors);
 	dup2(STDERR_FILENO, STDOUT_FILENO);
 	if (read(gate, &byte, 1) < 0)
 		_exit(126);

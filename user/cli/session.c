@@ -65,6 +65,8 @@ void session_free(struct session *s)
 		session_free_target(t);
 	follow_deinit(&s->follow);
 	vec_deinit(&s->targets);
+	vec_deinit(&s->retired);
+	past_deinit(&s->past);
 	hashmap_deinit(&s->target_of_pid);
 	gcpoll_deinit(&s->gc);
 	findings_deinit(&s->findings);
@@ -75,6 +77,18 @@ void session_free(struct session *s)
 	strpool_free(s->strings);
 	files_deinit(&s->files);
 	free(s);
+}
+
+/* Each process takes two or three, each file one: 1,024 would do for few hundred processes. */
+static void raise_descriptors(struct session *s)
+{
+	struct rlimit more;
+
+	if (getrlimit(RLIMIT_NOFILE, &s->descriptors))
+		return;
+	more = s->descriptors;
+	more.rlim_cur = more.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &more);
 }
 
 int session_open(const struct options *opt, const char *command, struct session **ret,
@@ -93,6 +107,7 @@ int session_open(const struct options *opt, const char *command, struct session 
 	s->start_ns = clock_ns(CLOCK_MONOTONIC);
 	s->start_realtime_ns = clock_ns(CLOCK_REALTIME);
 	s->epoll_fd = -1;
+	raise_descriptors(s);
 	s->targets.v = calloc(SESSION_MAX_TARGETS, sizeof(*s->targets.v));
 	s->targets.cap = SESSION_MAX_TARGETS;
 	if (!s->targets.v)
@@ -344,6 +359,8 @@ int session_look(struct session *s, bool report, bool last)
 		session_budget_look(s);
 	if (!rc)
 		session_find_look(s, &snap, last);
+	if (!rc && last)
+		rc = session_sum_up(s, &snap);
 	if (!rc)
 		rc = recorder_take(s->recorder, s, &snap, report, last);
 	if (!rc && report)

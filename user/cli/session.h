@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/resource.h>
 
 #include "attach/attach.h"
 #include "attach/plan.h"
@@ -21,6 +22,7 @@
 #include "heap/estimate.h"
 #include "heap/heap.h"
 #include "options.h"
+#include "past.h"
 #include "recorder.h"
 #include "resolve/runtime.h"
 
@@ -90,11 +92,15 @@ struct session {
 	struct features features;
 	vec_of(struct session_target) targets; /* room for all from the start: they never move */
 	struct session_target *of_slot[LMT_SLOT_MAX]; /* not of those that were retired */
+	vec_of(uint32_t) retired; /* positions in targets, in order of time */
+	size_t first_retired;     /* in `retired`: those before are used again */
+	struct past past;         /* who was there before those that use their entries now */
 	struct hashmap target_of_pid; /* → position + 1 of the latest */
 	struct follow follow;
 	pid_t child;  /* the command we started, or 0 */
 	pid_t guard;  /* lets the command go on should we die, or 0 */
 	int guard_pipe;
+	struct rlimit descriptors; /* as we found it, for the command */
 	int epoll_fd; /* of the loop, -1 before it */
 	struct attach *attach;
 	struct live *live;
@@ -131,7 +137,8 @@ void session_free(struct session *s);
 /* Attaches, runs until the end, writes the reports to stdout. */
 int session_trace(struct session *s, struct errmsg *err);
 
-#define SESSION_MAX_TARGETS 8192 /* ended ones included, until their entry is needed */
+#define SESSION_MAX_TARGETS 8192 /* ended ones included */
+#define SESSION_KEEP_ENDED 1000  /* of which all is kept for the last report; see past.h */
 
 /* targets.c: the life of one target. */
 int session_open_target(struct session *s, pid_t pid, bool without_lua, struct session_target **ret,
@@ -152,6 +159,8 @@ int session_rescan_target(struct session *s, struct session_target *t);
 void session_watch_libraries(struct session *s);
 /* Gives back what ended targets and closed states hold, once a snapshot has their last figures. */
 int session_retire(struct session *s, const struct snapshot *snap);
+/* Before the last report: sums up the oldest closed states beyond --max-states. */
+int session_sum_up(struct session *s, const struct snapshot *snap);
 
 /* follow.c: processes that may become targets. */
 bool follow_wanted(const struct session *s); /* -a, -n, or a command */

@@ -33,18 +33,46 @@ struct session_target *session_target_of_pid(struct session *s, pid_t pid)
 	return t && t->target && t->target->pid == pid ? t : NULL;
 }
 
-/* A free entry: a new one, else that of the target that was given up first. */
+/* What nobody asks for once a process has ended: its memory, its mappings, its probes. */
+static int shed(struct session *s, struct session_target *t)
+{
+	t->retired = true;
+	target_forget_maps(t->target);
+	vec_deinit(&t->watched);
+	if (t->plan) { /* the rest is for the last report */
+		vec_deinit(&t->plan->sites);
+		vec_deinit(&t->plan->unwind);
+		vec_deinit(&t->plan->callsites);
+	}
+	return vec_push(&s->retired, (uint32_t)(t - s->targets.v));
+}
+
+/* The entry of the process that ended first, of which a short note is kept. */
+static struct session_target *take_oldest(struct session *s)
+{
+	struct session_target *t = &s->targets.v[s->retired.v[s->first_retired++]];
+
+	if (session_shows_target(s, t) &&
+	    past_add(&s->past, t->target, t->resolved, t->reported, s->opt->max_states, s->strings))
+		log_warn("out of memory: process %d is not reported", t->target->pid);
+	session_free_target(t);
+	if (s->first_retired >= 1024) { /* drops the used part */
+		s->retired.n -= s->first_retired;
+		memmove(s->retired.v, s->retired.v + s->first_retired,
+			s->retired.n * sizeof(*s->retired.v));
+		s->first_retired = 0;
+	}
+	return t;
+}
+
+/* A free entry: that of a process long gone, else a new one. */
 static struct session_target *take_entry(struct session *s)
 {
-	if (s->targets.n < SESSION_MAX_TARGETS)
-		return &s->targets.v[s->targets.n++];
-	vec_each(t, &s->targets) {
-		if (!t->retired)
-			continue;
-		session_free_target(t);
-		return t;
-	}
-	return NULL;
+	size_t ended = s->retired.n - s->first_retired;
+
+	if (ended > SESSION_KEEP_ENDED || (ended && s->targets.n == SESSION_MAX_TARGETS))
+		return take_oldest(s);
+	return s->targets.n < SESSION_MAX_TARGETS ? &s->targets.v[s->targets.n++] : NULL;
 }
 
 int session_open_target(struct session *s, pid_t pid, bool without_lua, struct session_target **ret,
@@ -160,12 +188,13 @@ void session_end_target(struct session *s, struct session_target *t)
 	t->exit_status = t->execed ? -1 : proc_exit_status(t->pid_fd, t->target->pid);
 	if (session_shows_target(s, t) && !t->execed)
 		recorder_target_ended(s->recorder, s, t->target->pid, t->exit_status);
-	t->retired = !t->slot;
 	if (s->epoll_fd >= 0)
 		epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, t->pid_fd, NULL);
 	close(t->pid_fd);
 	t->pid_fd = -1;
 	memread_end_process(&t->mem);
+	if (!t->slot && shed(s, t))
+		log_warn("out of memory");
 }
 
 /* What another pass over the target finds that the first did not: modules, states, allocators. */
@@ -293,6 +322,20 @@ static int forget_states(struct session *s, const struct snapshot *snap)
 	return rc;
 }
 
+/*
+ * The last report keeps to the limit of closed states too, whenever the latest look was. The ring
+ * was drained, so nothing of them is to come.
+ */
+int session_sum_up(struct session *s, const struct snapshot *snap)
+{
+	int rc = 0;
+
+	vec_each(st, &snap->states)
+		if (!rc && st->st.flags & (LMT_STATE_DEAD | LMT_STATE_CLOSING) && !st->live_blocks)
+			rc = heap_end_state(&s->heap, st->index);
+	return rc;
+}
+
 int session_retire(struct session *s, const struct snapshot *snap)
 {
 	size_t ended = 0, closed = 0;
@@ -311,11 +354,7 @@ int session_retire(struct session *s, const struct snapshot *snap)
 			continue;
 		attach_retire(s->attach, t->slot, t->target->pid, t->plan);
 		s->of_slot[t->slot] = NULL;
-		if (t->plan) { /* the rest is for the last report */
-			vec_deinit(&t->plan->unwind);
-			vec_deinit(&t->plan->callsites);
-		}
-		t->retired = true;
+		rc = rc ? rc : shed(s, t);
 	}
 	return rc;
 }

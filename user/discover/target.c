@@ -25,6 +25,12 @@ void target_free(struct target *t)
 	free(t);
 }
 
+void target_forget_maps(struct target *t)
+{
+	free_modules(t);
+	proc_maps_deinit(&t->maps);
+}
+
 /* The loaded copy a mapping continues: same file, and its offset moves on. */
 static struct module *module_of(struct target *t, const struct proc_map *map)
 {
@@ -39,9 +45,9 @@ static struct module *module_of(struct target *t, const struct proc_map *map)
 
 static int add_module(struct target *t, const struct proc_map *map)
 {
+	char open_path[PATH_MAX];
 	struct module m = {
 		.path = strdup(map->path),
-		.open_path = malloc(PATH_MAX),
 		.dev = map->dev,
 		.inode = map->inode,
 		.deleted = map->deleted,
@@ -50,8 +56,8 @@ static int add_module(struct target *t, const struct proc_map *map)
 		.end = map->end,
 	};
 
-	if (m.open_path)
-		proc_file_of(t->pid, map, m.open_path);
+	proc_file_of(t->pid, map, open_path);
+	m.open_path = strdup(open_path);
 	if (!m.path || !m.open_path || vec_push(&t->modules, m)) {
 		free(m.path);
 		free(m.open_path);

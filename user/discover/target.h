@@ -45,6 +45,9 @@ void target_free(struct target *t);
 /* Reads the mappings again; module indexes change. The old ones stay on failure. */
 int target_refresh(struct target *t, struct errmsg *err);
 
+/* Lets go of mappings and modules: of a process that has ended, what it was is kept. */
+void target_forget_maps(struct target *t);
+
 /* The module whose file is mapped at the address, or NULL. Borrowed until the next refresh. */
 const struct module *target_module_at(const struct target *t, uint64_t uaddr);
 

@@ -9,6 +9,25 @@
 #include "find.h"
 #include "layout.h"
 
+/*
+ * Texts only the core has (lmem.c/lj_errmsg.h, ldebug.c/lj_errmsg.h), all versions. A text of the core
+ * begins behind a zero; these do not, so that a file of ours is not taken for one that holds Lua.
+ */
+static const char *const core_texts[] = { &"?not enough memory"[1], &"?attempt to %s a %s value"[1] };
+
+static bool has_string(struct elf_file *elf, const char *text)
+{
+	uint64_t at = 0;
+
+	while ((at = elf_find_bytes(elf, text, strlen(text), at + 1))) {
+		const uint8_t *before = elf_data(elf, at - 1, 1);
+
+		if (!before || !*before)
+			return true;
+	}
+	return false;
+}
+
 static bool has_text(struct elf_file *elf, const char *text)
 {
 	return elf_find_bytes(elf, text, strlen(text), 0) != 0;
@@ -45,10 +64,8 @@ static bool is_luajit(struct elf_file *elf)
 
 void identify_file(struct elf_file *elf, struct identity *ret)
 {
-	/* Texts only the core has (lmem.c/lj_errmsg.h, ldebug.c/lj_errmsg.h), all versions. */
 	bool exports = elf_find_sym(elf, "lua_newstate", NULL) != 0;
-	bool core = !exports && has_text(elf, "not enough memory") &&
-		    (has_text(elf, "attempt to %s a %s value"));
+	bool core = !exports && has_string(elf, core_texts[0]) && has_string(elf, core_texts[1]);
 
 	*ret = (struct identity){ .holds_lua = exports || core,
 				  .evidence = exports ? "defines lua_newstate" : "holds the core's texts" };

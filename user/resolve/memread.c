@@ -16,36 +16,42 @@
 #define PM_IN_RAM_OR_SWAP (3ull << 62)
 
 struct live {
-	pid_t pid;
+	pid_t pid;      /* 0: it has ended; another may have its number */
 	int pagemap_fd; /* -1: not allowed, then all pages count as resident */
 	uint64_t first; /* page number of batch[0] */
 	uint64_t next;  /* address behind the latest run */
 	size_t n;
-	uint64_t batch[BATCH];
 };
+
+/* Of the process whose pages were looked at last: one at a time is scanned. */
+static struct {
+	const struct live *of;
+	uint64_t entry[BATCH];
+} batch;
 
 static size_t live_read(void *ctx, uint64_t uaddr, void *buf, size_t len)
 {
 	const struct live *l = ctx;
 	struct iovec local = { buf, len };
 	struct iovec remote = { (void *)(uintptr_t)uaddr, len };
-	ssize_t n = process_vm_readv(l->pid, &local, 1, &remote, 1, 0);
+	ssize_t n = l->pid ? process_vm_readv(l->pid, &local, 1, &remote, 1, 0) : 0;
 
 	return n > 0 ? (size_t)n : 0;
 }
 
 static bool page_present(struct live *l, uint64_t page)
 {
-	if (page < l->first || page >= l->first + l->n) {
-		ssize_t got = pread(l->pagemap_fd, l->batch, sizeof(l->batch),
+	if (batch.of != l || page < l->first || page >= l->first + l->n) {
+		ssize_t got = pread(l->pagemap_fd, batch.entry, sizeof(batch.entry),
 				    (off_t)(page * sizeof(uint64_t)));
 
+		batch.of = l;
 		l->first = page;
 		l->n = got > 0 ? (size_t)got / sizeof(uint64_t) : 0;
 		if (!l->n)
 			return true;
 	}
-	return l->batch[page - l->first] & PM_IN_RAM_OR_SWAP;
+	return batch.entry[page - l->first] & PM_IN_RAM_OR_SWAP;
 }
 
 static bool live_resident(void *ctx, uint64_t start, uint64_t end, uint64_t *run_start,
@@ -94,6 +100,7 @@ void memread_end_process(struct memread *m)
 	if (l->pagemap_fd >= 0)
 		close(l->pagemap_fd);
 	l->pagemap_fd = -1;
+	l->pid = 0;
 }
 
 void memread_close_process(struct memread *m)
