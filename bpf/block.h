@@ -153,16 +153,23 @@ struct lmt_site {
 		__u64 variance; /* STACK: of alloc_bytes: sum of bytes^2 (1 - p)/p^2 */
 	};
 	union {
-		__u64 proto;   /* JIT: that of the frame at the base of the trace; 0 unknown */
+		__u64 proto;   /* JIT: the one `near` counts from, else at the trace's base; 0 unknown */
 		__u64 samples; /* STACK: allocations sampled */
 	};
 	__u32 state;
 	__u32 tag;
 	__u16 flags;
 	__u16 retries; /* the prototype could not be read so often: its page was on the move */
-	__u32 parent;
+	union {
+		__u32 parent; /* STACK */
+		__u32 near;   /* JIT: from proto to a pc thereabouts; 0 unknown */
+	};
 	__u64 reallocs; /* times a block grew there; STACK: none */
 };
+
+/* The pc as saved, or in machine code one thereabouts; 0 unknown. */
+#define LMT_SITE_PC(s) \
+	(!((s)->flags & LMT_SITE_JIT) ? (s)->pc : (s)->near ? (s)->proto + (s)->near : 0)
 
 /* What a uprobe stands on; its index is the link's cookie. */
 enum {

@@ -130,7 +130,7 @@ SUBPROG int tell_site(__u32 at)
 
 	if (!lay)
 		return 0;
-	copy_place(lay, st->slot, at, site->proto, site->pc);
+	copy_place(lay, st->slot, at, site->proto, LMT_SITE_PC(site));
 	emit(LMT_EV_SITE, st->slot, site->state, at, 0);
 	return 0;
 }

@@ -52,14 +52,13 @@ SUBPROG __u32 running_trace(const struct lmt_layout *lay, __u32 state, __u64 L, 
 }
 
 /* The first instruction of a trace, as a site; 0 unknown. */
-SUBPROG __u32 trace_start(const struct lmt_layout *lay, __u32 state, __u64 J, __u32 number)
+SUBPROG __u32 trace_start(const struct lmt_layout *lay, __u32 state, __u32 number)
 {
 	struct top top = {};
 	struct lmt_site *site = 0;
-	__u64 refs, tr, proto = 0;
+	__u64 tr = number ? lj_trace_at(lay, state, number) : 0, proto = 0;
 
-	if (!lay || !number || !read_user(&refs, 8, J + (__u32)lay->J_trace.off) ||
-	    !read_word(&tr, lay->hot.wide, refs + (lay->hot.wide ? 8ull : 4ull) * number) || !tr ||
+	if (!lay || !tr ||
 	    !read_word(&proto, lay->hot.wide, tr + (__u32)lay->tr_startpt.off) ||
 	    !read_word(&top.pc, lay->hot.wide, tr + (__u32)lay->tr_startpc.off))
 		return 0;
@@ -103,7 +102,7 @@ SUBPROG int read_jit_error(const struct lmt_layout *lay, __u32 state, __u64 L, s
 		e->exit = exit;
 	}
 	e->trace = number;
-	e->start = trace_start(lay, state, J, number);
+	e->start = trace_start(lay, state, number);
 	return 1;
 }
 

@@ -44,8 +44,14 @@ SUBPROG int site_fill(__u32 at, __u32 state, __u32 tag, const struct top *top, _
 	s->state = state;
 	s->tag = tag;
 	s->flags = top->flags;
+	if (lay && top->pc && top->flags & LMT_SITE_JIT) {
+		__u64 proto = s->proto, near = lj_near_pc(lay, state, top, &proto);
+
+		s->proto = proto;
+		s->near = near ? (__u32)(near - proto) : 0;
+	}
 	if (tag == LMT_TAG_FINDING)
-		copy_place(lay, st->slot, at, s->proto, top->pc);
+		copy_place(lay, st->slot, at, s->proto, LMT_SITE_PC(s));
 	emit(LMT_EV_SITE, st->slot, state, at, block);
 	return 0;
 }

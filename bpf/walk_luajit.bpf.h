@@ -71,21 +71,28 @@ static __always_inline __u64 lj_proto_of(const struct lmt_hot *hot, __u64 func)
 	return ref_at(fn, FN_WORDS, hot->fn_pc, hot->wide) - hot->size_proto;
 }
 
+/* The trace of that number; 0 when it cannot be read. */
+SUBPROG __u64 lj_trace_at(const struct lmt_layout *lay, __u32 state, __u32 number)
+{
+	struct lmt_state *st = state_at(state);
+	__u64 J, refs, tr = 0;
+
+	if (!lay || !st || lay->GG_J.off == LMT_OFF_NONE)
+		return 0;
+	J = st->g + (__u64)(__s64)(lay->GG_J.off - lay->GG_G.off);
+	if (!read_user(&refs, 8, J + (__u32)lay->J_trace.off) ||
+	    !read_word(&tr, lay->hot.wide, refs + (lay->hot.wide ? 8ull : 4ull) * number))
+		return 0;
+	return tr;
+}
+
 /* Reads a trace into its cache entry. */
 SUBPROG int lj_read_trace(const struct lmt_layout *lay, __u32 state, __u32 number,
 			  struct lmt_trace *to)
 {
-	struct lmt_state *st = state_at(state);
-	__u64 J, refs, tr, mcode, size, spadjust = 0;
-	bool gc64;
+	__u64 tr = lj_trace_at(lay, state, number), mcode, size, spadjust = 0;
 
-	if (!lay || !st || !to || lay->GG_J.off == LMT_OFF_NONE)
-		return 0;
-	gc64 = lay->hot.wide;
-	J = st->g + (__u64)(__s64)(lay->GG_J.off - lay->GG_G.off);
-	if (!read_user(&refs, 8, J + (__u32)lay->J_trace.off) ||
-	    !read_word(&tr, gc64, refs + (gc64 ? 8ull : 4ull) * number) ||
-	    !read_user(&mcode, 8, tr + (__u32)lay->tr_mcode.off) ||
+	if (!lay || !to || !tr || !read_user(&mcode, 8, tr + (__u32)lay->tr_mcode.off) ||
 	    !read_word(&size, false, tr + (__u32)lay->tr_szmcode.off) ||
 	    !read_user(&spadjust, 2, tr + (__u32)lay->tr_spadjust.off))
 		return 0;
@@ -125,6 +132,7 @@ static __always_inline void lj_jit_top(const struct lmt_layout *lay, __u32 state
 	top->flags = LMT_SITE_JIT;
 	top->func = jit_base;
 	top->pc = 0;
+	top->trace = number;
 	if ((__s32)number <= 0)
 		return; /* inside the collector: the trace number is not there */
 	tr = lj_cached_trace(state, number);
@@ -135,6 +143,75 @@ static __always_inline void lj_jit_top(const struct lmt_layout *lay, __u32 state
 		top->pc = lj_return_address(tr, cframe);
 	if (!top->pc && lj_read_trace(lay, state, number, tr))
 		top->pc = lj_return_address(tr, cframe);
+}
+
+/* A member of a struct of LuaJIT's; 0 where the layout has none, or it cannot be read. */
+static __always_inline __u64 lj_member(__u64 base, struct lmt_cell c)
+{
+	__u32 size = c.size;
+	__u64 v = 0;
+
+	if (c.off == LMT_OFF_NONE || size > 8)
+		return 0;
+	read_user(&v, size, base + (__u32)c.off);
+	return v;
+}
+
+#define SNAP_STEPS 12 /* a trace has at most 500 snapshots by default */
+
+/* Where the trace goes on if it is left at the last snapshot before the place: a pc; 0 unknown. */
+SUBPROG __u64 lj_snap_pc(const struct lmt_layout *lay, __u64 tr, __u64 ofs)
+{
+	__u64 snaps, snap, lo = 0, hi, pc = 0;
+
+	if (!lay || lay->snap_mcofs.off == LMT_OFF_NONE)
+		return 0;
+	snaps = lj_member(tr, lay->tr_snap);
+	hi = lj_member(tr, lay->tr_nsnap);
+	for (int i = 0; i < SNAP_STEPS && lo + 1 < hi; i++) {
+		__u64 mid = (lo + hi) / 2;
+
+		if (lj_member(snaps + (__u32)lay->size_snap.off * mid, lay->snap_mcofs) <= ofs)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	snap = snaps + (__u32)lay->size_snap.off * lo;
+	if (!hi || !read_word(&pc, lay->hot.wide, lj_member(tr, lay->tr_snapmap) +
+			      4 * (lj_member(snap, lay->snap_mapofs) + lj_member(snap, lay->snap_nent))))
+		return 0;
+	return lay->hot.wide ? pc >> 8 : pc;
+}
+
+static __always_inline bool lj_holds(const struct lmt_layout *lay, __u64 proto, __u64 pc)
+{
+	__u64 code = proto + lay->hot.size_proto;
+
+	return proto && pc >= code && pc < code + 4 * lj_member(proto, lay->P_sizecode);
+}
+
+/*
+ * A pc (behind the instruction) near a place in a trace, for when the target is gone, or the trace
+ * is, before user space can tell which it is. *proto: the function at the base of the trace; that of
+ * the pc is put there.
+ */
+SUBPROG __u64 lj_near_pc(const struct lmt_layout *lay, __u32 state, const struct top *top, __u64 *proto)
+{
+	__u64 tr, start, pc;
+
+	if (!lay || !top || !proto)
+		return 0;
+	tr = lj_trace_at(lay, state, top->trace);
+	if (!tr)
+		return 0;
+	start = lj_member(tr, lay->tr_startpt);
+	pc = lj_snap_pc(lay, tr, top->pc - lj_member(tr, lay->tr_mcode));
+	if (lj_holds(lay, *proto, pc))
+		return pc + 4;
+	*proto = start;
+	if (!lj_holds(lay, start, pc))
+		pc = lj_member(tr, lay->tr_startpc); /* a function that was inlined */
+	return pc + 4;
 }
 
 /* One frame down. Gives the pc of the frame below where the link tells it, else 0. */

@@ -66,6 +66,20 @@ for jit in -joff -Ohotloop=2; do
 	run "ffi-good$jit" -- luajit "$jit" "$ffi" good
 	is "$(kinds "ffi-good$jit")/$exited" "/0" "healthy buffers, $jit: no finding"
 done
+# The tracer does not get to run before the target is gone: what a line is told by was copied in time.
+for jit in -joff -Ohotloop=2; do
+	start_gated "late$jit" luajit "$jit" "$ffi" overflow
+	start_trace "late$jit" -p "$target" -m exact --json
+	kill -STOP "$tracer"
+	open_gate
+	wait "$target"
+	kill -CONT "$tracer"
+	wait "$tracer"
+	is "$(jq -r 'select(.kind == "corrupt-chunk") | .evidence.alloc[0].lua' "$TMP/late$jit.trace")" \
+		"@$ffi:20" "a tracer that comes late, $jit: the line all the same"
+	is "$(jq -r '.. | .lua? // empty' "$TMP/late$jit.trace" | grep -c ':0$')" 0 \
+		"a tracer that comes late, $jit: no line 0"
+done
 run watch --watch-call libc:strtol --kinds use-after-free -- luajit "$ffi" good
 is "$(kinds watch)/$status" "/0" "--watch-call: takes a function, healthy arguments give no finding"
 done_testing

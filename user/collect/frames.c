@@ -8,24 +8,27 @@
 
 /*
  * '@' a file and '=' a label stay as they are; anything else is source text, of which Lua shows
- * the first line in [string "…"] (luaO_chunkid, lobject.c).
+ * the first line in [string "…"] (luaO_chunkid, lobject.c). Lines begin at 1: 0 is that of a main
+ * chunk as a whole, or of one whose lines were stripped.
  */
 uint32_t frames_text(struct strpool *pool, const char *chunk, uint64_t line)
 {
-	char text[1200];
+	char text[1200], behind[24] = "";
 	size_t first = strcspn(chunk, "\r\n");
 	bool cut = chunk[first] != '\0';
 
+	if (line)
+		snprintf(behind, sizeof(behind), ":%llu", (unsigned long long)line);
 	if (*chunk == '@' || *chunk == '=') {
-		snprintf(text, sizeof(text), "%s:%llu", chunk, (unsigned long long)line);
+		snprintf(text, sizeof(text), "%s%s", chunk, behind);
 		return strpool_add(pool, text);
 	}
 	if (first > STRING_SHOWN) {
 		first = STRING_SHOWN;
 		cut = true;
 	}
-	snprintf(text, sizeof(text), "[string \"%.*s%s\"]:%llu", (int)first, chunk, cut ? "..." : "",
-		 (unsigned long long)line);
+	snprintf(text, sizeof(text), "[string \"%.*s%s\"]%s", (int)first, chunk, cut ? "..." : "",
+		 behind);
 	return strpool_add(pool, text);
 }
 

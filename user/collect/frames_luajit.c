@@ -54,8 +54,8 @@ static bool show(const struct lj *p, uint64_t proto, uint64_t pc, struct strpool
 
 	if (!chunk_of(p, proto, chunk, sizeof(chunk)) || !lj_get(p, proto, p->l->P_line, &defined))
 		return false;
-	if (!pc || !line_of(p, proto, pc, &line)) {
-		line = defined;
+	if (!pc || !line_of(p, proto, pc, &line) || !line) {
+		line = defined; /* 0, a main chunk: then no line is shown */
 		ret->approx = true;
 	}
 	ret->where = frames_text(pool, chunk, line);
@@ -79,5 +79,5 @@ bool frames_luajit(const struct memread *mem, const struct lmt_layout *l, uint64
 		return true;
 	}
 	ret->approx = true;
-	return site->proto && show(&p, site->proto, 0, pool, ret);
+	return site->proto && show(&p, site->proto, LMT_SITE_PC(site), pool, ret);
 }

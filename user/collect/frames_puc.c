@@ -99,8 +99,8 @@ bool frames_puc(const struct memread *mem, const struct lmt_layout *l, const str
 	if (!get(&p, p.proto, l->P_source, &source) || !source ||
 	    !puc_string(mem, l, source, chunk, sizeof(chunk)) || !get(&p, p.proto, l->P_line, &defined))
 		return false;
-	if (!line_of(&p, site->pc, &line)) {
-		line = defined;
+	if (!line_of(&p, site->pc, &line) || !line) {
+		line = defined; /* 0, a main chunk: then no line is shown */
 		ret->approx = true;
 	}
 	ret->where = frames_text(pool, chunk, line);

@@ -133,8 +133,11 @@ static uint64_t function(struct pprof *p, const char *name, const char *file, ui
 static uint64_t split_where(const char *where, char *file, size_t size)
 {
 	const char *colon = strrchr(where, ':');
-	size_t len = colon ? (size_t)(colon - where) : strlen(where);
+	size_t len;
 
+	if (colon && (!colon[1] || colon[1 + strspn(colon + 1, "0123456789")]))
+		colon = NULL; /* no line is known */
+	len = colon ? (size_t)(colon - where) : strlen(where);
 	if (*where == '@' || *where == '=') {
 		where++;
 		len--;
