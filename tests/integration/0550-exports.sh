@@ -21,10 +21,26 @@ export_run() {
 
 sum_of() { jq -s "[.[] | select(.type == \"site\") | .$1] | add" "$TMP/$2.trace"; }
 
+check_svg() { # name: $TMP/NAME.svg
+	xmllint --noout --nonet "$TMP/$1.svg"
+	ok $? "$1: the SVG is well-formed XML"
+	is "$(xmllint --xpath 'count(//*[local-name()="script"])' "$TMP/$1.svg" 2>/dev/null)" 1 \
+		"$1: the SVG has one script, its own"
+	[ "$(grep -c '<g class="f ' "$TMP/$1.svg")" -ge 5 ]
+	ok $? "$1: the SVG draws frames"
+}
+
+check_folded() { # name: $TMP/NAME.folded
+	ok "$([ -s "$TMP/$1.folded" ]; echo $?)" "$1: folded: there are stacks"
+	is "$(grep -vcE '^[^;]+(;[^;]+)+ [0-9]+$' "$TMP/$1.folded")" 0 "$1: folded: frames and a number"
+	is "$(grep -c '[[:cntrl:]]' "$TMP/$1.folded")" 0 "$1: folded: no control characters"
+}
+
 for script in hostile.lua deep.lua; do
 	for rt in lua5.4 luajit; do
 		n=$rt-${script%.lua}
-		export_run "$n" "$script" "$rt" -- --json --flamegraph "$TMP/$n.html" --pprof "$TMP/$n.pb.gz"
+		export_run "$n" "$script" "$rt" -- --json --flamegraph "$TMP/$n.html" --pprof "$TMP/$n.pb.gz" \
+			-w "$TMP/$n.db"
 		is "$status" 0 "$n: ends with status 0"
 		python3 "$ROOT/tests/integration/pprof-totals.py" "$TMP/$n.pb.gz" >"$TMP/$n.pprof"
 		is "$(jq -c '[.types, .default]' "$TMP/$n.pprof")" \
@@ -42,23 +58,28 @@ for script in hostile.lua deep.lua; do
 			"$n: the page has the bytes of the report"
 		is "$(grep -cE '<[a-z][^<>]*(src|href)=|https?://|@import|url\(' "$TMP/$n.html")" 0 "$n: the page loads nothing"
 
-		export_run "$n-svg" "$script" "$rt" -- --flamegraph - -q
-		xmllint --noout --nonet "$TMP/$n-svg.trace"
-		ok $? "$n: the SVG is well-formed XML"
-		is "$(xmllint --xpath 'count(//*[local-name()="script"])' "$TMP/$n-svg.trace" 2>/dev/null)" 1 \
-			"$n: the SVG has one script, its own"
-		[ "$(grep -c '<g class="f ' "$TMP/$n-svg.trace")" -ge 5 ]
-		ok $? "$n: the SVG draws frames"
-
-		export_run "$n-folded" "$script" "$rt" -- -f=alloc_objects -q
-		is "$(grep -vcE '^[^;]+(;[^;]+)+ [0-9]+$' "$TMP/$n-folded.trace")" 0 "$n: folded: frames and a number"
-		is "$(grep -c '[[:cntrl:]]' "$TMP/$n-folded.trace")" 0 "$n: folded: no control characters"
-		export_run "$n-both" "$script" "$rt" -- --folded --pprof "$TMP/$n.2.pb.gz" -q
-		is "$(awk '{ s += $NF } END { print s }' "$TMP/$n-both.trace")" \
-			"$(python3 "$ROOT/tests/integration/pprof-totals.py" "$TMP/$n.2.pb.gz" | jq .sums.inuse_space)" \
+		# The same trace again, from its file
+		"$TRACER" report "$TMP/$n.db" --flamegraph - >"$TMP/$n.svg"
+		check_svg "$n"
+		"$TRACER" report "$TMP/$n.db" -f=alloc_objects >"$TMP/$n.folded"
+		check_folded "$n"
+		"$TRACER" report "$TMP/$n.db" --folded --pprof "$TMP/$n.2.pb.gz" >"$TMP/$n.inuse"
+		is "$(awk '{ s += $NF } END { print s }' "$TMP/$n.inuse") $(sum_of live_bytes "$n")" \
+			"$(python3 "$ROOT/tests/integration/pprof-totals.py" "$TMP/$n.2.pb.gz" | jq .sums.inuse_space) $(sum_of live_bytes "$n")" \
 			"$n: folded and pprof agree to the byte"
 	done
 done
+
+# Live to stdout
+export_run live-svg hostile.lua luajit -- --flamegraph -
+mv "$TMP/live-svg.trace" "$TMP/live-svg.svg"
+check_svg live-svg
+export_run live-folded hostile.lua lua5.4 -- -f=alloc_objects --pprof "$TMP/live-folded.pb.gz"
+mv "$TMP/live-folded.trace" "$TMP/live-folded.folded"
+check_folded live-folded
+is "$(awk '{ s += $NF } END { print s }' "$TMP/live-folded.folded")" \
+	"$(python3 "$ROOT/tests/integration/pprof-totals.py" "$TMP/live-folded.pb.gz" | jq .sums.alloc_objects)" \
+	"live: folded and pprof agree to the block"
 
 # Go's own pprof reads it too.
 pprof=$(find /usr/lib/go* -path '*tool*' -name pprof -type f 2>/dev/null | head -n 1)
@@ -87,8 +108,7 @@ if command -v chromium >/dev/null; then
 	like "$(cat "$TMP/dom")" '<section class="graph" id="graph">' "the graph is shown"
 	browse "$TMP/lua5.4-hostile.html" ''
 	like "$(cat "$TMP/dom")" '<section class="graph" id="graph">' "hostile names do not stop the script"
-	cp "$TMP/lua5.4-deep-svg.trace" "$TMP/g.svg"
-	browse "$TMP/g.svg" '#search=recurse'
+	browse "$TMP/lua5.4-deep.svg" '#search=recurse'
 	like "$(cat "$TMP/dom")" 'matched: [0-9.]+ %' "the SVG's search finds it too"
 else
 	skip "no chromium here" "the page in a browser"

@@ -137,7 +137,9 @@ static int build_getopt(const struct opt *table, size_t n, unsigned int command,
 		if (!o->short_name)
 			continue;
 		shorts[s++] = o->short_name;
-		if (o->arg && o->type != OPT_MAYBE)
+		if (o->arg)
+			shorts[s++] = ':';
+		if (o->type == OPT_MAYBE)
 			shorts[s++] = ':';
 	}
 	shorts[s] = '\0';
@@ -170,7 +172,7 @@ int opt_parse(const struct opt *table, size_t n, unsigned int command, void *val
 	      char **argv, int *rest_ret, struct errmsg *err)
 {
 	auto_free struct option *longs = calloc(n + 1, sizeof(*longs));
-	auto_free char *shorts = calloc(n + 1, 2);
+	auto_free char *shorts = calloc(n + 1, 3);
 	auto_free bool *seen = calloc(n + 1, sizeof(*seen));
 	int code, rc;
 
@@ -188,6 +190,8 @@ int opt_parse(const struct opt *table, size_t n, unsigned int command, void *val
 			return errmsg_set(err, -EINVAL, "option '--%s' is given twice",
 					  table[i].long_name);
 		seen[i] = true;
+		if (code < LONG_BASE && table[i].type == OPT_MAYBE && optarg && *optarg == '=')
+			optarg++; /* -f=VALUE, as --name=VALUE */
 		rc = store(&table[i], values, optarg, err);
 		if (rc)
 			return rc;
