@@ -91,12 +91,13 @@ is "$(jq -c 'select(.type == "end") | [(.complete or .lost.read_fault > 0), .cov
 # SIGKILL of the tracer never leaves a command of ours stopped, nor any of its children, which are
 # stopped as they start too; the guard lets them go on, and ends
 family_of() { # the command and its children
-	local p
-	for p in $(cat "/proc/$tracer/task/$tracer/children" 2>/dev/null); do
+	local p children
+	read -ra children 2>/dev/null <"/proc/$tracer/task/$tracer/children"
+	for p in "${children[@]}"; do
 		echo "$p" "$(cat "/proc/$p/task/$p/children" 2>/dev/null)"
 	done
 }
-has_family() { [ "$(cat "/proc/$tracer/task/$tracer/children" | wc -w)" -ge 2 ]; } # the guard and the command
+has_family() { [ "$(wc -w <"/proc/$tracer/task/$tracer/children")" -ge 2 ]; } # the guard and the command
 no_guard() { ! readlink "${family[@]/%//exe}" | grep -q luamemtrace; }
 
 cp "$(command -v lua5.4)" "$TMP/heldlua"

@@ -12,6 +12,7 @@
 #include <bpf/libbpf.h>
 
 #include "attach_impl.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "sys.h"
 
@@ -54,10 +55,7 @@ static void choose_programs(struct attach *a, const struct attach_config *cfg)
 
 static void set_sizes(struct attach *a, const struct attach_config *cfg)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	a->maps.start_ns = (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+	a->maps.start_ns = clock_ns(CLOCK_MONOTONIC);
 	/* Half full at max_blocks. */
 	a->maps.n_buckets = next_power_of_two((cfg->max_blocks * 2 + LMT_BUCKET_SLOTS - 1) /
 					      LMT_BUCKET_SLOTS);

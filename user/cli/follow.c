@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #define MS 1000000ull
@@ -20,14 +21,6 @@
 static const uint64_t delays_ns[] = { 10 * MS, 20 * MS, 100 * MS, 500 * MS, 2000 * MS, 5000 * MS,
 				      10000 * MS };
 #define N_DELAYS (sizeof(delays_ns) / sizeof(delays_ns[0]))
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 void follow_deinit(struct follow *f)
 {
@@ -75,7 +68,7 @@ static void drop(struct follow *f, struct candidate *c)
 
 void follow_add(struct session *s, pid_t pid, uint64_t delay_ns, bool once)
 {
-	struct candidate fresh = { .pid = pid, .due_ns = now_ns() + delay_ns, .once = once,
+	struct candidate fresh = { .pid = pid, .due_ns = clock_ns(CLOCK_MONOTONIC) + delay_ns, .once = once,
 				   .seen = true };
 	struct candidate *c = find(&s->follow, pid);
 	uint64_t *at;
@@ -144,7 +137,7 @@ static enum look look_at(struct session *s, const struct candidate *c)
 
 void follow_run(struct session *s)
 {
-	uint64_t now = now_ns();
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
 
 	if (follow_wanted(s) && now >= s->follow.next_sweep_ns) {
 		sweep(s);
@@ -173,7 +166,7 @@ void follow_run(struct session *s)
 int follow_sweep(struct session *s, struct errmsg *err)
 {
 	sweep(s);
-	s->follow.next_sweep_ns = now_ns() + SWEEP_NS;
+	s->follow.next_sweep_ns = clock_ns(CLOCK_MONOTONIC) + SWEEP_NS;
 	for (size_t i = 0; i < s->follow.list.n;) {
 		struct candidate *c = &s->follow.list.v[i];
 		struct target *t;

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fmt.h"
 #include "base/hashmap.h"
 #include "base/log.h"
@@ -129,10 +130,7 @@ int recorder_open(const struct session *s, struct recorder **ret, struct errmsg 
 
 static uint64_t realtime_now(const struct session *s)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return session_realtime(s, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
+	return session_realtime(s, clock_ns(CLOCK_MONOTONIC));
 }
 
 /* From memory into the file, and on in the file. */

@@ -6,14 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/signalfd.h>
 #include <sys/syscall.h>
-#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fmt.h"
 #include "base/log.h"
 #include "build_report.h"
@@ -22,13 +20,9 @@
 #include "serve.h"
 #include "session_budget.h"
 #include "session_find.h"
+#include "session_loop.h"
 #include "trigger.h"
 
-#define GC_POLL_MS 20
-#define SNAPSHOT_MS 1000   /* between looks at the trends; stretched when a look takes long */
-#define RECORD_MS 3000     /* the longest between two moments of a recording */
-#define LOOK_DEATHS 2000   /* …or until so many states were closed, whose entries are wanted back */
-#define LOOK_SHARE 10      /* then a look may take this part of the time */
 #define BLOCK_BYTES 48     /* of a typical Lua block: tables, closures, short strings */
 #define GROWTH_ROOM 4      /* the ledger has room for so many times the heap found */
 #define MIN_BLOCKS (1u << 20)
@@ -38,14 +32,6 @@
 #define MAX_SITES (1u << 20)
 #define STATE_SITES 32    /* of a typical state with little in it */
 #define MAX_STACKS (1u << 16)
-
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec ts;
-
-	clock_gettime(clock, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 uint64_t session_realtime(const struct session *s, uint64_t monotonic_ns)
 {
@@ -192,85 +178,6 @@ static int attach_all(struct session *s, struct errmsg *err)
 	return rc;
 }
 
-/* The sources of events of the loop, by the number epoll gives back. */
-enum source {
-	SRC_SIGNAL, SRC_RING, SRC_GC, SRC_SNAPSHOT, SRC_INTERVAL, SRC_DURATION, SRC_KEYS, SRC_HTTP, SRC_TARGET
-};
-
-struct loop {
-	int signal_fd, gc_fd, snapshot_fd, interval_fd, duration_fd;
-};
-
-static int timer_every(uint64_t first_ns, uint64_t then_ns)
-{
-	struct itimerspec its = {
-		.it_value = { (time_t)(first_ns / 1000000000u), (long)(first_ns % 1000000000u) },
-		.it_interval = { (time_t)(then_ns / 1000000000u), (long)(then_ns % 1000000000u) },
-	};
-	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-
-	if (fd >= 0)
-		timerfd_settime(fd, 0, &its, NULL);
-	return fd;
-}
-
-static int watch(int epoll_fd, int fd, uint64_t id)
-{
-	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = id };
-
-	return fd < 0 ? 0 : epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &ev);
-}
-
-int session_watch_target(struct session *s, struct session_target *t)
-{
-	return watch(s->epoll_fd, t->pid_fd, SRC_TARGET + (uint64_t)(t - s->targets.v));
-}
-
-static int loop_open(struct session *s, struct loop *l)
-{
-	uint64_t interval = (uint64_t)(s->opt->interval * 1e9);
-	uint64_t duration = (uint64_t)(s->opt->duration * 1e9);
-	sigset_t set;
-	int rc;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	if (s->recorder)
-		sigaddset(&set, SIGUSR1);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	l->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	l->gc_fd = timer_every(GC_POLL_MS * 1000000ull, GC_POLL_MS * 1000000ull);
-	l->snapshot_fd = timer_every(SNAPSHOT_MS * 1000000ull, SNAPSHOT_MS * 1000000ull);
-	l->interval_fd = interval ? timer_every(interval, interval) : -1;
-	l->duration_fd = duration ? timer_every(duration, 0) : -1;
-	if (s->epoll_fd < 0 || l->signal_fd < 0 || l->gc_fd < 0 || l->snapshot_fd < 0)
-		return -errno;
-	rc = watch(s->epoll_fd, l->signal_fd, SRC_SIGNAL);
-	rc = rc ? rc : watch(s->epoll_fd, live_fd(s->live), SRC_RING);
-	rc = rc ? rc : watch(s->epoll_fd, l->gc_fd, SRC_GC);
-	rc = rc ? rc : watch(s->epoll_fd, l->snapshot_fd, SRC_SNAPSHOT);
-	rc = rc ? rc : watch(s->epoll_fd, l->interval_fd, SRC_INTERVAL);
-	rc = rc ? rc : watch(s->epoll_fd, l->duration_fd, SRC_DURATION);
-	rc = rc ? rc : watch(s->epoll_fd, s->serve ? serve_fd(s->serve) : -1, SRC_HTTP);
-	for (size_t i = 0; !rc && i < s->targets.n; i++)
-		rc = session_watch_target(s, &s->targets.v[i]);
-	return rc ? -errno : 0;
-}
-
-static void loop_close(struct session *s, struct loop *l)
-{
-	int fds[] = { s->epoll_fd, l->signal_fd, l->gc_fd, l->snapshot_fd, l->interval_fd,
-		      l->duration_fd };
-
-	s->epoll_fd = -1;
-	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
-		if (fds[i] >= 0)
-			close(fds[i]);
-}
-
 /* How the one process ended matters: a crash is what many look for. */
 static const char *targets_end(const struct session *s)
 {
@@ -371,147 +278,6 @@ int session_look(struct session *s, bool report, bool last)
 	return rc;
 }
 
-/*
- * Looks at the trends; a look that takes long happens less often, at most 2 % of a core. Counted is
- * our own time, not what others took from us. A recording must not miss too much, though.
- */
-static int on_snapshot_timer(struct session *s, struct loop *l)
-{
-	uint64_t t0 = clock_ns(CLOCK_PROCESS_CPUTIME_ID), pause = SNAPSHOT_MS * 1000000ull, took;
-	struct itimerspec its = { 0 };
-	int rc = session_look(s, false, false);
-
-	took = clock_ns(CLOCK_PROCESS_CPUTIME_ID) - t0;
-	s->next_look_ns = clock_ns(CLOCK_MONOTONIC) + took * LOOK_SHARE;
-	s->deaths = 0;
-	if (took * 50 > pause)
-		pause = took * 50;
-	if (s->recorder && pause > RECORD_MS * 1000000ull)
-		pause = RECORD_MS * 1000000ull;
-	its.it_value = (struct timespec){ (time_t)(pause / 1000000000u), (long)(pause % 1000000000u) };
-	its.it_interval = its.it_value;
-	timerfd_settime(l->snapshot_fd, 0, &its, NULL);
-	return rc;
-}
-
-/* All that were given have ended, and nobody is waited for. */
-static void check_end(struct session *s)
-{
-	bool all = !s->opt->all && !s->opt->name && !s->opt->cgroup;
-
-	vec_each(t, &s->targets)
-		all &= t->ended;
-	if (all && !s->child && !s->follow.list.n && s->end == SESSION_RUNNING)
-		s->end = SESSION_TARGETS;
-}
-
-/* A target that runs another program now has no Lua heap left that we know. */
-static void check_execs(struct session *s)
-{
-	vec_each(t, &s->targets) {
-		if (!t->execed || t->ended)
-			continue;
-		log_info("process %d runs another program now", t->target->pid);
-		session_end_target(s, t);
-		if (t->held)
-			launch_on_exec(s, t->target->pid);
-		else
-			follow_add(s, t->target->pid, 0, true);
-	}
-}
-
-static void swallow(int fd)
-{
-	uint64_t n;
-
-	if (read(fd, &n, sizeof(n)) < 0)
-		return; /* nothing there after all */
-}
-
-static void on_signal(struct session *s, int fd)
-{
-	struct signalfd_siginfo info;
-
-	if (read(fd, &info, sizeof(info)) != sizeof(info))
-		return;
-	if (info.ssi_signo == SIGUSR1)
-		recorder_mark(s->recorder, s);
-	else
-		s->end = SESSION_SIGNAL;
-}
-
-static int on_source(struct session *s, struct loop *l, uint64_t id)
-{
-	int rc = 0;
-
-	switch (id) {
-	case SRC_SIGNAL:
-		on_signal(s, l->signal_fd);
-		break;
-	case SRC_RING:
-		rc = live_drain(s->live, session_on_event, s);
-		check_execs(s);
-		break;
-	case SRC_GC:
-		swallow(l->gc_fd);
-		session_poll_gc(s);
-		follow_run(s);
-		launch_reap(s);
-		if (s->serve)
-			serve_run(s->serve);
-		rc = session_budget_step(s);
-		if (!rc && s->deaths > LOOK_DEATHS && clock_ns(CLOCK_MONOTONIC) > s->next_look_ns)
-			rc = on_snapshot_timer(s, l);
-		break;
-	case SRC_SNAPSHOT:
-		swallow(l->snapshot_fd);
-		session_watch_libraries(s);
-		rc = on_snapshot_timer(s, l);
-		break;
-	case SRC_INTERVAL:
-		swallow(l->interval_fd);
-		if (s->opt->count && s->reports + 1 >= s->opt->count)
-			s->end = SESSION_COUNT; /* the last report is that of the end */
-		else
-			rc = session_look(s, true, false);
-		break;
-	case SRC_DURATION:
-		s->end = SESSION_DURATION;
-		break;
-	case SRC_HTTP:
-		serve_run(s->serve);
-		break;
-	case SRC_KEYS:
-		if (screen_keys(s->screen))
-			s->end = SESSION_SIGNAL;
-		break;
-	default:
-		session_end_target(s, &s->targets.v[id - SRC_TARGET]);
-	}
-	return rc;
-}
-
-static int run_loop(struct session *s, struct loop *l)
-{
-	int rc = 0;
-
-	while (!rc && s->end == SESSION_RUNNING && !s->write_errno) {
-		/* With the file gone there is nothing left to do, unless reports go to stdout too. */
-		if (recorder_error(s->recorder) && s->opt->no_report)
-			break;
-
-		struct epoll_event ev[16];
-		int n = epoll_wait(s->epoll_fd, ev, 16, -1);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		for (int i = 0; !rc && i < n; i++)
-			rc = on_source(s, l, ev[i].data.u64);
-		check_end(s);
-	}
-	return rc;
-}
-
 static void say_started(const struct session *s)
 {
 	unsigned int probes = attach_probe_count(s->attach);
@@ -536,7 +302,8 @@ static int open_screen(struct session *s, struct errmsg *err)
 	if (rc)
 		return rc;
 	log_set_level(LOG_QUIET);
-	return watch(s->epoll_fd, STDIN_FILENO, SRC_KEYS) ? -errno : session_look(s, true, false);
+	rc = loop_watch_keys(s);
+	return rc ? rc : session_look(s, true, false);
 }
 
 static int finish(struct session *s, int rc, struct errmsg *err)
@@ -569,7 +336,7 @@ static void probe_features(struct session *s)
 
 int session_trace(struct session *s, struct errmsg *err)
 {
-	struct loop l = { -1, -1, -1, -1, -1 };
+	struct loop l = LOOP_CLOSED;
 	int rc;
 
 	probe_features(s);
@@ -606,7 +373,7 @@ int session_trace(struct session *s, struct errmsg *err)
 		loop_close(s, &l);
 		return rc;
 	}
-	rc = run_loop(s, &l);
+	rc = loop_run(s, &l);
 	loop_close(s, &l);
 	return finish(s, rc, err);
 }

@@ -12,6 +12,7 @@
 #include <bpf/libbpf.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 struct live {
 	const struct attach_maps *maps;
@@ -225,11 +226,7 @@ void live_wipe_site(struct live *l, uint32_t index)
 
 uint64_t live_tick(struct live *l)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	*l->maps->now_ms = ((uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec -
-			    l->maps->start_ns) / 1000000;
+	*l->maps->now_ms = (clock_ns(CLOCK_MONOTONIC) - l->maps->start_ns) / 1000000;
 	return *l->maps->now_ms;
 }
 

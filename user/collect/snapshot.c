@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/hashmap.h"
 
 struct sum {
@@ -37,14 +38,6 @@ struct scan {
 	struct snapshot *out; /* for the orphans */
 	struct hashmap orphan_by_key;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 void snapshot_deinit(struct snapshot *s)
 {
@@ -265,7 +258,7 @@ int snapshot_take(const struct live *l, const struct snapshot_filter *filter,
 		  const struct gcpoll *gc, struct snapshot *ret)
 {
 	struct scan s = { .live = l, .filter = filter, .seed = 88172645463325252ull };
-	struct snapshot out = { .start_ns = now_ns() };
+	struct snapshot out = { .start_ns = clock_ns(CLOCK_MONOTONIC) };
 	auto_free struct sum *by_site = NULL, *by_state = NULL, *no_site = NULL;
 	auto_free struct estimate *by_stack = NULL;
 	auto_free struct age_window *ages = NULL;
@@ -294,7 +287,7 @@ int snapshot_take(const struct live *l, const struct snapshot_filter *filter,
 	out.capacity = (uint64_t)n_buckets * LMT_BUCKET_SLOTS;
 	live_stats(l, out.stats);
 	rc = gather(&s, &out);
-	out.end_ns = now_ns();
+	out.end_ns = clock_ns(CLOCK_MONOTONIC);
 	if (rc) {
 		snapshot_deinit(&out);
 		return rc;
