@@ -20,7 +20,7 @@ text_differs() {
 
 for rt in lua5.1 lua5.4 luajit; do
 	exe=$(readlink -f "$(command -v "$rt")")
-	"$rt" "$ROOT/tests/lua/leak.lua" 60 >"$TMP/$rt.out" &
+	"$rt" "$ROOT/tests/lua/leak.lua" 600 >"$TMP/$rt.out" &
 	target=$!
 	pids+=("$target")
 	wait_for 10 has_line '^ready$' "$TMP/$rt.out"

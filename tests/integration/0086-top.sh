@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 need_root
 
-lua5.4 "$ROOT/tests/lua/leak.lua" 60 >"$TMP/leak.out" &
+lua5.4 "$ROOT/tests/lua/leak.lua" 600 >"$TMP/leak.out" &
 target=$!
 pids+=("$target")
 wait_for 10 has_line '^ready$' "$TMP/leak.out"
