@@ -1,6 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 #include "symbols.h"
 
+#include "resolve/elf_whereis.h"
+#include "resolve/symfile.h"
+
+/* The name of the function that holds the address. */
+static const char *name_in(struct elf_file *elf, uint64_t vaddr, const struct elf_function *fn)
+{
+	const char *name = elf_name_at(elf, vaddr);
+	uint64_t ignored;
+
+	if (!name && fn)
+		name = elf_name_at(elf, fn->start);
+	return name ? name : whereis_function(elf, vaddr, &ignored);
+}
+
 bool symbols_find(const struct target *t, struct files *files, uint64_t uaddr, struct symbol *ret)
 {
 	const struct module *m = target_module_at(t, uaddr);
@@ -16,9 +30,9 @@ bool symbols_find(const struct target *t, struct files *files, uint64_t uaddr, s
 		return true;
 	vaddr = file_vaddr(f, m, uaddr);
 	elf_offset_of(f->elf, vaddr, &ret->offset);
-	ret->name = elf_name_at(f->elf, vaddr);
-	fn = ret->name ? NULL : elf_function_at(f->elf, vaddr);
-	if (fn)
-		ret->name = elf_name_at(f->elf, fn->start);
+	fn = elf_function_at(f->elf, vaddr);
+	ret->name = name_in(f->elf, vaddr, fn);
+	if (!ret->name && symfile_get(f))
+		ret->name = name_in(f->debug, vaddr, fn);
 	return true;
 }
