@@ -15,10 +15,17 @@ static const char *name_in(struct elf_file *elf, uint64_t vaddr, const struct el
 	return name ? name : whereis_function(elf, vaddr, &ignored);
 }
 
+const char *symbols_name_elf(struct file *f, uint64_t vaddr)
+{
+	const struct elf_function *fn = elf_function_at(f->elf, vaddr);
+	const char *name = name_in(f->elf, vaddr, fn);
+
+	return !name && symfile_get(f) ? name_in(f->debug, vaddr, fn) : name;
+}
+
 bool symbols_find(const struct target *t, struct files *files, uint64_t uaddr, struct symbol *ret)
 {
 	const struct module *m = target_module_at(t, uaddr);
-	const struct elf_function *fn;
 	struct file *f;
 	uint64_t vaddr;
 
@@ -30,9 +37,10 @@ bool symbols_find(const struct target *t, struct files *files, uint64_t uaddr, s
 		return true;
 	vaddr = file_vaddr(f, m, uaddr);
 	elf_offset_of(f->elf, vaddr, &ret->offset);
-	fn = elf_function_at(f->elf, vaddr);
-	ret->name = name_in(f->elf, vaddr, fn);
-	if (!ret->name && symfile_get(f))
-		ret->name = name_in(f->debug, vaddr, fn);
+#ifdef WITH_BCC
+	ret->name = symbols_name_bcc(t->pid, uaddr);
+#else
+	ret->name = symbols_name_elf(f, vaddr);
+#endif
 	return true;
 }
