@@ -9,6 +9,7 @@ DESTDIR ?=
 WERROR ?= 1
 V ?= 0
 SAN ?= 0
+WITH_BCC ?= 0
 B ?= build
 ARCH := x86
 
@@ -30,11 +31,15 @@ CFLAGS ?= -O2 -g
 CFLAGS += -std=gnu11 $(WARN) $(SANFLAGS) -MMD -MP
 BPFFLAGS := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Ivmlinux/x86_64 -Ibpf \
 	-Wall -Wextra -Wno-unused-parameter $(if $(filter 1,$(WERROR)),-Werror) -MMD -MP
-LDLIBS := -lsqlite3 -lmicrohttpd -lbpf -ldw -lelf -llzma -lz -lZydis -lm
+# C functions are named by elfutils, or with WITH_BCC=1 by BCC's library (libbpfcc-dev).
+BCC_LIBS := $(if $(filter 1,$(WITH_BCC)),-lbcc)
+symbols_flags := $(if $(filter 1,$(WITH_BCC)),-DWITH_BCC)
+LDLIBS := $(BCC_LIBS) -lsqlite3 -lmicrohttpd -lbpf -ldw -lelf -llzma -lz -lZydis -lm
 
 # Sources: a stage is a folder
 STAGES := base discover resolve attach collect census heap report cli
 SRCS := $(foreach s,$(STAGES),$(wildcard user/$(s)/*.c))
+SRCS := $(if $(filter 1,$(WITH_BCC)),$(SRCS),$(filter-out user/collect/symbols_bcc.c,$(SRCS)))
 OBJS := $(SRCS:%.c=$(B)/%.o)
 LIB_OBJS := $(filter-out $(B)/user/cli/main.o,$(OBJS))
 BPF_SRCS := $(wildcard bpf/*.bpf.c)
@@ -69,6 +74,11 @@ $(B)/%.o: %.c | deps-check
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
+$(B)/user/collect/symbols.o: CPPFLAGS += $(symbols_flags)
+$(B)/user/collect/symbols.o: $(B)/with-bcc-$(WITH_BCC)
+$(B)/with-bcc-%:
+	@mkdir -p $(@D); rm -f $(B)/with-bcc-*; touch $@
+
 $(filter $(B)/user/attach/% $(B)/user/collect/live.o,$(OBJS)): $(SKEL)
 $(B)/user/resolve/layouts.o: $(LAYOUTS)
 $(B)/user/report/svg.o $(B)/user/report/html.o $(B)/user/report/page.o: $(wildcard user/report/assets/*)
@@ -87,7 +97,7 @@ $(SKEL): $(B)/bpf/luamemtrace.o
 	$(Q)$(BPFTOOL) gen skeleton $< name skel > $@
 
 deps-check: # names the missing package instead of letting a compiler fail
-	@CC='$(CC)' CLANG='$(CLANG)' BPFTOOL='$(BPFTOOL)' tools/check-deps.sh
+	@CC='$(CC)' CLANG='$(CLANG)' BPFTOOL='$(BPFTOOL)' WITH_BCC=$(WITH_BCC) tools/check-deps.sh
 
 # Checks
 $(B)/tests/%: tests/%.c $(LIB_OBJS) $(SKEL)
@@ -95,6 +105,14 @@ $(B)/tests/%: tests/%.c $(LIB_OBJS) $(SKEL)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS) -Itests/bpf $(CFLAGS) -Wno-missing-prototypes -MF $@.d -o $@ $< $(LIB_OBJS) \
 		-lcmocka $(LDLIBS)
+
+# Holds both ways to name functions against each other, where BCC's library is there.
+ifneq ($(wildcard /usr/include/bcc/bcc_syms.h),)
+$(B)/tests/unit/t_symbols: CPPFLAGS += -DHAVE_BCC
+$(B)/tests/unit/t_symbols: LDLIBS := -lbcc $(LDLIBS)
+$(B)/tests/unit/t_symbols: LIB_OBJS := $(sort $(LIB_OBJS) $(B)/user/collect/symbols_bcc.o)
+$(B)/tests/unit/t_symbols: $(B)/user/collect/symbols_bcc.o
+endif
 
 define host_rules
 $(B)/hosts/%-$(1): tests/hosts/%.c

@@ -285,7 +285,7 @@ static __noinline int leave_new(struct pt_regs *ctx, __u32 slot, __u64 cookie, _
 	add(&st->allocs, 1);
 	add(&st->alloc_bytes, nsize);
 	if (site) {
-		v.site = with_stack(st, site, &v, &top, ptr, nsize);
+		v.site = with_stack(ctx, st, site, &v, &top, ptr, nsize);
 		add(&site->allocs, 1);
 		add(&site->alloc_bytes, nsize);
 	}
@@ -333,7 +333,8 @@ static __noinline int realloc_done(struct pt_regs *ctx, __u32 slot, struct pendi
 	if (grown) {
 		add(&st->alloc_bytes, pend->nsize - osize);
 		if (site) {
-			v.site = with_stack(st, site, &v, &top, ctx->ax, pend->nsize);
+			v.site = with_stack(ctx, st, site, &v, &top, ctx->ax,
+					    pend->nsize);
 			add(&site->alloc_bytes, pend->nsize - osize);
 			add(&site->reallocs, 1);
 		}

@@ -29,6 +29,7 @@
 #define LMT_MAX_STATES (1u << 20)
 #define LMT_RING_BYTES (1u << 22) /* a new stack takes up to 1.1 KiB */
 #define LMT_RING_BYTES_CALLS (1u << 26) /* when each call is told */
+#define LMT_RING_BYTES_NATIVE (1u << 25) /* …and 33 KiB with its C stack */
 
 struct lmt_config {
 	__u32 bucket_mask; /* buckets - 1 */
@@ -40,7 +41,7 @@ struct lmt_config {
 	__u32 stack_mask;  /* …their number - 1 */
 	__u32 stack_depth; /* frames of a stack */
 	__u32 each_call;   /* tell of each allocator call */
-	__u32 pad;
+	__u32 native;      /* whole stacks carry a copy of the C stack */
 	__u64 sample_bytes; /* mean bytes between two sampled allocations; 0: none, 1: all */
 };
 

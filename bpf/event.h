@@ -26,6 +26,8 @@ enum {
 	LMT_EV_FFI = 17,          /* the process calls C through LuaJIT's FFI; once */
 	LMT_EV_MEMORY = 18,       /* struct lmt_memory of find.h; arg0: the site it is for */
 	LMT_EV_CALL = 19,         /* struct lmt_call_event; only when each call is asked for */
+	LMT_EV_NATIVE = 32,       /* struct lmt_native; arg0: the site whose LMT_EV_STACK follows from
+				     the same thread */
 };
 
 struct lmt_event {
@@ -51,6 +53,7 @@ enum {
 	LMT_FRAME_BASE = 16,   /* the frame a trace runs on top of; its pc is in the trace */
 	LMT_FRAME_THREAD = 32, /* innermost of the thread that resumed those before */
 	LMT_FRAME_HOOKED = 64, /* the frame before is a debug hook's */
+	LMT_FRAME_ENTERED = 128, /* LuaJIT: those before run in a C frame of the interpreter of their own */
 };
 
 #define LMT_STACK_FRAMES 64
@@ -63,7 +66,10 @@ struct lmt_frame {
 #define LMT_FRAME_ADDR(f) ((f)->at & ((1ull << 48) - 1))
 #define LMT_FRAME_FLAGS(f) ((__u32)((f)->at >> 48) & 0xff)
 
-enum { LMT_STACK_TRUNCATED = 1 };
+enum {
+	LMT_STACK_TRUNCATED = 1,
+	LMT_STACK_NATIVE = 2, /* its C stack was sent before it */
+};
 
 /* A Lua stack, innermost frame first. Only `n` frames are sent. */
 struct lmt_stack_event {
@@ -85,8 +91,26 @@ struct lmt_call_event {
 	__u32 op;    /* LMT_CALL_… */
 };
 
+#define LMT_NATIVE_PART 2048u /* divides a page: read whole or not at all */
+#define LMT_NATIVE_BYTES 32768u
+
+/*
+ * The C side of a stack: where the allocator's caller goes on, its registers, and what lies on
+ * its stack. User space unwinds it.
+ */
+struct lmt_native {
+	struct lmt_event e;
+	__u64 ip, sp;
+	__u64 reg[6];  /* rbx rbp r12-r15 */
+	__u64 cframe;  /* LuaJIT: L->cframe; else 0 */
+	__u64 start;   /* address of data: sp or a little below it */
+	__u64 len;     /* of data that could be read */
+	__u8 data[LMT_NATIVE_BYTES];
+};
+
 _Static_assert(sizeof(struct lmt_event) == 48, "ABI");
 _Static_assert(sizeof(struct lmt_call_event) == 72, "ABI");
+_Static_assert(sizeof(struct lmt_native) == 48 + 11 * 8 + LMT_NATIVE_BYTES, "ABI");
 _Static_assert(sizeof(struct lmt_frame) == 16, "ABI");
 _Static_assert(sizeof(struct lmt_stack_event) == 56 + 16 * LMT_STACK_FRAMES, "ABI");
 

@@ -190,6 +190,8 @@ struct walk {
 	__u32 n_chain;
 	__u64 chain[WALK_THREADS]; /* PUC: the threads that resumed each other, from the main one */
 	__u64 words[12];           /* of the thread; THREAD_WORDS */
+	__u64 cframe_top;          /* LuaJIT: the innermost C frame; else 0 */
+	__u64 native[8];           /* ip, sp, callee-saved registers; as in struct lmt_native */
 	struct lmt_stack_event ev;
 };
 

@@ -15,6 +15,7 @@
 
 #include "ledger.bpf.h"
 #include "stack_luajit.bpf.h"
+#include "stack_native.bpf.h"
 
 #define LN2_Q16 45426u
 #define P_ONE (1ull << 32)
@@ -136,13 +137,16 @@ SUBPROG int walk_stack(const struct lmt_layout *lay, __u32 state, const struct t
 	struct lmt_state *st = state_at(state);
 	bool puc;
 
-	if (!lay || !st || !top || !w)
+	if (!st || !top || !w)
 		return 0;
 	w->ev.n = w->ev.flags = 0;
 	w->frame_flags = 0;
 	w->n_chain = 0;
 	w->hash = 0;
+	w->cframe_top = 0;
 	w->g = st->g;
+	if (!lay || (!top->L && top->flags & LMT_SITE_NO_LUA))
+		return 0;
 	puc = lay->hot.family == LMT_FAMILY_PUC;
 	if (!(puc ? puc_walk_begin(lay, st->main, top, w) : lj_walk_begin(lay, state, top, w)))
 		return 0;
@@ -172,6 +176,8 @@ static __always_inline bool stack_send(struct walk *w, __u32 state, __u32 site, 
 	w->ev.e.pad = 0;
 	w->ev.e.arg0 = site;
 	w->ev.e.arg1 = block;
+	if (config.native)
+		native_send(w);
 	return !bpf_ringbuf_output(&ring, &w->ev,
 				   __builtin_offsetof(struct lmt_stack_event, frame) +
 					   n * sizeof(struct lmt_frame), 0);
@@ -223,37 +229,40 @@ SUBPROG __u32 stack_get(__u32 parent, __u64 hash, __u64 size, __u64 block)
 
 /*
  * The stack of an allocation at a place: index of its entry, for the block. The first allocation
- * of each place is looked at too, as an example: not by chance, so it counts for nothing.
+ * of each place is looked at too, as an example: not by chance, so it counts for nothing. size: 0
+ * then.
  */
-static __noinline __u32 stack_sample(__u32 parent, const struct top *top, __u64 block, __u64 size,
-				     bool due)
+static __noinline __u32 stack_sample(struct pt_regs *ctx, __u32 parent, const struct top *top,
+				     __u64 block, __u64 size)
 {
 	struct lmt_site *p = bpf_map_lookup_elem(&sites, &parent);
 	struct lmt_state *st = p ? state_at(p->state) : 0;
 	const struct lmt_layout *lay = st ? layout_at(st->layout) : 0;
 	struct walk *w;
 
-	if (!lay || !top || (!top->L && top->flags & LMT_SITE_NO_LUA))
+	if (!st || !top || (!config.native && (!lay || (!top->L && top->flags & LMT_SITE_NO_LUA))))
 		return parent;
 	w = bpf_task_storage_get(&walks, bpf_get_current_task_btf(), 0,
 				 BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!w || !walk_stack(lay, p->state, top, w))
+	if (!w || (!walk_stack(lay, p->state, top, w) && !config.native))
 		return parent;
-	if (due)
+	if (config.native)
+		native_take(ctx, w);
+	if (size)
 		return stack_get(parent, w->hash, size, block);
 	stack_send(w, p->state, parent, block);
 	return parent;
 }
 
 /* What a new block is charged to: its place, or the stack there when it is sampled. */
-static __always_inline __u32 with_stack(struct lmt_state *st, const struct lmt_site *place,
-					const struct lmt_block *v, const struct top *top,
-					__u64 block, __u64 size)
+static __always_inline __u32 with_stack(struct pt_regs *ctx, struct lmt_state *st,
+					const struct lmt_site *place, const struct lmt_block *v,
+					const struct top *top, __u64 block, __u64 size)
 {
 	bool due = sample_due(v->state, st, size);
 
 	return due || (!place->alloc_bytes && config.sample_bytes)
-		       ? stack_sample(v->site, top, block, size, due)
+		       ? stack_sample(ctx, v->site, top, block, due ? size : 0)
 		       : v->site;
 }
 

@@ -58,6 +58,7 @@ SUBPROG int lj_walk_begin(const struct lmt_layout *lay, __u32 state, const struc
 		jit_base = word_at(w->words, THREAD_WORDS, lay->hot.L_base);
 	}
 	lj_walk_from(&lay->hot, w, L, jit_base, lj_cframe(&lay->hot, w));
+	w->cframe_top = w->cframe;
 	return 1;
 }
 
@@ -111,6 +112,7 @@ static __always_inline void lj_walk_cframe(struct walk *w)
 {
 	__u64 prev = 0;
 
+	w->frame_flags |= LMT_FRAME_ENTERED;
 	if (try_read(&prev, 8, w->cframe + CFRAME_PREV) && prev & ~7ull)
 		w->cframe = prev & ~7ull;
 }

@@ -26,6 +26,7 @@ if command -v "${CC:-cc}" >/dev/null 2>&1; then
 	need_header sqlite3.h libsqlite3-dev sqlite-devel
 	need_header microhttpd.h libmicrohttpd-dev libmicrohttpd-devel
 	need_header Zydis/Zydis.h libzydis-dev zydis-devel
+	[ "${WITH_BCC:-0}" != 1 ] || need_header bcc/bcc_syms.h libbpfcc-dev bcc-devel
 	need_header linux/bpf.h linux-libc-dev kernel-headers
 fi
 [ -z "$missing" ] && exit 0

@@ -106,6 +106,7 @@ only '#include <bpf/|skel\.h"' 'user/attach/[a-z_]+\.c|user/attach/attach_impl\.
 only '#include <(libelf|gelf)\.h>' 'user/resolve/elf[a-z_]*\.[ch]' \
 	"libelf is for resolve/elf*.c"
 only '#include <(dwarf\.h|elfutils/)' 'user/resolve/cfi\.c' "libdw is for resolve/cfi.c"
+only '#include <bcc/' 'user/collect/symbols_bcc\.c' "BCC is for collect/symbols_bcc.c"
 only '#include <Zydis/' 'user/resolve/insn\.c' "Zydis is for resolve/insn.c"
 only '#include <sqlite3\.h>' 'user/collect/(store|replay|schema)[a-z_]*\.[ch]' \
 	"SQLite is for collect/{store,replay,schema}.c"

@@ -7,7 +7,7 @@ build="gcc libc6-dev make clang bpftool libbpf-dev libelf-dev libdw-dev libzydis
 try="luajit lua5.4"
 test="lua5.1 lua5.2 lua5.3 liblua5.1-0-dev liblua5.2-dev liblua5.3-dev liblua5.4-dev
 	libluajit-5.1-dev libcmocka-dev pkg-config perl python3 jq sqlite3 libxml2-utils xz-utils shellcheck mandoc git bsdextrautils
-	procps util-linux binutils"
+	procps util-linux binutils libbpfcc-dev"
 
 packages=$build
 for what in "$@"; do

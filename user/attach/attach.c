@@ -79,6 +79,9 @@ static void set_sizes(struct attach *a, const struct attach_config *cfg)
 	a->skel->rodata->config.stack_depth = cfg->stack_depth;
 	a->skel->rodata->config.each_call = cfg->each_call;
 	a->skel->rodata->config.sample_bytes = cfg->sample_bytes;
+	a->skel->rodata->config.native = cfg->native;
+	if (cfg->native && !cfg->each_call)
+		bpf_map__set_max_entries(a->skel->maps.ring, LMT_RING_BYTES_NATIVE);
 	a->maps.sample_bytes = cfg->sample_bytes;
 }
 

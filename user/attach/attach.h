@@ -33,6 +33,7 @@ struct attach_config {
 	uint32_t stack_depth;  /* frames, at most LMT_STACK_FRAMES */
 	bool each_call;        /* tell of each allocator call */
 	uint64_t sample_bytes; /* mean bytes between stacks; 0 none, 1 all */
+	bool native;           /* stacks with their C side */
 };
 
 /* Loads everything; nothing is attached yet. *ret is the caller's, to be given to attach_free(). */

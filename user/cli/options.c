@@ -43,6 +43,7 @@ static const struct opt table[] = {
 	{ 0, "max-states", OPT_U64, AT(max_states), TRACE, "What to do", "N", "lua_States to tell apart (default 100000)", 16, 1u << 20, NULL },
 	{ 0, "sample-bytes", OPT_U64, AT(sample_bytes), TRACE, "What to do", "N", "mean bytes between whole stacks (default 64k; 1: of every allocation)", 1, 64u << 20, NULL },
 	{ 0, "stack-depth", OPT_U64, AT(stack_depth), TRACE, "What to do", "N", "frames of a whole stack (default 64)", 1, 64, NULL },
+	{ 0, "native", OPT_FLAG, AT(native), TRACE, "What to do", NULL, "whole stacks with the C functions between and below the Lua code", 0, 0, NULL },
 	{ 0, "layout", OPT_STR, AT(layout_file), LIVE, "What to do", "FILE", "more layout rows, in the form of layouts/*.tsv", 0, 0, NULL },
 	{ 0, "debuginfod", OPT_FLAG, AT(debuginfod), LIVE, "What to do", NULL, "ask debuginfod for symbols of stripped files, 10 s at most", 0, 0, NULL },
 	{ 0, "by", OPT_CHOICE, AT(by), CENSUS, "What to do", "WHAT", "type, site, proto, size, metatable or ctype (default: what says most of each kind)", 0, 0, by_names },
@@ -278,6 +279,8 @@ int options_parse(struct options *o, enum command command, int argc, char **argv
 		rc = errmsg_set(err, -EINVAL, "unexpected word '%s'; see --help", argv[rest]);
 	if (!rc && (o->pids.n != 0) + (o->all || o->name || o->cgroup) + (o->command != NULL) > 1)
 		rc = errmsg_set(err, -EINVAL, "-p, -a (-n, --cgroup) and a command exclude each other");
+	if (!rc && o->native && o->lua_only)
+		rc = errmsg_set(err, -EINVAL, "--native and --lua-only exclude each other");
 	if (!rc && o->max_size && o->max_size < o->min_size)
 		rc = errmsg_set(err, -EINVAL, "--max-size is below --min-size: no block can pass");
 	if (!rc && o->screen && !o->interval)

@@ -62,7 +62,7 @@ struct options {
 	int sort;        /* enum sort_key of build_report.h */
 	uint64_t max_blocks, max_states;
 	uint64_t sample_bytes, stack_depth;
-	int lua_only;
+	int lua_only, native;
 	int folded; /* enum metric + 1; 0: off */
 	const char *flamegraph, *pprof; /* files; "-" stdout */
 	const char *layout_file;

@@ -46,6 +46,7 @@ void session_free(struct session *s)
 	screen_close(s->screen);
 	recorder_free(s->recorder);
 	live_free(s->live);
+	free(s->natives);
 	attach_free(s->attach);
 	vec_each(t, &s->targets)
 		session_free_target(t);
@@ -163,6 +164,7 @@ static int attach_all(struct session *s, struct errmsg *err)
 		.stack_depth = (uint32_t)s->opt->stack_depth,
 		.each_call = s->opt->each_call,
 		.sample_bytes = s->opt->sample_bytes,
+		.native = s->opt->native,
 	};
 	int rc = attach_new(&cfg, &s->features, &s->attach, err);
 

@@ -16,6 +16,7 @@
 #include "budget.h"
 #include "collect/gcpoll.h"
 #include "collect/live.h"
+#include "collect/native_stack.h"
 #include "collect/stackdb.h"
 #include "exports.h"
 #include "heap/detect.h"
@@ -28,6 +29,8 @@
 
 /* Copies for the lines of sites whose target may be gone; the latest few. */
 #define SESSION_COPIES 16
+/* C stacks whose Lua side is still in the ring: at most one a thread that runs. */
+#define SESSION_NATIVES 32
 
 /* A C function whose arguments are looked at. */
 struct session_watch {
@@ -111,6 +114,8 @@ struct session {
 	uint64_t findings_told; /* of the last report */
 	struct lmt_memory copies[SESSION_COPIES];
 	unsigned int n_copies;
+	struct native_stack *natives; /* SESSION_NATIVES of them, with --native */
+	unsigned int n_natives;
 	struct strpool *strings;
 	struct stackdb stacks;
 	struct exports exports;

@@ -3,6 +3,7 @@
 #include "session.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -209,6 +210,37 @@ static int on_site(struct session *s, struct session_target *t, const struct lmt
 	return heap_set_frame(&s->heap, i, &frame);
 }
 
+/* The C side of a stack: unwound while the target's mappings are those of that moment. */
+static int on_native(struct session *s, struct session_target *t, const struct lmt_native *e)
+{
+	uint32_t n_states;
+	const struct lmt_state *states = live_states(s->live, &n_states);
+	const struct layout *layout =
+		e->e.state < n_states ? attach_layout(s->attach, states[e->e.state].layout) : NULL;
+
+	if (!s->natives)
+		s->natives = calloc(SESSION_NATIVES, sizeof(*s->natives));
+	if (!s->natives)
+		return -ENOMEM;
+	if (!target_module_at(t->target, e->ip))
+		target_refresh(t->target, NULL);
+	native_unwind(t->target, &s->files, e, layout && layout->l.gc64.off,
+		      &s->natives[s->n_natives++ % SESSION_NATIVES]);
+	return 0;
+}
+
+static const struct native_stack *take_native(struct session *s, const struct lmt_stack_event *e)
+{
+	if (!(e->flags & LMT_STACK_NATIVE))
+		return NULL;
+	for (unsigned int i = 0; s->natives && i < SESSION_NATIVES; i++)
+		if (s->natives[i].tid == e->e.tid && s->natives[i].site == e->e.arg0) {
+			s->natives[i].tid = 0;
+			return &s->natives[i];
+		}
+	return NULL;
+}
+
 /*
  * A stack was met for the first time. Its innermost Lua frame is that of its place, word for
  * word: looked up at another moment, a line inside a trace might come out as a neighbour.
@@ -218,6 +250,7 @@ static int on_stack(struct session *s, struct session_target *t, const struct lm
 	uint32_t n_states, index = (uint32_t)e->e.arg0;
 	const struct lmt_state *states = live_states(s->live, &n_states);
 	struct stack_frame frames[STACKDB_FRAMES];
+	const struct native_stack *native;
 	const struct layout *layout;
 	struct frame top = heap_get_frame(&s->heap, live_place_of(s->live, index));
 	struct memread_cached cache;
@@ -227,12 +260,15 @@ static int on_stack(struct session *s, struct session_target *t, const struct lm
 	if (e->e.state >= n_states)
 		return 0;
 	layout = attach_layout(s->attach, states[e->e.state].layout);
-	if (!layout)
+	native = take_native(s, e);
+	if (!layout && (!native || e->n))
 		return 0;
 	memread_open_cached(&cache, &t->mem, &mem);
-	n = frames_stack(&(struct frames_source){ &mem, &layout->l, states[e->e.state].g, e->e.arg1,
-						  s->strings, t->target, &s->files },
-			 e, frames, STACKDB_FRAMES);
+	n = frames_stack(&(struct frames_source){ &mem, layout ? &layout->l : NULL,
+						  states[e->e.state].g, e->e.arg1, s->strings,
+						  t->target, &s->files, t->resolved,
+						  states[e->e.state].runtime },
+			 e, native, frames, STACKDB_FRAMES);
 	while (i < n && frames[i].kind != STACK_LUA)
 		i++;
 	if (i < n && top.where) {
@@ -302,6 +338,8 @@ int session_on_event(const struct lmt_event *e, void *ctx)
 		return on_site(s, t, e);
 	case LMT_EV_STACK:
 		return on_stack(s, t, (const struct lmt_stack_event *)e);
+	case LMT_EV_NATIVE:
+		return on_native(s, t, (const struct lmt_native *)e);
 	case LMT_EV_NEWSTATE:
 		return on_newstate(s, t, e);
 	case LMT_EV_MEMORY:

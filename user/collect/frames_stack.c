@@ -128,15 +128,45 @@ static uint32_t called_name(const struct frames_source *src, const struct raw *r
 	return strpool_add(src->pool, name);
 }
 
-size_t frames_stack(const struct frames_source *src, const struct lmt_stack_event *ev,
-		    struct stack_frame *out, size_t max)
+/* The C function behind a frame, by address; 0 none. */
+static uint64_t c_function(const struct frames_source *src, const struct lmt_frame *f)
 {
-	struct lj p = { .mem = src->mem, .l = src->l, .g = src->g, .ref = src->l->gc64.off ? 8 : 4 };
+	uint64_t uaddr = 0;
+
+	switch (LMT_FRAME_FLAGS(f) & LMT_FRAME_KIND) {
+	case LMT_FRAME_C:
+		return LMT_FRAME_ADDR(f);
+	case LMT_FRAME_BUILT_IN:
+		memread_uint(src->mem, LMT_FRAME_ADDR(f) + (uint64_t)src->l->fnC_f.off, 8, &uaddr);
+		return uaddr;
+	default:
+		return 0;
+	}
+}
+
+/* Did the frames before it run in an activation of the interpreter of their own? */
+static bool enters(const struct frames_source *src, const struct raw *r, size_t i)
+{
+	uint32_t flags = LMT_FRAME_FLAGS(&r->f[i]);
+
+	if (flags & (LMT_FRAME_ENTERED | LMT_FRAME_THREAD | LMT_FRAME_HOOKED))
+		return true;
+	return i && src->l->family == LMT_FAMILY_PUC && r->f[i].pc &&
+	       (flags & LMT_FRAME_KIND) == LMT_FRAME_LUA &&
+	       !names_puc_calls(src->mem, src->l, LMT_FRAME_ADDR(&r->f[i]), r->f[i].pc);
+}
+
+size_t frames_stack(const struct frames_source *src, const struct lmt_stack_event *ev,
+		    const struct native_stack *native, struct stack_frame *out, size_t max)
+{
+	struct lj p = { .mem = src->mem, .l = src->l, .g = src->g,
+			.ref = src->l && src->l->gc64.off ? 8 : 4 };
+	struct native_lua lua[STACKDB_FRAMES];
 	struct raw r;
 	size_t n = 0;
 
 	expand(src, &p, ev, &r);
-	for (size_t i = 0; i < r.n && n < max; i++) {
+	for (size_t i = 0; i < r.n; i++) {
 		struct stack_frame frame = { .flags = r.flags[i] };
 		uint32_t kind = LMT_FRAME_FLAGS(&r.f[i]) & LMT_FRAME_KIND;
 
@@ -148,9 +178,11 @@ size_t frames_stack(const struct frames_source *src, const struct lmt_stack_even
 		}
 		if (!frame.name)
 			frame.name = called_name(src, &r, i);
-		out[n++] = frame;
+		lua[n++] = (struct native_lua){ frame, native ? c_function(src, &r.f[i]) : 0,
+						native && enters(src, &r, i) };
 	}
-	if (ev->flags & LMT_STACK_TRUNCATED && n < max)
+	n = native_merge(src, native, lua, n, out, max);
+	if ((ev->flags & LMT_STACK_TRUNCATED || (native && !native->whole)) && n < max)
 		out[n++] = (struct stack_frame){ .kind = STACK_TRUNCATED };
 	return n;
 }

@@ -8,7 +8,9 @@
 #include "discover/target.h"
 #include "event.h"
 #include "frames.h"
+#include "native_stack.h"
 #include "resolve/file.h"
+#include "resolve/runtime.h"
 #include "stackdb.h"
 
 /* Where a stack was taken, and what its frames are looked up with. */
@@ -20,10 +22,15 @@ struct frames_source {
 	struct strpool *pool;
 	const struct target *target;
 	struct files *files;
+	const struct resolved *resolved;
+	uint32_t runtime; /* of the state; 0 unknown */
 };
 
-/* Frames, innermost first; returns how many of at most max. */
+/*
+ * Frames, innermost first; returns how many of at most max. native: the C functions of the same
+ * moment, to stand between them, or NULL.
+ */
 size_t frames_stack(const struct frames_source *src, const struct lmt_stack_event *ev,
-		    struct stack_frame *out, size_t max);
+		    const struct native_stack *native, struct stack_frame *out, size_t max);
 
 #endif

@@ -57,6 +57,8 @@ static size_t event_size(const struct lmt_event *e, size_t size)
 
 	if (size >= sizeof(*e) && e->kind == LMT_EV_CALL)
 		return sizeof(struct lmt_call_event);
+	if (size >= sizeof(*e) && e->kind == LMT_EV_NATIVE)
+		return sizeof(struct lmt_native);
 	if (size < sizeof(*e) || e->kind != LMT_EV_STACK)
 		return sizeof(*e);
 	if (size < offsetof(struct lmt_stack_event, frame) || s->n > LMT_STACK_FRAMES)

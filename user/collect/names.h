@@ -27,6 +27,11 @@ bool names_puc_local(const struct memread *mem, const struct lmt_layout *l, uint
 		     unsigned int reg, char *name, size_t size);
 bool names_luajit_local(const struct memread *mem, const struct lmt_layout *l, uint64_t proto,
 			uint64_t pc, unsigned int reg, char *name, size_t size);
+/*
+ * Does the caller's instruction call a function as part of its own run of the interpreter? Others
+ * (metamethods, iterators, finalizers) enter the interpreter anew.
+ */
+bool names_puc_calls(const struct memread *mem, const struct lmt_layout *l, uint64_t proto, uint64_t pc);
 
 /* Text of a PUC TString; at most size - 1 bytes of it. */
 bool puc_string(const struct memread *mem, const struct lmt_layout *l, uint64_t s, char *out,

@@ -354,3 +354,12 @@ bool names_puc_local(const struct memread *mem, const struct lmt_layout *l, uint
 	c.at = (uint32_t)((pc - code) / 4) - 1;
 	return local(&c, reg, name, size);
 }
+
+bool names_puc_calls(const struct memread *mem, const struct lmt_layout *l, uint64_t proto, uint64_t pc)
+{
+	struct code c = { .mem = mem, .l = l, .m = machine_of(l), .proto = proto };
+	uint32_t ins;
+
+	c.ins = &ins;
+	return !c.m || !memread_exact(mem, pc - 4, &ins, 4) || role_of(&c, 0) == 'c';
+}

@@ -34,7 +34,7 @@ struct stack_frame {
 	uint16_t flags;
 };
 
-#define STACKDB_FRAMES 200 /* of one stack: those BPF sends, native ones, those inlined in traces */
+#define STACKDB_FRAMES 300 /* of one stack: those BPF sends, native ones, those inlined in traces */
 
 struct stackdb {
 	vec_of(struct stack_frame) frames;

@@ -18,6 +18,10 @@ struct symbol {
 	uint64_t offset;    /* of the address in the file */
 };
 
+/* Names alone, by elfutils, or by BCC (builds with WITH_BCC=1). Borrowed; NULL: the file does not say. */
+const char *symbols_name_elf(struct file *f, uint64_t vaddr);
+const char *symbols_name_bcc(pid_t pid, uint64_t uaddr);
+
 /* False when the address lies in no file. */
 bool symbols_find(const struct target *t, struct files *files, uint64_t uaddr, struct symbol *ret);
 

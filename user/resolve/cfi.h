@@ -32,4 +32,28 @@ void cfi_free(struct cfi *c);
  */
 bool cfi_row(struct cfi *c, uint64_t return_vaddr, struct cfi_row *ret);
 
+/* Registers by their DWARF numbers. */
+#define CFI_DWARF_REGS 17
+enum { CFI_RBX = 3, CFI_RBP = 6, CFI_RSP = 7, CFI_R12 = 12, CFI_RIP = 16 };
+
+struct cfi_regs {
+	uint64_t v[CFI_DWARF_REGS];
+	uint32_t known; /* by bit */
+};
+
+/* The registers in a frame, and a way to read its stack; false when that is not there. */
+struct cfi_undo {
+	struct cfi_regs *regs;
+	bool (*read)(void *ctx, uint64_t uaddr, uint64_t *ret);
+	void *ctx;
+};
+
+enum cfi_answer { CFI_UNDONE, CFI_OUTERMOST, CFI_NONE };
+
+/*
+ * Undoes the frame that runs vaddr (of a caller: its return address - 1), whatever its kind: u->regs
+ * are its caller's then. CFI_OUTERMOST: it has none. CFI_NONE: no row, or its stack is not there.
+ */
+enum cfi_answer cfi_undo(struct cfi *c, uint64_t vaddr, const struct cfi_undo *u);
+
 #endif

@@ -11,6 +11,7 @@ static void file_free(struct file *f)
 	if (!f)
 		return;
 	code_free(f->code);
+	cfi_free(f->cfi);
 	elf_free(f->debug);
 	elf_free(f->elf);
 	free(f->open_path);
@@ -64,6 +65,14 @@ struct file *files_get(struct files *fs, const struct module *m)
 void file_held_path(const struct file *f, char path[FILE_PATH])
 {
 	snprintf(path, FILE_PATH, "/proc/self/fd/%d", elf_fd(f->elf));
+}
+
+struct cfi *file_cfi(struct file *f)
+{
+	if (!f->cfi_tried && f->elf)
+		f->cfi = cfi_new(f->elf);
+	f->cfi_tried |= f->elf != NULL;
+	return f->cfi;
 }
 
 const struct code *file_code(struct file *f)

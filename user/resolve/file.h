@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "base/vec.h"
+#include "cfi.h"
 #include "code.h"
 #include "discover/target.h"
 #include "elf.h"
@@ -24,6 +25,10 @@ struct file {
 	struct elf_file *debug; /* the file's separate symbols, of the same build id; NULL: none */
 	const char *debug_source; /* "debugdata", "debug-file", "debuglink", "debuginfod" */
 	bool debug_tried;
+	struct cfi *cfi;      /* NULL: not looked at yet, or it has none */
+	bool cfi_tried;
+	uint64_t vm;          /* luaV_execute, for find_vm.c */
+	bool vm_tried;
 	struct code *code;    /* NULL: not decoded yet, or it failed */
 	bool code_tried;
 	bool vanished;        /* its process did, before it could be opened */
@@ -44,6 +49,9 @@ struct file *files_get(struct files *fs, const struct module *m);
 /* A path that leads to the file whatever becomes of its processes and names. f->elf must be open. */
 #define FILE_PATH 32
 void file_held_path(const struct file *f, char path[FILE_PATH]);
+
+/* The unwind table, opened when first asked for; NULL: none. Borrowed. */
+struct cfi *file_cfi(struct file *f);
 
 /* The decoded functions, made when first asked for; NULL with f->err set. Borrowed. */
 const struct code *file_code(struct file *f);

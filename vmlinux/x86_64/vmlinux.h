@@ -66,9 +66,18 @@ struct pt_regs {
 };
 
 /* The members' offsets are taken from the running kernel's BTF at load (CO-RE). */
+struct thread_struct {
+	unsigned long fsbase;
+}
+#ifdef __bpf__ /* not where tests compile BPF code for the host */
+__attribute__((preserve_access_index))
+#endif
+;
+
 struct task_struct {
 	int pid;
 	int tgid;
+	struct thread_struct thread;
 }
 #ifdef __bpf__ /* not where tests compile BPF code for the host */
 __attribute__((preserve_access_index))

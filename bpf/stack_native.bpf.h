@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * stack_native: takes the C side of a stack along: registers and the stack's memory, for user
+ * space to unwind. BPF only.
+ *
+ * Only under config.native, which the verifier knows: without it none of this is looked at, nor
+ * kept in the programs.
+ */
+#ifndef LMT_STACK_NATIVE_BPF_H
+#define LMT_STACK_NATIVE_BPF_H
+
+#include "thread.bpf.h"
+
+/* Never used: puts the event's layout into the object's BTF, where tests/bpf/t_abi.c reads it. */
+const struct lmt_native *native_type __weak = 0;
+
+/*
+ * The registers at the return of the allocator. Ways through C that lead to the same Lua stack are
+ * told apart by where the caller goes on and how deep its stack is, counted from a place that is
+ * fixed for each thread.
+ */
+static __always_inline void native_take(const struct pt_regs *ctx, struct walk *w)
+{
+	const struct task_struct *task = (const struct task_struct *)bpf_get_current_task_btf();
+	__u64 depth = ctx->sp - task->thread.fsbase;
+
+	w->native[0] = ctx->ip;
+	w->native[1] = ctx->sp;
+	w->native[2] = ctx->bx;
+	w->native[3] = ctx->bp;
+	w->native[4] = ctx->r12;
+	w->native[5] = ctx->r13;
+	w->native[6] = ctx->r14;
+	w->native[7] = ctx->r15;
+	w->hash = (w->hash ^ ctx->ip ^ depth << 32) * 0x9E3779B97F4A7C15ull;
+	w->hash ^= w->hash >> 31;
+}
+
+/* Sends them with the stack behind them, ahead of the Lua stack in w->ev. */
+SUBPROG int native_send(struct walk *w)
+{
+	struct lmt_native *n;
+
+	if (!w)
+		return 0;
+	n = bpf_ringbuf_reserve(&ring, sizeof(*n), 0);
+	if (!n) {
+		count(LMT_STAT_STACK_LOST);
+		return 0;
+	}
+	n->e = w->ev.e;
+	n->e.kind = LMT_EV_NATIVE;
+	n->ip = w->native[0];
+	n->sp = w->native[1];
+	for (int i = 0; i < 6; i++)
+		n->reg[i] = w->native[2 + i];
+	n->cframe = w->cframe_top;
+	n->start = n->sp & ~(__u64)(LMT_NATIVE_PART - 1);
+	n->len = 0;
+	for (__u32 i = 0; i < LMT_NATIVE_BYTES / LMT_NATIVE_PART; i++) {
+		if (bpf_probe_read_user(n->data + i * LMT_NATIVE_PART, LMT_NATIVE_PART,
+					(const void *)(n->start + i * LMT_NATIVE_PART)))
+			break;
+		n->len += LMT_NATIVE_PART;
+	}
+	bpf_ringbuf_submit(n, 0);
+	w->ev.flags |= LMT_STACK_NATIVE;
+	return 1;
+}
+
+#endif
