@@ -38,6 +38,16 @@ static inline int vec_grow(void **v, size_t n, size_t *cap, size_t size)
 	(vec_grow((void **)&(vec)->v, (vec)->n, &(vec)->cap, sizeof(*(vec)->v)) ? -ENOMEM \
 	 : ((vec)->v[(vec)->n++] = (__VA_ARGS__), 0))
 
+/* Gives room back that is not used; may leave it as it is. */
+#define vec_shrink(vec)                                                                   \
+	do {                                                                              \
+		void *vec_p = reallocarray((vec)->v, (vec)->n + 1, sizeof(*(vec)->v));    \
+		if (vec_p) {                                                              \
+			(vec)->v = vec_p;                                                 \
+			(vec)->cap = (vec)->n + 1;                                        \
+		}                                                                         \
+	} while (0)
+
 #define vec_deinit(vec)               \
 	do {                          \
 		free((vec)->v);       \

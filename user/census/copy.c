@@ -175,7 +175,9 @@ int copier_take_stopped(struct copier *c, struct errmsg *err)
 	int rc = c->stopper.pid ? 0 : stopper_start(&c->stopper, c->pid, err);
 
 	if (!rc)
-		rc = prepare(c, err); /* most of it before the stop: reserving takes time */
+		rc = prepare(c, err); /* most of it before the stop: memory takes time to get */
+	if (!rc)
+		image_populate(&c->im, c->mem);
 	hurry(true);
 	if (!rc)
 		rc = stopper_stop(&c->stopper, c->budget_ns, err);

@@ -76,31 +76,40 @@ static void on_edge(void *ctx, uint64_t to, enum edge edge, uint64_t key)
 	f->node_of[n] = child(f, at, strpool_add(f->c->pool, text)) + 1;
 }
 
+static void name_one(struct folding *f, uint32_t object)
+{
+	const struct reach *r = f->r;
+	const struct census_object *o = &r->w->obj[object];
+	uint32_t parent = r->parent[object], at;
+
+	if (parent & REACH_ROOT) {
+		const struct reach_root *root = &r->roots.v[parent & ~REACH_ROOT];
+		const char *name = path_root_name(root->edge, root->key,
+						  r->w->l->family == LMT_FAMILY_PUC);
+
+		f->node_of[object] = child(f, 0, strpool_add(f->c->pool, name)) + 1;
+	}
+	if (!f->node_of[object]) /* a value kept by an ephemeron table */
+		f->node_of[object] = child(f, f->node_of[parent] ? f->node_of[parent] - 1 : 0,
+					   strpool_add(f->c->pool, "[*]")) + 1;
+	at = f->node_of[object] - 1;
+	f->nodes.v[at].bytes[o->kind] += o->bytes;
+	f->nodes.v[at].count[o->kind]++;
+}
+
 static void name_all(struct folding *f)
 {
 	const struct edge_sink sink = { .ctx = f, .edge = on_edge };
 	struct reach *r = f->r;
 
 	for (uint32_t i = 0; i < r->reached && !f->failed; i++) {
-		uint32_t object = r->order[i], parent = r->parent[object], at;
-		const struct census_object *o = &r->w->obj[object];
-
-		if (parent & REACH_ROOT) {
-			const struct reach_root *root = &r->roots.v[parent & ~REACH_ROOT];
-			const char *name = path_root_name(root->edge, root->key,
-							  r->w->l->family == LMT_FAMILY_PUC);
-
-			f->node_of[object] = child(f, 0, strpool_add(f->c->pool, name)) + 1;
-		}
-		if (!f->node_of[object]) /* a value kept by an ephemeron table */
-			f->node_of[object] = child(f, f->node_of[parent] ? f->node_of[parent] - 1 : 0,
-						   strpool_add(f->c->pool, "[*]")) + 1;
-		at = f->node_of[object] - 1;
-		f->nodes.v[at].bytes[o->kind] += o->bytes;
-		f->nodes.v[at].count[o->kind]++;
-		f->from = object;
-		edges_of(&r->edges, o, &sink);
+		f->from = r->order[i];
+		name_one(f, f->from);
+		edges_of(&r->edges, &r->w->obj[f->from], &sink);
 	}
+	for (uint32_t i = 0; i < r->w->n && !f->failed; i++)
+		if (reach_is_live(r, i) && reach_is_end(&r->w->obj[i]))
+			name_one(f, i);
 }
 
 /* ';' parts frames and a line is one stack, so neither may stand in a name. */

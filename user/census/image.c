@@ -95,6 +95,22 @@ int image_prepare(struct image *im, const image_ranges *ranges)
 	return rc;
 }
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
+
+void image_populate(struct image *im, const struct memread *mem)
+{
+	uint64_t at, run, end;
+
+	vec_each(s, &im->spans)
+		for (at = s->start; !im->sparse && at < s->end; at = end) {
+			if (!memread_resident(mem, at, s->end, &run, &end))
+				break;
+			madvise(s->data + (run - s->low), end - run, MADV_POPULATE_WRITE);
+		}
+}
+
 static uint64_t now_ns(void)
 {
 	struct timespec ts;

@@ -60,6 +60,12 @@ void image_deinit(struct image *im);
  */
 int image_prepare(struct image *im, const image_ranges *ranges);
 
+/*
+ * Has the memory ready that a copy made now would take, as far as it is not: getting it from the
+ * system takes longer than copying, and the target should not have to wait for that.
+ */
+void image_populate(struct image *im, const struct memread *mem);
+
 /* Copies the resident pages of every span. False when the time ran out (deadline_ns, 0: none). */
 bool image_fill(struct image *im, const struct memread *mem, uint64_t deadline_ns);
 

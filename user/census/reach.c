@@ -33,7 +33,7 @@ static void arrive(struct search *s, uint32_t to, uint32_t parent)
 	r->parent[to] = parent;
 	if (s->w->obj[to].kind == CENSUS_THREAD)
 		s->failed |= vec_push(&s->threads, to) != 0;
-	else
+	else if (!reach_is_end(&s->w->obj[to]))
 		r->order[r->reached++] = to;
 }
 
@@ -93,7 +93,8 @@ static void on_root(void *ctx, uint64_t to, enum edge edge, uint64_t key)
 
 	if (n == IMAGE_NONE || s->r->parent[n] != REACH_NONE)
 		return;
-	s->failed |= vec_push(&s->r->roots, (struct reach_root){ n, edge, key }) != 0;
+	s->failed |= vec_push(&s->r->roots, (struct reach_root){
+			.object = n, .edge = edge, .key = key }) != 0;
 	arrive(s, n, REACH_ROOT | (uint32_t)(s->r->roots.n - 1));
 }
 
@@ -124,13 +125,15 @@ static void search_all(struct search *s)
 int reach_build(struct reach *r, const struct walk *w)
 {
 	struct search s = { .r = r, .w = (struct walk *)w, .from = REACH_NONE };
-	size_t n = (size_t)w->n + 1;
+	size_t n = (size_t)w->n + 1, inner = 1;
 
 	*r = (struct reach){ .w = w };
 	edges_init(&r->edges, w);
 	r->parent = malloc(n * sizeof(*r->parent));
-	r->order = malloc(n * sizeof(*r->order));
-	r->first = malloc(n * sizeof(*r->first));
+	for (uint32_t i = 0; i < w->n; i++)
+		inner += !reach_is_end(&w->obj[i]);
+	r->order = malloc(inner * sizeof(*r->order));
+	r->first = malloc(inner * sizeof(*r->first));
 	if (!r->parent || !r->order || !r->first)
 		return -ENOMEM;
 	memset(r->parent, 0xff, n * sizeof(*r->parent));

@@ -20,6 +20,7 @@
 
 struct reach_root {
 	uint32_t object;
+	uint32_t position; /* in order; for reach_retained() alone */
 	enum edge edge;
 	uint64_t key;
 };
@@ -28,10 +29,10 @@ struct reach {
 	const struct walk *w;
 	struct edges edges;
 	uint32_t *parent;      /* by object: who holds it, a root, or REACH_NONE */
-	uint32_t *order;       /* objects as they were met; reached of them */
+	uint32_t *order;       /* what may refer to others, as it was met; reached of them */
 	uint32_t reached;
 	vec_of(struct reach_root) roots;
-	/* Who refers to whom, by position in order; until reach_retained() has used them up. */
+	/* Who refers to whom, by position in order. Used up, with the order, by reach_retained(). */
 	vec_of(uint32_t) to;
 	uint32_t *first;
 	uint64_t *retained;    /* by object; NULL: not computed */
@@ -43,6 +44,12 @@ void reach_deinit(struct reach *r);
 
 /* Bytes that only each object keeps alive, itself included (dominator tree). -ENOMEM. */
 int reach_retained(struct reach *r);
+
+/* Strings and C data refer to nothing: they are in no order. */
+static inline bool reach_is_end(const struct census_object *o)
+{
+	return o->kind == CENSUS_STRING || o->kind == CENSUS_CDATA;
+}
 
 static inline bool reach_is_live(const struct reach *r, uint32_t object)
 {

@@ -4,61 +4,95 @@
  *
  * Dominators by semi-dominators and nearest common ancestors (Georgiadis, "Linear-time algorithms
  * for dominators and related problems", 2005: SNCA). Vertices are numbers in order of a depth-first
- * search from a made-up vertex 0 that refers to all roots; no recursion anywhere.
+ * search from a made-up vertex 0 that refers to all roots; no recursion anywhere. Ancestors are
+ * found by jump pointers (Myers, 1983), so that long chains take no square of their length.
+ *
+ * What refers to nothing, half of most heaps, is no vertex: who dominates it is the nearest common
+ * ancestor of all that refer to it, once the tree of the others stands. That is what keeps the
+ * memory small; arrays live no longer than they are needed, for the same reason.
  */
 #include "reach.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-struct snca {
-	uint32_t n;        /* vertices, 0 included */
-	uint32_t *object;  /* by vertex: position in reach.order */
-	uint32_t *vertex;  /* by position: vertex */
-	uint32_t *parent;  /* in the tree of the search; later shortened: ancestor */
-	uint32_t *semi, *label, *idom; /* in the memory of what is not needed any more then */
+#define LEAF 0x80000000u /* in reach.to: | object, which refers to nothing */
+
+struct tree {
+	uint32_t n;         /* vertices, 0 included */
+	uint32_t *vertex;   /* by position in reach.order */
+	uint32_t *object;   /* by vertex */
+	uint32_t *idom;     /* by vertex; at first: parent in the search */
+	uint32_t *ancestor; /* parent, later shortened; then: jump */
+	uint32_t *semi;     /* then: depth */
+	uint32_t *label;
+	uint32_t *stack;
 	uint32_t *pred_first, *pred;
-	uint32_t *stack;   /* two halves: of vertices, and of edges; the second later: ancestors */
+	uint32_t *leaf_idom; /* by object */
 };
 
-static void snca_deinit(struct snca *s)
+static void drop(uint32_t **array)
 {
-	free(s->object);
-	free(s->vertex);
-	free(s->parent);
-	free(s->idom);
-	free(s->pred_first);
-	free(s->pred);
-	free(s->stack);
+	free(*array);
+	*array = NULL;
 }
 
-static bool snca_alloc(struct snca *s, uint32_t n, size_t edges)
+static void tree_deinit(struct tree *t)
 {
-	size_t bytes = ((size_t)n + 2) * sizeof(uint32_t);
-
-	s->n = n;
-	s->object = malloc(bytes);
-	s->vertex = calloc(1, bytes);
-	s->parent = malloc(bytes);
-	s->idom = malloc(bytes);
-	s->stack = malloc(2 * bytes);
-	s->pred_first = calloc(1, bytes);
-	s->pred = malloc((edges + n + 1) * sizeof(uint32_t));
-	return s->object && s->vertex && s->parent && s->idom && s->stack &&
-	       s->pred_first && s->pred;
+	drop(&t->vertex);
+	drop(&t->object);
+	drop(&t->idom);
+	drop(&t->ancestor);
+	drop(&t->semi);
+	drop(&t->label);
+	drop(&t->stack);
+	drop(&t->pred_first);
+	drop(&t->pred);
+	drop(&t->leaf_idom);
 }
 
-/* Numbers what one root reaches. position_of: by object. Returns the next free number. */
-static uint32_t search_from(struct snca *s, const struct reach *r, const uint32_t *position_of,
-			    uint32_t root, uint32_t next)
+static bool take(uint32_t **array, size_t n)
 {
-	uint32_t *at = s->stack, *edge = s->stack + s->n + 1, depth = 0;
+	*array = malloc(n * sizeof(**array));
+	return *array != NULL;
+}
 
-	if (s->vertex[root])
+static bool is_leaf(const struct reach *r, uint32_t position)
+{
+	return r->first[position] == r->first[position + 1];
+}
+
+/* References and roots by position instead of object; leaves stay objects. */
+static bool use_positions(struct reach *r)
+{
+	uint32_t *position;
+
+	if (!take(&position, (size_t)r->w->n + 1))
+		return false;
+	for (uint32_t i = 0; i < r->w->n; i++)
+		position[i] = LEAF | i;
+	for (uint32_t p = 0; p < r->reached; p++)
+		if (!is_leaf(r, p))
+			position[r->order[p]] = p;
+	vec_each(to, &r->to)
+		*to = position[*to];
+	vec_each(root, &r->roots)
+		root->position = position[root->object];
+	free(position);
+	return true;
+}
+
+/* Numbers what one root reaches. edge: as long as the stack. Returns the next free number. */
+static uint32_t search_from(struct tree *t, const struct reach *r, uint32_t *edge, uint32_t root,
+			    uint32_t next)
+{
+	uint32_t *at = t->stack, depth = 0;
+
+	if (root & LEAF || t->vertex[root])
 		return next;
-	s->vertex[root] = next;
-	s->object[next] = root;
-	s->parent[next++] = 0;
+	t->vertex[root] = next;
+	t->object[next] = r->order[root];
+	t->idom[next++] = 0;
 	at[0] = root;
 	edge[0] = r->first[root];
 	for (;;) {
@@ -69,105 +103,193 @@ static uint32_t search_from(struct snca *s, const struct reach *r, const uint32_
 				return next;
 			continue;
 		}
-		to = position_of[r->to.v[edge[depth]++]];
-		if (s->vertex[to])
+		to = r->to.v[edge[depth]++];
+		if (to & LEAF || t->vertex[to])
 			continue;
-		s->vertex[to] = next;
-		s->object[next] = to;
-		s->parent[next++] = s->vertex[p];
+		t->vertex[to] = next;
+		t->object[next] = r->order[to];
+		t->idom[next++] = t->vertex[p];
 		at[++depth] = to;
 		edge[depth] = r->first[to];
 	}
 }
 
-static void count_preds(struct snca *s, const struct reach *r, const uint32_t *position_of)
+static bool search(struct tree *t, struct reach *r)
+{
+	size_t n = (size_t)r->reached + 2;
+	uint32_t *edge = NULL, next = 1;
+
+	t->vertex = calloc(n, sizeof(*t->vertex));
+	if (!t->vertex || !take(&t->object, n) || !take(&t->idom, n) || !take(&t->stack, n) ||
+	    !take(&edge, n))
+		return false;
+	vec_each(root, &r->roots)
+		next = search_from(t, r, edge, root->position, next);
+	free(edge);
+	t->n = next;
+	t->idom[0] = 0;
+	drop(&r->order);
+	return true;
+}
+
+/* Who refers to each vertex, by a count and then from the front: pred_first[v + 1] moves on. */
+static bool find_preds(struct tree *t, const struct reach *r)
 {
 	uint32_t sum = 0;
 
-	for (uint32_t p = 0; p < r->reached; p++)
-		for (uint32_t e = r->first[p]; e < r->first[p + 1]; e++)
-			s->pred_first[s->vertex[position_of[r->to.v[e]]]]++;
+	t->pred_first = calloc((size_t)t->n + 2, sizeof(*t->pred_first));
+	if (!t->pred_first)
+		return false;
+	vec_each(to, &r->to)
+		if (!(*to & LEAF))
+			t->pred_first[t->vertex[*to] + 1]++;
 	vec_each(root, &r->roots)
-		s->pred_first[s->vertex[position_of[root->object]]]++;
-	for (uint32_t v = 0; v <= s->n; v++) {
-		uint32_t k = s->pred_first[v];
+		if (!(root->position & LEAF))
+			t->pred_first[t->vertex[root->position] + 1]++;
+	for (uint32_t v = 0; v <= t->n; v++) {
+		uint32_t k = t->pred_first[v + 1];
 
-		s->pred_first[v] = sum;
+		t->pred_first[v + 1] = sum;
 		sum += k;
 	}
-}
-
-/* Fills from the back, so that pred_first ends where it should begin. */
-static void fill_preds(struct snca *s, const struct reach *r, const uint32_t *position_of)
-{
-	for (uint32_t v = 0; v < s->n; v++)
-		s->stack[v] = s->pred_first[v];
+	if (!take(&t->pred, (size_t)sum + 1))
+		return false;
 	vec_each(root, &r->roots)
-		s->pred[s->stack[s->vertex[position_of[root->object]]]++] = 0;
+		if (!(root->position & LEAF))
+			t->pred[t->pred_first[t->vertex[root->position] + 1]++] = 0;
 	for (uint32_t p = 0; p < r->reached; p++)
 		for (uint32_t e = r->first[p]; e < r->first[p + 1]; e++)
-			s->pred[s->stack[s->vertex[position_of[r->to.v[e]]]]++] = s->vertex[p];
+			if (!(r->to.v[e] & LEAF))
+				t->pred[t->pred_first[t->vertex[r->to.v[e]] + 1]++] = t->vertex[p];
+	return true;
+}
+
+/* Only references to leaves are needed from now on. */
+static void keep_leaves(struct reach *r)
+{
+	uint32_t n = 0, from = 0;
+
+	for (uint32_t p = 0; p < r->reached; p++) {
+		uint32_t end = r->first[p + 1];
+
+		for (uint32_t e = from; e < end; e++)
+			if (r->to.v[e] & LEAF)
+				r->to.v[n++] = r->to.v[e];
+		from = end;
+		r->first[p + 1] = n;
+	}
+	r->to.n = n;
+	vec_shrink(&r->to);
 }
 
 /* The vertex of smallest semi-dominator on the way up to `last`, shortening the way. */
-static uint32_t eval(struct snca *s, uint32_t *ancestor, uint32_t v, uint32_t last)
+static uint32_t eval(struct tree *t, uint32_t v, uint32_t last)
 {
 	uint32_t n = 0, u = v;
 
 	if (v <= last)
 		return v;
-	while (ancestor[u] > last) {
-		s->stack[n++] = u;
-		u = ancestor[u];
+	while (t->ancestor[u] > last) {
+		t->stack[n++] = u;
+		u = t->ancestor[u];
 	}
 	while (n) {
-		uint32_t x = s->stack[--n], up = ancestor[x];
+		uint32_t x = t->stack[--n], up = t->ancestor[x];
 
-		if (s->semi[s->label[up]] < s->semi[s->label[x]])
-			s->label[x] = s->label[up];
-		ancestor[x] = ancestor[up];
+		if (t->semi[t->label[up]] < t->semi[t->label[x]])
+			t->label[x] = t->label[up];
+		t->ancestor[x] = t->ancestor[up];
 	}
-	return s->label[v];
+	return t->label[v];
 }
 
-static void dominators(struct snca *s, uint32_t *spare)
+static bool find_semis(struct tree *t)
 {
-	uint32_t *ancestor = s->stack + s->n + 1;
-
-	s->label = s->vertex;
-	s->semi = spare;
-	s->parent[0] = 0;
-	for (uint32_t v = 0; v < s->n; v++) {
-		ancestor[v] = s->parent[v];
-		s->label[v] = v;
-		s->semi[v] = v;
-		s->idom[v] = s->parent[v];
+	if (!take(&t->ancestor, t->n) || !take(&t->semi, t->n) || !take(&t->label, t->n))
+		return false;
+	for (uint32_t v = 0; v < t->n; v++) {
+		t->ancestor[v] = t->idom[v];
+		t->label[v] = v;
+		t->semi[v] = v;
 	}
-	for (uint32_t v = s->n - 1; v > 0; v--) {
-		s->semi[v] = s->parent[v];
-		for (uint32_t e = s->pred_first[v]; e < s->pred_first[v + 1]; e++) {
-			uint32_t u = eval(s, ancestor, s->pred[e], v);
+	for (uint32_t v = t->n - 1; v > 0; v--) {
+		t->semi[v] = t->idom[v];
+		for (uint32_t e = t->pred_first[v]; e < t->pred_first[v + 1]; e++) {
+			uint32_t u = eval(t, t->pred[e], v);
 
-			if (s->semi[u] < s->semi[v])
-				s->semi[v] = s->semi[u];
+			if (t->semi[u] < t->semi[v])
+				t->semi[v] = t->semi[u];
 		}
-		s->label[v] = v;
+		t->label[v] = v;
 	}
-	for (uint32_t v = 1; v < s->n; v++)
-		while (s->idom[v] > s->semi[v])
-			s->idom[v] = s->idom[s->idom[v]];
+	drop(&t->pred);
+	drop(&t->pred_first);
+	drop(&t->stack);
+	drop(&t->label);
+	return true;
 }
 
-static void sum_up(const struct snca *s, struct reach *r)
+/*
+ * The nearest ancestor in the tree so far whose number is not above the semi-dominator's. Numbers
+ * fall on the way up, so a jump that does not go too far may be taken.
+ */
+static void build_tree(struct tree *t)
 {
-	/* A vertex comes before all it dominates. */
-	for (uint32_t v = s->n - 1; v > 0; v--) {
-		uint32_t object = r->order[s->object[v]];
+	uint32_t *jump = t->ancestor, *depth = t->semi;
 
-		r->retained[object] += r->w->obj[object].bytes;
-		if (s->idom[v])
-			r->retained[r->order[s->object[s->idom[v]]]] += r->retained[object];
+	jump[0] = depth[0] = 0;
+	for (uint32_t v = 1; v < t->n; v++) {
+		uint32_t semi = t->semi[v], u = t->idom[v];
+
+		while (u > semi)
+			u = jump[u] > semi ? jump[u] : t->idom[u];
+		t->idom[v] = u;
+		depth[v] = depth[u] + 1;
+		jump[v] = depth[u] - depth[jump[u]] == depth[jump[u]] - depth[jump[jump[u]]]
+				  ? jump[jump[u]] : u;
 	}
+}
+
+static uint32_t common_ancestor(const struct tree *t, uint32_t a, uint32_t b)
+{
+	const uint32_t *jump = t->ancestor, *depth = t->semi;
+
+	if (depth[a] > depth[b]) {
+		uint32_t c = a;
+
+		a = b;
+		b = c;
+	}
+	while (depth[b] > depth[a])
+		b = depth[jump[b]] >= depth[a] ? jump[b] : t->idom[b];
+	while (a != b) {
+		bool far = jump[a] == jump[b]; /* at or above the one that is looked for */
+
+		a = far ? t->idom[a] : jump[a];
+		b = far ? t->idom[b] : jump[b];
+	}
+	return a;
+}
+
+static bool place_leaves(struct tree *t, const struct reach *r)
+{
+	if (!take(&t->leaf_idom, (size_t)r->w->n + 1))
+		return false;
+	for (uint32_t i = 0; i < r->w->n; i++)
+		t->leaf_idom[i] = REACH_NONE;
+	vec_each(root, &r->roots)
+		if (root->position & LEAF)
+			t->leaf_idom[root->object] = 0;
+	for (uint32_t p = 0; p < r->reached; p++) {
+		uint32_t v = t->vertex[p];
+
+		for (uint32_t e = r->first[p]; e < r->first[p + 1]; e++) {
+			uint32_t *at = &t->leaf_idom[r->to.v[e] & ~LEAF];
+
+			*at = *at == REACH_NONE ? v : common_ancestor(t, *at, v);
+		}
+	}
+	return true;
 }
 
 static void drop_edges(struct reach *r)
@@ -177,28 +299,45 @@ static void drop_edges(struct reach *r)
 	vec_deinit(&r->to);
 }
 
+/* A vertex comes before all it dominates. */
+static bool sum_up(struct tree *t, struct reach *r)
+{
+	uint64_t *sum = calloc((size_t)t->n + 1, sizeof(*sum));
+
+	r->retained = sum ? calloc((size_t)r->w->n + 1, sizeof(*r->retained)) : NULL;
+	for (uint32_t i = 0; r->retained && i < r->w->n; i++) {
+		if (t->leaf_idom[i] == REACH_NONE)
+			continue;
+		r->retained[i] = r->w->obj[i].bytes;
+		sum[t->leaf_idom[i]] += r->w->obj[i].bytes;
+	}
+	for (uint32_t v = t->n - 1; r->retained && v > 0; v--) {
+		sum[v] += r->w->obj[t->object[v]].bytes;
+		sum[t->idom[v]] += sum[v];
+		r->retained[t->object[v]] = sum[v];
+	}
+	free(sum);
+	return r->retained != NULL;
+}
+
 int reach_retained(struct reach *r)
 {
-	uint32_t *position_of = malloc(((size_t)r->w->n + 1) * sizeof(*position_of));
-	struct snca s = { 0 };
-	uint32_t next = 1;
+	struct tree t = { 0 };
+	bool done = use_positions(r) && search(&t, r) && find_preds(&t, r);
 
-	if (position_of && snca_alloc(&s, r->reached + 1, r->to.n + r->roots.n)) {
-		for (uint32_t p = 0; p < r->reached; p++)
-			position_of[r->order[p]] = p;
-		vec_each(root, &r->roots)
-			next = search_from(&s, r, position_of, position_of[root->object], next);
-		s.n = next;
-		count_preds(&s, r, position_of);
-		fill_preds(&s, r, position_of);
-		drop_edges(r);
-		dominators(&s, position_of);
-		r->retained = calloc((size_t)r->w->n + 1, sizeof(*r->retained));
-		if (r->retained)
-			sum_up(&s, r);
+	if (done) {
+		keep_leaves(r);
+		done = find_semis(&t);
 	}
-	snca_deinit(&s);
-	free(position_of);
+	if (done) {
+		build_tree(&t);
+		done = place_leaves(&t, r);
+	}
 	drop_edges(r);
-	return r->retained ? 0 : -ENOMEM;
+	drop(&t.vertex);
+	drop(&t.ancestor);
+	drop(&t.semi);
+	done = done && sum_up(&t, r);
+	tree_deinit(&t);
+	return done ? 0 : -ENOMEM;
 }

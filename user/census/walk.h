@@ -38,12 +38,14 @@ enum census_kind {
 
 const char *census_kind_name(enum census_kind kind);
 
-struct census_object {
-	uint64_t uaddr;
-	uint64_t bytes : 48;
-	uint64_t kind : 8;      /* enum census_kind */
+/* There are millions of them: as small as they can be. */
+struct __attribute__((packed, aligned(4))) census_object {
+	uint64_t uaddr : 48;
+	uint64_t bytes : 40;
+	uint64_t kind : 7;      /* enum census_kind */
 	uint64_t is_c : 1;      /* a function written in C */
 };
+_Static_assert(sizeof(struct census_object) == 12, "packed");
 
 /* What the VM counts besides objects. */
 #define CENSUS_PARTS(X)                               \
