@@ -77,8 +77,13 @@ static void a_heap_that_loses_as_much_as_it_keeps_has_no_leak(void **state)
 	struct age_window w = plain;
 
 	(void)state;
-	w.turnover = 0.005; /* 500 old blocks went while 600 new ones stayed */
+	w.turnover = w.late_turnover = 0.005; /* 500 old blocks went while 600 new ones stayed */
 	assert_int_equal(judge_in(&w, EVEN, NULL, 10000), VERDICT_GROWING);
+	w.late_turnover = 0.0005; /* at first only: of what these do not belong to… */
+	assert_int_equal(judge_in(&w, EVEN, NULL, 10000), VERDICT_LEAK);
+	/* …unless they begin when those went: a pile that is emptied now and then */
+	assert_int_equal(judge_in(&w, LEFT(10, 50, 50, 50, 50, 50, 50, 50, 50, 50, 50, 50), NULL, 10000),
+			 VERDICT_GROWING);
 	w.turnover = 0.0005;
 	assert_int_equal(judge_in(&w, EVEN, NULL, 10000), VERDICT_LEAK);
 	w.settled = false;

@@ -35,6 +35,7 @@ struct age_window {
 	double share;        /* of all that it allocated in the trace */
 	bool settled;        /* what was garbage before the trace is gone: turnover is valid */
 	double turnover;     /* blocks that predate the trace, freed for each block allocated since */
+	double late_turnover; /* the same from the middle of the stretches on */
 };
 
 /* Which stretch a block belongs to, by its birth. */

@@ -161,11 +161,17 @@ static uint32_t certified(const struct gcpoll_state *s, const struct age_window 
 	return n;
 }
 
+static double turnover(const struct pace_point *from, const struct pace_point *to)
+{
+	return to->work > from->work ? (double)(to->old_frees - from->old_frees) /
+				       (double)(to->work - from->work) : 0;
+}
+
 void gcpoll_window(const struct gcpoll_state *s, struct age_window *ret)
 {
 	uint32_t lag = COHORT_CYCLES + !s->swept;
 	const struct pace_point *now;
-	struct pace_point from, to;
+	struct pace_point from, to, half;
 
 	*ret = (struct age_window){ .swept = s->swept };
 	if (s->cycles < lag || !s->pace)
@@ -183,7 +189,9 @@ void gcpoll_window(const struct gcpoll_state *s, struct age_window *ret)
 	ret->cycles = ret->generational ? s->fulls : ret->cycle + 1;
 	ret->certified = certified(s, ret);
 	ret->settled = s->settled && now->work > s->settled_at.work;
-	if (ret->settled)
-		ret->turnover = (double)(now->old_frees - s->settled_at.old_frees) /
-				(double)(now->work - s->settled_at.work);
+	if (!ret->settled)
+		return;
+	half = pace_at(s->pace, ret->edge_ms[COHORTS / 2]);
+	ret->turnover = turnover(&s->settled_at, now);
+	ret->late_turnover = half.work > s->settled_at.work ? turnover(&half, now) : ret->turnover;
 }

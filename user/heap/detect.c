@@ -87,12 +87,26 @@ void detect_snapshot(struct findings *fs, struct heap *h, const struct snapshot 
 		snapshot_detectors[i](fs, h, snap, last);
 }
 
+static uint64_t key_of(enum finding_kind kind, uint64_t key)
+{
+	uint64_t mixed = (key ^ (uint64_t)kind << 58) * 0x9E3779B97F4A7C15ull;
+
+	return mixed ? mixed : 1;
+}
+
+void finding_withdraw(struct findings *fs, enum finding_kind kind, uint64_t key)
+{
+	const uint64_t *at = hashmap_find(&fs->by_key, key_of(kind, key));
+
+	if (at && *at)
+		fs->v.v[*at - 1].withdrawn = true;
+}
+
 struct finding *finding_make(struct findings *fs, enum finding_kind kind, uint64_t key)
 {
-	uint64_t mixed = (key ^ (uint64_t)kind << 58) * 0x9E3779B97F4A7C15ull, *at;
-	struct finding f = { .kind = kind, .count = 1 };
+	struct finding f = { .kind = kind, .key = key_of(kind, key), .count = 1 };
+	uint64_t *at;
 
-	f.key = mixed ? mixed : 1;
 	at = hashmap_get_or_add(&fs->by_key, f.key);
 	if (!at || (!*at && vec_push(&fs->v, f))) {
 		fs->failed = true;

@@ -93,6 +93,7 @@ struct findings {
 	vec_of(struct finding) v; /* in order of time */
 	struct hashmap by_key;    /* key → position + 1 */
 	struct strpool *strings;  /* borrowed */
+	bool windows;             /* some allocator calls were not seen */
 	bool failed;              /* out of memory: some are missing */
 };
 
@@ -133,6 +134,9 @@ void detect_snapshot(struct findings *fs, struct heap *h, const struct snapshot 
  * again; NULL when out of memory. Then evidence in the order of output.
  */
 struct finding *finding_make(struct findings *fs, enum finding_kind kind, uint64_t key);
+
+/* The finding of the key, if there is one, turned out to be none. */
+void finding_withdraw(struct findings *fs, enum finding_kind kind, uint64_t key);
 struct finding *finding_of_noticed(struct findings *fs, enum finding_kind kind,
 				   const struct noticed *n);
 struct finding *finding_of_key(struct findings *fs, enum finding_kind kind, const struct noticed *n,

@@ -76,7 +76,7 @@ void detect_drift(struct findings *fs, struct heap *h, const struct snapshot *sn
 	int64_t off;
 
 	(void)last;
-	if (snap->stats[LMT_STAT_MAP_FULL] || snap->stats[LMT_STAT_NO_STATE] ||
+	if (fs->windows || snap->stats[LMT_STAT_MAP_FULL] || snap->stats[LMT_STAT_NO_STATE] ||
 	    snap->stats[LMT_STAT_NO_PENDING])
 		return;
 	vec_each(s, &h->states) {

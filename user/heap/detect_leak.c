@@ -5,6 +5,15 @@
  */
 #include "detect.h"
 
+/*
+ * What was seen to grow and has levelled off since, or is gone, was a cache that filled. That it
+ * is not sure any more is no such thing.
+ */
+static bool has_ceased(const struct heap_site *s, const struct heap_state *st)
+{
+	return s->verdict == VERDICT_STABLE || (st->age.known && !s->old_bytes);
+}
+
 void detect_leak(struct findings *fs, struct heap *h, const struct snapshot *snap, bool last)
 {
 	(void)last;
@@ -13,7 +22,11 @@ void detect_leak(struct findings *fs, struct heap *h, const struct snapshot *sna
 		const struct heap_state *st = &h->states.v[s->state];
 		struct finding *f;
 
-		if (s->verdict != VERDICT_LEAK || st->closed)
+		if (st->closed)
+			continue;
+		if (has_ceased(s, st))
+			finding_withdraw(fs, FINDING_LEAK, s->id);
+		if (s->verdict != VERDICT_LEAK)
 			continue;
 		f = finding_make(fs, FINDING_LEAK, s->id);
 		if (!f)

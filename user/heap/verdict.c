@@ -13,6 +13,7 @@
 #define CERTIFIED (COHORTS / 3) /* stretches that a full collection must have passed over */
 #define KEPT_SHARE 0.5     /* of what was born: before a full collection, less may be dead as well */
 #define TURNOVER_SHARE 0.5 /* old blocks that go for each one that stays: the heap turns over */
+#define WHOLE_SHARE 0.5    /* of the mean: what the first stretch made is there still */
 #define MIN_POINTS 4       /* of a trend */
 #define RISING_SHARE 4     /* at least 3 of 4 steps must not fall */
 #define PLATEAU_SHARE 3    /* later half below 1/3 of the earlier: levelling off */
@@ -82,6 +83,7 @@ struct spread {
 	uint64_t early, middle, late;     /* blocks by thirds */
 	unsigned int filled, bursts;      /* stretches with blocks; groups of such */
 	unsigned int lead, tail, gap;     /* empty ones: before, after, at most between */
+	bool whole;                       /* the first stretch has its share */
 };
 
 static struct spread spread_of(const struct cohorts *c)
@@ -109,6 +111,7 @@ static struct spread spread_of(const struct cohorts *c)
 		empty = 0;
 	}
 	s.tail = empty;
+	s.whole = c->blocks[0] * COHORTS >= WHOLE_SHARE * (double)s.blocks;
 	return s;
 }
 
@@ -132,10 +135,15 @@ static bool is_even(const struct spread *s)
 	       s->middle * 2 >= s->early && s->middle * 2 >= s->late;
 }
 
-/* Do blocks that predate the trace go as fast as these come? Then it may be a slow ring. */
+/*
+ * Do blocks that predate the trace go as fast as these come? Then it may be a slow ring. Those that
+ * went at first only were of something else, a quick ring, unless these begin when they went.
+ */
 static bool turns_over(const struct spread *s, const struct age_window *w)
 {
-	return w->turnover * (double)w->work >= TURNOVER_SHARE * (double)s->blocks;
+	double turnover = s->whole ? w->late_turnover : w->turnover;
+
+	return turnover * (double)w->work >= TURNOVER_SHARE * (double)s->blocks;
 }
 
 /*
