@@ -489,6 +489,8 @@ static int finish(struct session *s, int rc, struct errmsg *err)
 {
 	attach_set_active(s->attach, false);
 	if (!rc && !s->write_errno)
+		rc = recorder_before_end(s->recorder, s);
+	if (!rc && !s->write_errno)
 		rc = look(s, true, true);
 	attach_detach(s->attach);
 	launch_go(s);
