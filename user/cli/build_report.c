@@ -325,5 +325,5 @@ int build_report_live(struct session *s, const struct snapshot *snap, struct bui
 	b->r.top = s->opt->top_given ? s->opt->top : s->opt->json ? 0 : 10;
 	memcpy(b->r.lost, snap->stats, sizeof(b->r.lost));
 	b->r.end_realtime_ns = session_realtime(s, snap->end_ns);
-	return 0;
+	return b->r.last ? recorder_show_census(s->recorder, s, &b->r) : 0;
 }

@@ -48,7 +48,7 @@ static const struct opt table[] = {
 	{ 0, "debuginfod", OPT_FLAG, AT(debuginfod), LIVE, "What to do", NULL, "ask debuginfod for symbols of stripped files, 10 s at most", 0, 0, NULL },
 	{ 0, "by", OPT_CHOICE, AT(by), CENSUS, "What to do", "WHAT", "type, site, proto, size, metatable or ctype (default: what says most of each kind)", 0, 0, by_names },
 	{ 0, "path", OPT_STR, AT(path_text), CENSUS, "What to do", "ADDR[,ADDR…]", "who holds this object, as tostring() or %p shows it", 0, 0, NULL },
-	{ 0, "pause-budget", OPT_U64, AT(pause_budget_ms), CENSUS, "What to do", "MS", "stop the target for no longer than this at once (default 50; 0: never)", 0, 60000, NULL },
+	{ 0, "pause-budget", OPT_U64, AT(pause_budget_ms), CENSUS | TRACE, "What to do", "MS", "a census stops the target for no longer than this at once (default 50; 0: never)", 0, 60000, NULL },
 	{ 0, "strings", OPT_FLAG, AT(strings), CENSUS, "What to do", NULL, "group strings by how they begin, which shows their text", 0, 0, NULL },
 
 	{ 0, "kinds", OPT_STR, AT(kinds_text), TRACE | COMMAND_REPORT, "Findings", "LIST", "only findings of these kinds, comma-separated (default: all)", 0, 0, NULL },
@@ -66,6 +66,8 @@ static const struct opt table[] = {
 	{ 0, "lua-only", OPT_FLAG, AT(lua_only), TRACE, "Output", NULL, "leave C functions out of the stacks", 0, 0, NULL },
 	{ 'f', "folded", OPT_FLAG, AT(folded), CENSUS, "Output", NULL, "who holds what as folded stacks: bytes by the way from a root", 0, 0, NULL },
 	{ 't', "trace", OPT_FLAG, AT(each_call), COMMAND_TRACE, "Output", NULL, "a line for each allocator call, as it happens (with -m exact)", 0, 0, NULL },
+	{ 0, "no-census", OPT_FLAG, AT(no_census), TRACE, "Incident file", NULL, "do not look at who holds what; else at the start, at triggers and findings, and at the end", 0, 0, NULL },
+
 	{ 'T', "top", OPT_U64, AT(top), TRACE | STORED | CENSUS, "Output", "N", "show the N first places (default 10; --json: all)", 1, 1u << 20, NULL },
 	{ 0, "sort", OPT_CHOICE, AT(sort), TRACE | STORED, "Output", "KEY", "verdict, size, count, age or rate (default verdict, then size)", 0, 0, sort_names },
 	{ 'o', "older", OPT_U64, AT(older_ms), TRACE, "Output", "MS", "only blocks older than this (default 0)", 0, 0, NULL },

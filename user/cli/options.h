@@ -71,6 +71,7 @@ struct options {
 	uint64_t max_file;      /* bytes of it; 0: no limit */
 	const char *trigger_text; /* when to write it; NULL: from the start */
 	double before;          /* seconds kept in memory until then */
+	int no_census;
 	bool no_report;         /* the file is all the output there is */
 	const char *words[2];   /* report, diff: files */
 	unsigned int n_words;

@@ -15,6 +15,7 @@
 #include "build_report.h"
 #include "collect/store.h"
 #include "report/archive.h"
+#include "record_census.h"
 #include "session.h"
 #include "trigger.h"
 
@@ -26,6 +27,8 @@ struct recorder {
 	struct archive *archive;
 	struct hashmap mapped; /* processes whose mappings are kept */
 	struct triggers *triggers; /* NULL: written from the start */
+	struct record_census *census; /* NULL: none are taken */
+	const char *asked;         /* why one is wanted now */
 	bool waiting;              /* in memory, for a trigger */
 	uint64_t moments;
 	bool told;             /* that writing failed */
@@ -38,6 +41,7 @@ void recorder_free(struct recorder *r)
 	/* The trace could not begin: a file without a moment in it would only puzzle. */
 	if (r->store && !r->moments && !r->waiting)
 		unlink(r->opt->write_file);
+	record_census_free(r->census);
 	archive_free(r->archive);
 	triggers_free(r->triggers);
 	store_free(r->store);
@@ -99,6 +103,8 @@ static int open_store(struct recorder *r, struct errmsg *err)
 		rc = store_create(&cfg, &r->store, err);
 	if (!rc && archive_new(r->store, &r->archive))
 		rc = errmsg_set(err, -ENOMEM, "out of memory");
+	if (!rc && !r->opt->no_census && record_census_new(&r->census))
+		rc = errmsg_set(err, -ENOMEM, "out of memory");
 	return rc;
 }
 
@@ -139,6 +145,7 @@ static void write_out(struct recorder *r, const struct session *s, const char *k
 	struct store_config cfg = file_config(r->opt);
 
 	archive_put_event(r->archive, realtime_now(s), kind, 0, 0, why);
+	r->asked = kind;
 	log_info("%s: %s%s%s", kind, why, r->waiting ? "; writing " : "",
 		 r->waiting ? r->opt->write_file : "");
 	if (r->waiting && !store_to_file(r->store, &cfg, NULL))
@@ -180,6 +187,29 @@ static int put_maps(struct recorder *r, const struct session *s)
 	return 0;
 }
 
+/* The census that is there goes into the moment; another may begin. */
+static int take_census(struct recorder *r, struct session *s, struct report *to, bool last)
+{
+	int rc;
+
+	if (!r->census)
+		return 0;
+	rc = last ? 0 : record_census_look(r->census, s, to, &r->asked);
+	to->new_census = record_census_is_new(r->census);
+	return rc || last ? rc : record_census_show(r->census, s, to);
+}
+
+int recorder_show_census(const struct recorder *r, const struct session *s, struct report *to)
+{
+	return r && r->census ? record_census_show(r->census, s, to) : 0;
+}
+
+int recorder_before_end(struct recorder *r, struct session *s)
+{
+	return r && r->census && !r->waiting && !store_error(r->store) ?
+		record_census_end(r->census, s) : 0;
+}
+
 static void tell_once(struct recorder *r)
 {
 	if (!store_error(r->store) || r->told)
@@ -205,6 +235,8 @@ int recorder_take(struct recorder *r, struct session *s, const struct snapshot *
 	b.r.end_reason = last ? session_end_reason(s) : NULL;
 	if (!rc)
 		rc = put_maps(r, s);
+	if (!rc)
+		rc = take_census(r, s, &b.r, last);
 	if (!rc) {
 		rc = archive_save(r->archive, &b.r);
 		r->moments++;

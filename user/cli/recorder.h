@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 
+struct report;
 struct session;
 struct snapshot;
 struct recorder;
@@ -24,6 +25,12 @@ void recorder_free(struct recorder *r);
  */
 int recorder_take(struct recorder *r, struct session *s, const struct snapshot *snap, bool report,
 		  bool last);
+
+/* The last report follows: looks at the heaps once more. */
+int recorder_before_end(struct recorder *r, struct session *s);
+
+/* Adds the latest census to a report, which must be gone before the recorder. r may be NULL. */
+int recorder_show_census(const struct recorder *r, const struct session *s, struct report *to);
 
 /* A process ended. status: as wait() says, -1 unknown. */
 void recorder_target_ended(struct recorder *r, const struct session *s, pid_t pid, int status);

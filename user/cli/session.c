@@ -314,6 +314,8 @@ static int finish(struct session *s, int rc, struct errmsg *err)
 	screen_close(s->screen);
 	s->screen = NULL;
 	if (!rc && !s->write_errno)
+		rc = recorder_before_end(s->recorder, s);
+	if (!rc && !s->write_errno)
 		rc = session_look(s, true, true);
 	attach_detach(s->attach);
 	launch_go(s);

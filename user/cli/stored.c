@@ -103,6 +103,16 @@ static void keep_points(struct report *r, const uint32_t *moved)
 	r->series.n = n;
 }
 
+/* Keeps the elements of a vector that are of the state. */
+#define keep_of_state(vec, number)                              \
+	do {                                                    \
+		size_t kept_ = 0;                               \
+		vec_each(row_, vec)                             \
+			if (row_->state == (number))            \
+				(vec)->v[kept_++] = *row_;      \
+		(vec)->n = kept_;                               \
+	} while (0)
+
 static void keep_findings(struct report *r, uint32_t state)
 {
 	size_t n = 0;
@@ -120,7 +130,6 @@ int stored_keep_state(struct report *r, uint32_t state, struct errmsg *err)
 {
 	auto_free uint32_t *moved = calloc(r->states.n + 1, sizeof(*moved));
 	uint32_t n = 0;
-	size_t sites = 0;
 
 	if (!moved)
 		return errmsg_set(err, -ENOMEM, "out of memory");
@@ -134,10 +143,10 @@ int stored_keep_state(struct report *r, uint32_t state, struct errmsg *err)
 	}
 	r->states.n = n;
 	keep_points(r, moved);
-	vec_each(s, &r->sites)
-		if (s->state == state)
-			r->sites.v[sites++] = *s;
-	r->sites.n = sites;
+	keep_of_state(&r->sites, state);
+	keep_of_state(&r->censuses, state);
+	keep_of_state(&r->objects, state);
+	keep_of_state(&r->holders, state);
 	keep_findings(r, state);
 	return 0;
 }

@@ -86,9 +86,22 @@ static const struct schema_table tables[] = {
 	  " STRICT, WITHOUT ROWID" },
 	{ "withdrawn", 1, 0,
 	  "CREATE TABLE withdrawn(finding INTEGER PRIMARY KEY, snapshot INTEGER NOT NULL) STRICT" },
-	{ "object", 1, 0,
+	{ "object", 1, 2,
 	  "CREATE TABLE object(snapshot INTEGER NOT NULL, seq INTEGER NOT NULL, pid INTEGER,"
 	  " state INTEGER, kind TEXT, count INTEGER, bytes INTEGER, origin TEXT, path TEXT,"
+	  " PRIMARY KEY(snapshot, seq)) STRICT, WITHOUT ROWID" },
+	{ "object", 3, 0,
+	  "CREATE TABLE object(snapshot INTEGER NOT NULL, seq INTEGER NOT NULL, pid INTEGER,"
+	  " state INTEGER, kind TEXT, dead INTEGER, count INTEGER, bytes INTEGER, origin TEXT,"
+	  " path TEXT, PRIMARY KEY(snapshot, seq)) STRICT, WITHOUT ROWID" },
+	{ "census", 3, 0,
+	  "CREATE TABLE census(snapshot INTEGER NOT NULL, seq INTEGER NOT NULL, pid INTEGER,"
+	  " state INTEGER, time_ns INTEGER, reason TEXT, why_not TEXT, heap_bytes INTEGER,"
+	  " held_objects INTEGER, held_bytes INTEGER, dead_objects INTEGER, dead_bytes INTEGER,"
+	  " pause_ns INTEGER, PRIMARY KEY(snapshot, seq)) STRICT, WITHOUT ROWID" },
+	{ "holder", 3, 0,
+	  "CREATE TABLE holder(snapshot INTEGER NOT NULL, seq INTEGER NOT NULL, pid INTEGER,"
+	  " state INTEGER, kind TEXT, bytes INTEGER, retained_bytes INTEGER, origin TEXT, path TEXT,"
 	  " PRIMARY KEY(snapshot, seq)) STRICT, WITHOUT ROWID" },
 	{ "event", 1, 0,
 	  "CREATE TABLE event(id INTEGER PRIMARY KEY, time_ns INTEGER NOT NULL, kind TEXT NOT NULL,"
@@ -99,6 +112,10 @@ static const struct schema_table tables[] = {
 #define NEWEST_OF(at, id) \
 	"(SELECT max(snapshot) FROM " at " WHERE " id ")"
 #define TIME_OF(ns) "strftime('%Y-%m-%dT%H:%M:%fZ', " ns " / 1e9, 'unixepoch')"
+
+#define CENSUS_TIME(row) \
+	"(SELECT " TIME_OF("c.time_ns") " FROM census c WHERE c.snapshot = " row ".snapshot AND" \
+	" c.pid = " row ".pid AND c.state = " row ".state)"
 
 static const struct schema_view views[] = {
 	{ "v_recording", "what was recorded, by what, when",
@@ -164,10 +181,25 @@ static const struct schema_view views[] = {
 	  " ELSE 3 END, time_ns" },
 	{ "v_evidence", "the evidence of each finding",
 	  "SELECT finding, key, form, n, rate, text, frames FROM evidence ORDER BY finding, seq" },
+	{ "v_censuses", "when whose heap was walked, and what it came to",
+	  "SELECT " TIME_OF("time_ns") " AS time, pid, state, reason, heap_bytes, held_objects,"
+	  " held_bytes, dead_objects, dead_bytes, pause_ns / 1e6 AS pause_ms, why_not, time_ns"
+	  " FROM census ORDER BY snapshot, seq" },
 	{ "v_objects", "census: what lay on the heap, and who held it",
-	  "SELECT " TIME_OF("t.time_ns") " AS time, o.pid, o.state, o.kind, o.count, o.bytes,"
-	  " o.origin, o.path FROM object o JOIN snapshot t ON t.id = o.snapshot"
-	  " ORDER BY o.snapshot, o.bytes DESC" },
+	  "SELECT " CENSUS_TIME("o") " AS time, o.pid, o.state, o.kind, o.count, o.bytes,"
+	  " o.origin, o.path, o.dead FROM object o ORDER BY o.snapshot, o.bytes DESC" },
+	{ "v_holders", "census: the tables that keep most of a heap alive, and who holds them",
+	  "SELECT " CENSUS_TIME("h") " AS time, h.pid, h.state, h.kind, h.retained_bytes, h.bytes,"
+	  " h.origin, h.path FROM holder h ORDER BY h.snapshot, h.retained_bytes DESC" },
+	{ "v_object_growth", "what grew on the heap from its first census to its last",
+	  "SELECT b.pid, b.state, b.kind, b.origin, coalesce(a.bytes, 0) AS first_bytes,"
+	  " b.bytes AS last_bytes, coalesce(a.count, 0) AS first_count, b.count AS last_count, b.path"
+	  " FROM object b LEFT JOIN object a ON a.snapshot = (SELECT min(c.snapshot) FROM census c"
+	  " WHERE c.pid = b.pid AND c.state = b.state AND c.why_not IS NULL) AND a.pid = b.pid AND"
+	  " a.state = b.state AND a.kind = b.kind AND a.origin IS b.origin AND a.dead = b.dead"
+	  " WHERE NOT b.dead AND b.snapshot = (SELECT max(c.snapshot) FROM census c WHERE"
+	  " c.pid = b.pid AND c.state = b.state AND c.why_not IS NULL)"
+	  " ORDER BY b.bytes - coalesce(a.bytes, 0) DESC" },
 	{ "v_lost", "what was not recorded, by cause; empty means nothing was lost",
 	  "SELECT cause, n FROM lost l WHERE snapshot ="
 	  " " NEWEST_OF("lost", "cause = l.cause") " AND n > 0" },

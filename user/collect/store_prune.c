@@ -23,17 +23,31 @@ static void drop_superseded(struct store *s, const char *at, const char *id, int
 	store_run(s, sql);
 }
 
+/* The first one stays: it is what the last is compared with. */
+static void drop_censuses(struct store *s, int64_t snapshot)
+{
+	static const char *const tables[] = { "object", "holder", "census" };
+	char sql[300];
+
+	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+		snprintf(sql, sizeof(sql),
+			 "DELETE FROM %s WHERE snapshot < %" PRId64 " AND snapshot NOT IN ((SELECT"
+			 " max(snapshot) FROM census), (SELECT min(snapshot) FROM census))",
+			 tables[i], snapshot);
+		store_run(s, sql);
+	}
+}
+
 static void drop_detail_before(struct store *s, int64_t snapshot)
 {
 	char sql[300];
 
 	drop_superseded(s, "stack_at", "stack", snapshot);
 	drop_superseded(s, "site_at", "site", snapshot);
+	drop_censuses(s, snapshot);
 	snprintf(sql, sizeof(sql),
-		 "DELETE FROM object WHERE snapshot < %" PRId64 " AND snapshot <"
-		 " (SELECT max(snapshot) FROM object);"
 		 "UPDATE snapshot SET detail = 0 WHERE id < %" PRId64 " AND detail",
-		 snapshot, snapshot);
+		 snapshot);
 	store_run(s, sql);
 	store_run(s, "INSERT OR REPLACE INTO meta SELECT 'detail_since_ns', min(time_ns)"
 		  " FROM snapshot WHERE detail");

@@ -35,6 +35,7 @@ struct archive {
 	struct strpool *strings;
 	int64_t moment;  /* id of the snapshot */
 	int64_t events;
+	bool census_due; /* one is not in the file yet */
 	bool rewrite;    /* what was saved last is not in the file: save everything again */
 	struct tracked states, sites, stacks;
 	struct hashmap runtimes; /* pid and runtime that are saved */

@@ -212,6 +212,47 @@ PART(finding, "finding", KEYS("id", "snapshot", "frames"), 3, FINDING)
 PART(evidence, "evidence", KEYS("finding", "seq", "frames"), 3, EVIDENCE)
 #undef FIELD_STRUCT
 
+#define CENSUS(X)                                   \
+	X(pid, PID, pid, false, 0)                  \
+	X(state, U32, state, false, 0)              \
+	X(time_ns, U64, time_ns, false, 0)          \
+	X(reason, STR, reason, true, 0)             \
+	X(why_not, STR, why_not, false, 0)          \
+	X(heap_bytes, U64, heap_bytes, false, 0)    \
+	X(held_objects, U64, held_objects, false, 0) \
+	X(held_bytes, U64, held_bytes, false, 0)    \
+	X(dead_objects, U64, dead_objects, false, 0) \
+	X(dead_bytes, U64, dead_bytes, false, 0)    \
+	X(pause_ns, U64, pause_ns, false, 0)
+#define FIELD_STRUCT report_census
+PART(census, "census", KEYS("snapshot", "seq"), 2, CENSUS)
+#undef FIELD_STRUCT
+
+#define OBJECT(X)                                   \
+	X(pid, PID, pid, false, 0)                  \
+	X(state, U32, state, false, 0)              \
+	X(kind, STR, kind, true, 0)                 \
+	X(dead, BOOL, dead, false, 0)               \
+	X(count, U64, count, false, 0)              \
+	X(bytes, U64, bytes, false, 0)              \
+	X(origin, STR, origin, false, 0)            \
+	X(path, STR, path, false, 0)
+#define FIELD_STRUCT report_object
+PART(object, "object", KEYS("snapshot", "seq"), 2, OBJECT)
+#undef FIELD_STRUCT
+
+#define HOLDER(X)                                   \
+	X(pid, PID, pid, false, 0)                  \
+	X(state, U32, state, false, 0)              \
+	X(kind, STR, kind, true, 0)                 \
+	X(bytes, U64, bytes, false, 0)              \
+	X(retained_bytes, U64, retained_bytes, false, 0) \
+	X(origin, STR, origin, false, 0)            \
+	X(path, STR, path, false, 0)
+#define FIELD_STRUCT report_holder
+PART(holder, "holder", KEYS("snapshot", "seq"), 2, HOLDER)
+#undef FIELD_STRUCT
+
 static const void *at(const struct field *f, const void *obj)
 {
 	return (const char *)obj + f->offset;

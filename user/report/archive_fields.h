@@ -52,7 +52,7 @@ struct part {
 
 extern const struct part part_process, part_runtime, part_function, part_snapshot, part_state,
 	part_state_at, part_site, part_site_at, part_frame, part_stack, part_stack_at,
-	part_finding, part_evidence;
+	part_finding, part_evidence, part_census, part_object, part_holder;
 
 /* The fields of obj, in order. */
 void part_get(const struct part *p, const void *obj, struct cell *cells);

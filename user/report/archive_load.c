@@ -334,6 +334,7 @@ static int load_all(struct loader *l, uint64_t at_ns)
 	rc = rc ? rc : load_query(l, load_select_tracked(l, &part_state, &part_state_at, "t.id"), take_state);
 	rc = rc ? rc : load_sites(l);
 	rc = rc ? rc : load_findings(l);
+	rc = rc ? rc : load_census(l);
 	return rc;
 }
 

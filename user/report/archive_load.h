@@ -39,4 +39,7 @@ int load_sites(struct loader *l);
 /* archive_load_findings.c */
 int load_findings(struct loader *l);
 
+/* archive_load_census.c */
+int load_census(struct loader *l);
+
 #endif

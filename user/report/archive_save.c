@@ -295,6 +295,31 @@ static int save_losses(struct archive *a, const struct report *r)
 	return rc;
 }
 
+/* Rows of a moment, as they are. */
+static int save_rows(struct archive *a, const struct part *p, const void *first, size_t n, size_t size)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < n; i++)
+		rc = put_part(a, p, (int64_t[]){ a->moment, (int64_t)i }, (const char *)first + i * size);
+	return rc;
+}
+
+static int save_census(struct archive *a, const struct report *r)
+{
+	int rc = 0;
+
+	a->census_due |= r->new_census;
+	if (!a->census_due)
+		return 0;
+	rc = save_rows(a, &part_census, r->censuses.v, r->censuses.n, sizeof(*r->censuses.v));
+	if (!rc)
+		rc = save_rows(a, &part_object, r->objects.v, r->objects.n, sizeof(*r->objects.v));
+	if (!rc)
+		rc = save_rows(a, &part_holder, r->holders.v, r->holders.n, sizeof(*r->holders.v));
+	return rc;
+}
+
 static int save_all(struct archive *a, const struct report *r)
 {
 	int rc = save_subjects(a, r);
@@ -307,6 +332,8 @@ static int save_all(struct archive *a, const struct report *r)
 		rc = save_sites(a, r);
 	if (!rc)
 		rc = archive_save_findings(a, r);
+	if (!rc)
+		rc = save_census(a, r);
 	if (!rc)
 		rc = put_part(a, &part_snapshot,
 			      (int64_t[]){ a->moment, 1,
@@ -325,5 +352,6 @@ int archive_save(struct archive *a, const struct report *r)
 	else
 		rc = store_commit(a->store);
 	a->rewrite = rc == -EAGAIN || rc == -ENOMEM;
+	a->census_due &= a->rewrite;
 	return rc == -EAGAIN ? 0 : rc;
 }

@@ -42,9 +42,9 @@ static struct diff_row *row_for(struct builder *b, const struct diff_row *like)
 	struct diff *d = b->d;
 	uint64_t *at;
 
-	if (asprintf(&key, "%d %s %d %" PRIu32 " %s %s\n%s", like->of, like->comm, like->pid,
+	if (asprintf(&key, "%d %s %d %" PRIu32 " %s %s\n%s\n%s", like->of, like->comm, like->pid,
 		     like->state, or_empty(like->kind), or_empty(like->frame.lua),
-		     or_empty(like->frame.name)) < 0)
+		     or_empty(like->frame.name), or_empty(like->origin)) < 0)
 		return NULL;
 	at = hashmap_get_or_add(&b->by_key, strpool_add(b->keys, key));
 	if (!at)
@@ -69,6 +69,8 @@ static int add(struct builder *b, const struct diff_row *like, bool later, uint6
 	f->blocks += blocks;
 	if (later && like->verdict > row->verdict)
 		row->verdict = like->verdict;
+	if (later && like->path)
+		row->path = like->path;
 	return 0;
 }
 
@@ -89,9 +91,28 @@ static int add_site(struct builder *b, const struct report *r, const struct repo
 	return rc ? rc : add(b, &row, later, s->live_bytes, s->live_blocks);
 }
 
-static int add_report(struct builder *b, const struct report *r, bool later)
+/* What lay on the heaps, where they were walked before both moments. */
+static int add_objects(struct builder *b, const struct report *r, bool later)
 {
 	int rc = 0;
+
+	if (!b->d->a->objects.n || !b->d->b->objects.n)
+		return 0;
+	vec_each(o, &r->objects) {
+		struct diff_row row = { .of = DIFF_OBJECT, .comm = comm_of(r, o->pid),
+					.pid = b->d->one_run ? o->pid : 0,
+					.state = b->d->one_run ? o->state : 0,
+					.kind = o->kind, .origin = o->origin, .path = o->path };
+
+		if (!rc && !o->dead)
+			rc = add(b, &row, later, o->bytes, o->count);
+	}
+	return rc;
+}
+
+static int add_report(struct builder *b, const struct report *r, bool later)
+{
+	int rc = add_objects(b, r, later);
 
 	vec_each(s, &r->states) {
 		struct diff_row row = { .of = DIFF_STATE, .comm = comm_of(r, s->pid),
@@ -115,6 +136,7 @@ static int most_grown_first(const void *pa, const void *pb)
 	if (ga != gb)
 		return ga > gb ? -1 : 1;
 	c = strcmp(or_empty(a->frame.lua), or_empty(b->frame.lua));
+	c = c ? c : strcmp(or_empty(a->origin), or_empty(b->origin));
 	return c ? c : strcmp(or_empty(a->kind), or_empty(b->kind));
 }
 

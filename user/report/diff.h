@@ -16,7 +16,7 @@
 #include "format.h"
 #include "model.h"
 
-enum diff_of { DIFF_SITE, DIFF_KIND, DIFF_STATE, DIFF_MAX };
+enum diff_of { DIFF_SITE, DIFF_KIND, DIFF_OBJECT, DIFF_STATE, DIFF_MAX };
 
 struct diff_figures {
 	uint64_t bytes, blocks; /* live; of a state its heap, as the VM counts, if that is known */
@@ -29,6 +29,7 @@ struct diff_row {
 	uint32_t state;
 	const char *kind;     /* NULL: of all kinds */
 	struct report_frame frame;
+	const char *origin, *path; /* of objects: what they are, who holds one of them */
 	struct diff_figures before, after;
 	enum verdict verdict; /* of the later report */
 };

@@ -6,6 +6,7 @@
 
 #include "base/escape.h"
 #include "base/fmt.h"
+#include "heaps.h"
 #include "jsonw.h"
 
 static const struct {
@@ -14,6 +15,7 @@ static const struct {
 } sorts[] = {
 	[DIFF_SITE] = { "site", "lines that grew" },
 	[DIFF_KIND] = { "kind", "kinds of blocks that grew" },
+	[DIFF_OBJECT] = { "object", "types of objects that grew on the heap, and who holds one of them" },
 	[DIFF_STATE] = { "state", "heaps that grew" },
 };
 
@@ -39,6 +41,12 @@ static void put_what(const struct diff *d, const struct diff_row *r, FILE *out)
 	if (r->frame.name) {
 		fputs(" in ", out);
 		put_escaped(out, r->frame.name);
+	}
+	if (r->origin)
+		put_escaped(out, r->origin);
+	if (r->path) {
+		fputs(r->origin ? ": " : "", out);
+		put_escaped(out, r->path);
 	}
 	if (r->of != DIFF_KIND && d->b->processes.n < 2)
 		return;
@@ -117,6 +125,8 @@ static void write_record(const struct diff *d, const struct diff_row *r, FILE *o
 	if (r->state)
 		jsonw_u64(&w, "state", r->state);
 	jsonw_str_known(&w, "kind", r->kind);
+	jsonw_str_known(&w, "origin", r->origin);
+	heaps_put_path(&w, r->path);
 	jsonw_u64(&w, "before_bytes", r->before.bytes);
 	jsonw_u64(&w, "after_bytes", r->after.bytes);
 	jsonw_s64(&w, "growth_bytes", diff_growth(r));

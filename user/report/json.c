@@ -7,6 +7,7 @@
 
 #include "base/fmt.h"
 #include "findings.h"
+#include "heaps.h"
 #include "jsonw.h"
 
 #define SCHEMA 1
@@ -339,6 +340,7 @@ void json_write(const struct report *r, const struct format_options *opt, FILE *
 	vec_each(s, &r->sites)
 		if (!r->top || n++ < r->top)
 			write_site_stacks(r, s, out);
+	heaps_write_json(r, out);
 	if (r->last)
 		write_end(r, out);
 }

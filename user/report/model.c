@@ -13,6 +13,9 @@ void report_deinit(struct report *r)
 	vec_deinit(&r->states);
 	vec_deinit(&r->sites);
 	vec_deinit(&r->blind_spots);
+	vec_deinit(&r->censuses);
+	vec_deinit(&r->objects);
+	vec_deinit(&r->holders);
 	vec_deinit(&r->series);
 	vec_deinit(&r->events_log);
 	vec_deinit(&r->frames);

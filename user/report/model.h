@@ -112,6 +112,41 @@ struct report_point {
 	uint32_t gc_cycles;
 };
 
+/* One state's heap, walked while it was recorded; what was on it are report_objects. */
+struct report_census {
+	pid_t pid;
+	uint32_t state; /* 0: nothing is known of the process' states */
+	uint64_t time_ns;   /* CLOCK_REALTIME */
+	const char *reason; /* why it was walked then: "start", "end", … */
+	const char *why_not; /* nothing was counted: why */
+	uint64_t heap_bytes, held_objects, held_bytes, dead_objects, dead_bytes;
+	uint64_t pause_ns;  /* the longest stop of its process */
+};
+
+/* Objects of one kind and origin on a heap. */
+struct report_object {
+	pid_t pid;
+	uint32_t state;
+	const char *kind, *origin;
+	bool dead; /* held by nobody: not collected yet */
+	uint64_t count, bytes;
+	bool first_known;
+	uint64_t first_bytes; /* in the first census of the recording; only when loaded from a file */
+	const char *path; /* from a root to one of them: steps and arrows */
+};
+
+/* One of the tables that keep most of a heap alive. */
+struct report_holder {
+	pid_t pid;
+	uint32_t state;
+	const char *kind, *origin;
+	uint64_t bytes, retained_bytes;
+	const char *path;
+};
+
+/* Between the steps of a path; no step holds it. */
+#define REPORT_ARROW " → "
+
 /* Something that happened while it was recorded. */
 struct report_event {
 	uint64_t time_ns;
@@ -162,6 +197,12 @@ struct report {
 	vec_of(uint32_t) stack_frames;    /* positions in frames */
 	vec_of(struct report_stack) stacks;
 	uint64_t sample_bytes;            /* mean bytes between two sampled stacks; 0 none */
+
+	/* the heaps as they were walked last, only when recorded; the biggest first in each state */
+	bool new_census; /* …since the moment before */
+	vec_of(struct report_census) censuses;
+	vec_of(struct report_object) objects;
+	vec_of(struct report_holder) holders;
 
 	/* over time, only when loaded from a file */
 	vec_of(struct report_point) series; /* by state, then time */

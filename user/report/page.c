@@ -150,13 +150,14 @@ static void put_nav(const struct report *r, FILE *out)
 	static const char *const links[][2] = {
 		{ "findings", "Findings" }, { "time", "Over time" }, { "who", "Flame graph" },
 		{ "lines", "Lines" },
-		{ "types", "Types" }, { "states", "States" }, { "runtimes", "Runtimes" },
+		{ "heaps", "Heap" }, { "types", "Types" }, { "states", "States" }, { "runtimes", "Runtimes" },
 	};
 
 	fputs("<nav aria-label=\"sections\"><ul>\n", out);
 	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
 		if ((strcmp(links[i][0], "time") || r->series.n) &&
-		    (strcmp(links[i][0], "who") || r->sites.n))
+		    (strcmp(links[i][0], "who") || r->sites.n) &&
+		    (strcmp(links[i][0], "heaps") || r->censuses.n))
 			fprintf(out, "<li><a href=\"#%s\">%s</a></li>\n", links[i][0], links[i][1]);
 	fputs("</ul></nav>\n", out);
 }
@@ -208,6 +209,7 @@ void page_write(const struct report *r, const struct flame *f, const char *file,
 	if (r->sites.n)
 		put_flame(r, f, file, out);
 	page_put_lines(r, file, out);
+	page_put_heaps(r, file, out);
 	page_put_types(r, file, out);
 	page_put_states(r, file, out);
 	page_put_runtimes(r, file, out);

@@ -29,6 +29,16 @@ void page_put_types(const struct report *r, const char *file, FILE *out);
 void page_put_states(const struct report *r, const char *file, FILE *out);
 void page_put_runtimes(const struct report *r, const char *file, FILE *out);
 
+/* page_heaps.c */
+void page_put_heaps(const struct report *r, const char *file, FILE *out);
+/* What most of the state's heap hangs on, in a paragraph; nothing when that is not known. */
+void page_put_held(const struct report *r, pid_t pid, uint32_t state, FILE *out);
+
+/* A table that can be sorted; heads: up to a NULL, "n:live" for a column of numbers. */
+void page_open_table(const char *const *heads, FILE *out);
+/* all, shown: rows there were, and the most that are shown. */
+void page_close_table(size_t all, size_t shown, const char *what, FILE *out);
+
 /* Opens a section with its heading; the SQL behind it closes it. views: up to a NULL. */
 void page_open(const char *id, const char *title, FILE *out);
 void page_close(const char *file, const char *const *views, FILE *out);

@@ -56,6 +56,46 @@ static void put_kinds(const struct report *r, const struct growing *g, FILE *out
 	}
 }
 
+#define CALLERS_SHOWN 16
+
+/* The biggest of the stacks that lead to a line: Lua from the line outwards. */
+static void put_callers(const struct report *r, const struct report_site *s, FILE *out)
+{
+	const struct report_stack *st = s->n_stacks ? &r->stacks.v[s->first_stack] : NULL;
+	uint32_t above = st ? report_frames_above(r, st) : 0, shown = 0;
+
+	if (!st || st->n - above < 2)
+		return;
+	fputs("<details><summary>called from", out);
+	if (s->n_stacks > 1)
+		fprintf(out, " <small>the biggest of %" PRIu32 " ways</small>", s->n_stacks);
+	fputs("</summary>\n<ol>\n", out);
+	for (uint32_t i = above; i < st->n && shown < CALLERS_SHOWN; i++) {
+		const struct report_frame *f = report_frame_at(r, st, i);
+
+		if (!f->lua)
+			continue;
+		fputs("<li>", out);
+		page_put_frame(f, out);
+		fputs("</li>\n", out);
+		shown++;
+	}
+	fputs("</ol></details>\n", out);
+}
+
+/* The biggest site of a finding's line. */
+static const struct report_site *site_of(const struct report *r, const struct report_finding *f)
+{
+	const struct report_site *found = NULL;
+
+	vec_each(s, &r->sites)
+		if (f->frame.lua && s->frame.lua && s->pid == f->pid && s->state == f->state &&
+		    s->n_stacks && !strcmp(s->frame.lua, f->frame.lua) &&
+		    (!found || s->live_bytes > found->live_bytes))
+			found = s;
+	return found;
+}
+
 /* A line that grows, told as a sentence. */
 static void put_growing(const struct report *r, const struct growing *g, FILE *out)
 {
@@ -74,7 +114,10 @@ static void put_growing(const struct report *r, const struct growing *g, FILE *o
 		fprintf(out, " of process %d", g->first->pid);
 	fputs(leak ? ". This is no warm-up: it has not levelled off." :
 	      ". Not sure yet: it may level off, watch longer.", out);
-	fputs("</p>\n</article>\n", out);
+	fputs("</p>\n", out);
+	page_put_held(r, g->first->pid, g->first->state, out);
+	put_callers(r, g->first, out);
+	fputs("</article>\n", out);
 }
 
 /* A line that is a finding needs no second card. */
@@ -174,12 +217,18 @@ static void put_where(const struct report *r, const struct report_finding *f, FI
 
 static void put_finding(const struct report *r, const struct report_finding *f, FILE *out)
 {
+	const struct report_site *site = site_of(r, f);
+
 	fprintf(out, "<article class=\"finding %s\">\n<h3><span class=\"tag\">%s %s</span> ",
 		severity_name(f->severity), severity_name(f->severity), finding_kind_name(f->kind));
 	xml_put(f->message, out);
 	fputs("</h3>\n", out);
 	put_where(r, f, out);
 	put_evidence(f, out);
+	if (f->kind == FINDING_LEAK || f->kind == FINDING_OOM)
+		page_put_held(r, f->pid, f->state, out);
+	if (site)
+		put_callers(r, site, out);
 	if (*f->advice) {
 		fputs("<p class=\"next\">", out);
 		xml_put(f->advice, out);

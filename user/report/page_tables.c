@@ -30,8 +30,7 @@ static void put_count(uint64_t n, FILE *out)
 	put_number(n, fmt_count(&b, n), out);
 }
 
-/* heads: "n:live" for a column of numbers. */
-static void open_table(const char *const *heads, FILE *out)
+void page_open_table(const char *const *heads, FILE *out)
 {
 	fputs("<div class=\"scroll\"><table class=\"sorts\"><thead><tr>", out);
 	for (; *heads; heads++) {
@@ -43,7 +42,7 @@ static void open_table(const char *const *heads, FILE *out)
 	fputs("</tr></thead><tbody>\n", out);
 }
 
-static void close_table(size_t all, size_t shown, const char *what, FILE *out)
+void page_close_table(size_t all, size_t shown, const char *what, FILE *out)
 {
 	fputs("</tbody></table></div>\n", out);
 	if (all > shown)
@@ -83,11 +82,11 @@ void page_put_lines(const struct report *r, const char *file, FILE *out)
 	page_open("lines", "Lines of Lua that allocate", out);
 	fputs("<input type=\"search\" class=\"filter\" placeholder=\"filter lines\" "
 	      "aria-label=\"filter lines\">\n", out);
-	open_table(heads, out);
+	page_open_table(heads, out);
 	vec_each(s, &r->sites)
 		if (n++ < LINES_SHOWN)
 			put_line(r, s, out);
-	close_table(r->sites.n, LINES_SHOWN, "lines", out);
+	page_close_table(r->sites.n, LINES_SHOWN, "lines", out);
 	page_close(file, views, out);
 }
 
@@ -133,15 +132,15 @@ void page_put_types(const struct report *r, const char *file, FILE *out)
 {
 	static const char *const heads[] = { "kind", "n:live", "share", "n:blocks", "n:old, survived GC",
 					     "n:allocations", "n:allocated", NULL };
-	static const char *const views[] = { "v_sites", "v_objects", NULL };
+	static const char *const views[] = { "v_sites", NULL };
 	struct type types[MAX_TYPES];
 	size_t n = sum_types(r, types);
 	uint64_t all = 0;
 
 	for (size_t i = 0; i < n; i++)
 		all += types[i].live;
-	page_open("types", "Types", out);
-	open_table(heads, out);
+	page_open("types", "Types allocated since the attach", out);
+	page_open_table(heads, out);
 	for (size_t i = 0; i < n; i++) {
 		double share = all ? 100.0 * (double)types[i].live / (double)all : 0;
 
@@ -157,7 +156,7 @@ void page_put_types(const struct report *r, const char *file, FILE *out)
 		put_bytes(types[i].bytes, out);
 		fputs("</tr>\n", out);
 	}
-	close_table(0, 0, "", out);
+	page_close_table(0, 0, "", out);
 	page_close(file, views, out);
 }
 
@@ -194,11 +193,11 @@ void page_put_states(const struct report *r, const char *file, FILE *out)
 	size_t n = 0;
 
 	page_open("states", "States", out);
-	open_table(heads, out);
+	page_open_table(heads, out);
 	vec_each(s, &r->states)
 		if (n++ < STATES_SHOWN)
 			put_state(r, s, out);
-	close_table(r->states.n, STATES_SHOWN, "states", out);
+	page_close_table(r->states.n, STATES_SHOWN, "states", out);
 	page_close(file, views, out);
 }
 
@@ -246,10 +245,10 @@ static void put_runtime(const struct report_runtime *rt, FILE *out)
 	xml_put(rt->evidence ? rt->evidence : "", out);
 	fputs("</p>\n", out);
 	if (rt->functions.n) {
-		open_table(heads, out);
+		page_open_table(heads, out);
 		vec_each(f, &rt->functions)
 			put_function(f, out);
-		close_table(0, 0, "", out);
+		page_close_table(0, 0, "", out);
 	}
 	fputs("</details>\n", out);
 }

@@ -9,6 +9,7 @@
 #include "base/fmt.h"
 #include "flame.h"
 #include "findings.h"
+#include "heaps.h"
 
 struct text {
 	const struct report *r;
@@ -298,5 +299,6 @@ void text_write(const struct report *r, const struct format_options *opt, FILE *
 	vec_each(s, &r->states)
 		write_state(&t, s);
 	write_sites(&t);
+	heaps_write_text(r, opt, out);
 	write_completeness(&t);
 }
