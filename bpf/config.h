@@ -10,6 +10,9 @@
 #include <linux/types.h>
 #endif
 
+/* Of allocator calls: none, some before, or right now (see `gaps`). */
+enum { LMT_GAPS_NONE, LMT_GAPS_BEFORE, LMT_GAPS_NOW };
+
 #define LMT_MAX_LAYOUTS 32
 #define LMT_MAX_PROBES 4096
 #define LMT_CALLSITES 65536    /* power of two */

@@ -202,7 +202,8 @@ SUBPROG int check_argument(const struct stale *s)
 	__u32 state;
 	__u64 place;
 
-	if (!s || s->value < 65536 || s->value >> 47)
+	/* What was freed may have been handed out again while nobody looked. */
+	if (!s || s->value < 65536 || s->value >> 47 || gaps == LMT_GAPS_NOW)
 		return 0;
 	if (ledger_covers(LMT_KEY(s->slot, s->value), LMT_COVER_LINES, &freed) != PLACE_FREED ||
 	    !still_freed(&freed))

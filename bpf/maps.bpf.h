@@ -238,7 +238,10 @@ volatile __u32 only_tgid __weak = 0;
 volatile __u32 only_slot __weak = 0;
 /* Milliseconds since the start; user space keeps it going, so that BPF need not ask the clock. */
 volatile __u64 now_ms __weak = 0;
-/* Calls of the allocators are seen in windows only: what is not known proves nothing. User space. */
+/*
+ * LMT_GAPS_…: calls of the allocators are seen in windows only, so what is not known proves nothing;
+ * and while none is seen, what is known proves nothing either. User space.
+ */
 volatile __u32 gaps __weak = 0;
 /* Next free entry of states; both sides add to it atomically. User space starts it at 1. */
 volatile __u32 next_state __weak = 0;

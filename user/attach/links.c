@@ -189,6 +189,7 @@ void attach_pause(struct attach *a)
 {
 	size_t n = 0;
 
+	a->skel->bss->gaps = LMT_GAPS_NOW; /* first: from now on calls escape us */
 	for (size_t i = 0; i < a->links.n; i++) {
 		if (a->links.v[i].alloc)
 			close(a->links.v[i].fd);
@@ -197,7 +198,6 @@ void attach_pause(struct attach *a)
 	}
 	a->links.n = n;
 	a->paused = true;
-	a->skel->bss->gaps = true;
 }
 
 int attach_resume(struct attach *a)
@@ -207,6 +207,7 @@ int attach_resume(struct attach *a)
 	if (!a->paused)
 		return 0;
 	a->paused = false;
+	a->skel->bss->gaps = LMT_GAPS_BEFORE;
 	for (size_t i = 0; !rc && i < a->alloc_batches.n; i++) {
 		rc = link_alloc(a, a->alloc_batches.v[i]);
 		if (rc == -ESRCH) /* it has ended meanwhile */

@@ -5,6 +5,18 @@
  */
 #include "detect.h"
 
+/* The same call may be met twice: on its way through the FFI, and in the function itself. */
+static uint64_t key_of(const struct noticed *n, uint32_t function)
+{
+	uint64_t parts[] = { (uint64_t)n->pid, n->state ? n->state->index : 0, function,
+			     n->alloc_frame.where, n->e->arg[LMT_STALE_ARGUMENT] };
+	uint64_t key = 0;
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		key = (key ^ parts[i]) * 0x9E3779B97F4A7C15ull;
+	return key;
+}
+
 void detect_stale_arg(struct findings *fs, const struct noticed *n)
 {
 	const struct lmt_finding *e = n->e;
@@ -14,9 +26,7 @@ void detect_stale_arg(struct findings *fs, const struct noticed *n)
 
 	if (!n->saw_all)
 		return;
-	/* The same call may be met twice: on its way through the FFI, and in the function itself. */
-	f = finding_of_key(fs, FINDING_USE_AFTER_FREE, n, (uint64_t)strpool_add(fs->strings, function) << 32 ^
-			   (uint64_t)n->alloc_frame.where << 4 ^ e->arg[LMT_STALE_ARGUMENT]);
+	f = finding_of_key(fs, FINDING_USE_AFTER_FREE, n, key_of(n, strpool_add(fs->strings, function)));
 	if (!f)
 		return;
 	f->severity = SEVERITY_FATAL;
