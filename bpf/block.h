@@ -30,6 +30,11 @@ enum {
 	LMT_FOLLOW_HOLD = 2, /* we started it: stop it at such moments, user space lets it go on */
 };
 
+/* The file of a program, as the kernel numbers it. */
+struct lmt_program {
+	__u64 inode;
+	__u64 dev; /* major << 20 | minor */
+};
 
 /* One live block. Sizes above 2^48 cannot be: user space ends below. */
 struct lmt_block {
@@ -265,5 +270,6 @@ _Static_assert(sizeof(struct lmt_probe) == 24, "ABI");
 _Static_assert(sizeof(struct lmt_callsite) == 24, "ABI");
 _Static_assert(sizeof(struct lmt_unwind) == 12, "ABI");
 _Static_assert(sizeof(struct lmt_trace) == 24, "ABI");
+_Static_assert(sizeof(struct lmt_program) == 16, "ABI");
 
 #endif

@@ -17,7 +17,8 @@ enum {
 	LMT_EV_STATE_UNKNOWN = 4, /* arg0 main thread, arg1 global_State: not in the table */
 	LMT_EV_SITE = 5,          /* state, arg0: index of a new site, arg1: its first block */
 	LMT_EV_NEWSTATE = 6,      /* lua_newstate() entered; state: layout, arg0 allocator, arg1 its ud */
-	LMT_EV_EXEC = 7,          /* the process runs another program now; slot 0: not traced yet */
+	LMT_EV_EXEC = 7,          /* the process runs another program now; slot 0: not traced yet;
+				     state: 1 if the program is known to run Lua; arg0, arg1: comm */
 	LMT_EV_FORK = 8,          /* arg0: tgid of the child */
 	LMT_EV_MAPS = 9,          /* the dynamic loader mapped or unmapped libraries */
 	LMT_EV_STACK = 12,        /* struct lmt_stack_event; arg0: index of a site whose stack it is,

@@ -124,6 +124,14 @@ struct {
 	__type(value, __u32);
 } followed_pids __weak SEC(".maps");
 
+/* Programs that were seen to run Lua. Written by user space. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct lmt_program);
+	__type(value, __u32);
+} lua_programs __weak SEC(".maps");
+
 /* Allocators that have their probe already: LMT_KEY(slot, address). Written by user space. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -16,19 +16,24 @@
 
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 
-SEC("raw_tp/sched_process_exec")
-int on_exec(void *ctx)
+/* Both by BTF: they may look into the kernel's structures without a helper that lockdown forbids. */
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
 	__u32 slot = current_slot(), followed = follow_flags();
+	struct lmt_program program;
+	__u64 comm[2] = {};
 
 	if (!active || (!slot && !followed && !config.follow_all))
 		return 0;
-	emit(LMT_EV_EXEC, slot, 0, 0, 0);
+	program.inode = bprm->file->f_inode->i_ino;
+	program.dev = bprm->file->f_inode->i_sb->s_dev;
+	bpf_get_current_comm(comm, sizeof(comm));
+	emit(LMT_EV_EXEC, slot, bpf_map_lookup_elem(&lua_programs, &program) != 0, comm[0], comm[1]);
 	hold(followed);
 	return 0;
 }
 
-/* By BTF: it may look into the task without a helper that lockdown forbids. */
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {

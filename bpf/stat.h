@@ -25,7 +25,9 @@
 	X(NOT_HELD, "not_held", "starts of processes and libraries that could not be waited for")      \
 	X(STACK_LOST, "stack_lost",                                                             \
 	  "sampled stacks not kept: their table or the ring was full (raise --sample-bytes)")    \
-	X(CALL_LOST, "calls_untold", "calls not written by --trace: the ring buffer was full")
+	X(CALL_LOST, "calls_untold", "calls not written by --trace: the ring buffer was full")                  \
+	X(ENDED_UNSEEN, "ended_unseen", /* counted by user space */                             \
+	  "processes that ended before they could be looked at")
 
 enum {
 #define LMT_STAT_ENUM(name, key, text) LMT_STAT_##name,

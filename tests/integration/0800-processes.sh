@@ -91,13 +91,12 @@ is "$(jq -c 'select(.type == "end") | [(.complete or .lost.read_fault > 0), .cov
 # SIGKILL of the tracer never leaves a command of ours stopped, nor any of its children, which are
 # stopped as they start too; the guard lets them go on, and ends
 family_of() { # the command and its children
-	local p children
-	read -ra children 2>/dev/null <"/proc/$tracer/task/$tracer/children"
-	for p in "${children[@]}"; do
-		echo "$p" "$(cat "/proc/$p/task/$p/children" 2>/dev/null)"
+	local p
+	for p in $(pgrep -P "$tracer"); do
+		echo "$p" "$(pgrep -P "$p")"
 	done
 }
-has_family() { [ "$(wc -w <"/proc/$tracer/task/$tracer/children")" -ge 2 ]; } # the guard and the command
+has_family() { [ "$(pgrep -c -P "$tracer")" -ge 2 ]; } # the guard and the command
 no_guard() { ! readlink "${family[@]/%//exe}" | grep -q luamemtrace; }
 
 cp "$(command -v lua5.4)" "$TMP/heldlua"
@@ -115,7 +114,7 @@ for i in 1 2 3 4 5 6; do
 	wait "$tracer" 2>/dev/null
 	wait_for 10 no_guard
 	read -ra all -d '' < <(for p in "${all[@]}"; do
-		echo "$p" "$(cat "/proc/$p/task/$p/children" 2>/dev/null)"
+		echo "$p" "$(pgrep -P "$p")"
 	done)
 	for p in "${all[@]}"; do
 		awk -v i="$i" '{ print i, $2, $3 }' "/proc/$p/stat" 2>/dev/null
@@ -133,22 +132,22 @@ one=$!
 pids+=("$one")
 wait_for 10 has_line '^ready$' "$TMP/n1.out"
 start_trace name -n named54 -m exact --json 1
-traced() { # pid: has its state been seen at work?
-	jq --argjson pid "$1" 'select(.type == "state" and .pid == $pid and .allocs > 1000)' "$TMP/name.trace" | grep .
+traced() { # pid trace: has its state been seen at work?
+	jq --argjson pid "$1" 'select(.type == "state" and .pid == $pid and .allocs > 1000)' "$TMP/$2.trace" | grep .
 }
 "$TMP/named54" "$leak" 30 >"$TMP/n2.out" &
 two=$!
 "$TMP/namedlj" "$leak" 30 >"$TMP/n3.out" &
 three=$!
 pids+=("$two" "$three")
-wait_for 20 traced "$one"
-wait_for 20 traced "$two"
+wait_for 20 traced "$one" name
+wait_for 20 traced "$two" name
 kill "$one"
 wait "$one" 2>/dev/null
 "$TMP/named54" "$leak" 30 >"$TMP/n4.out" &
 four=$!
 pids+=("$four")
-wait_for 20 traced "$four"
+wait_for 20 traced "$four" name
 stop_trace
 is "$status" 0 "-n: status 0"
 is "$(jq -r 'select(.type == "process") | .pid' "$TMP/name.trace" | sort -n | xargs)" \
@@ -156,4 +155,31 @@ is "$(jq -r 'select(.type == "process") | .pid' "$TMP/name.trace" | sort -n | xa
 is "$(jq -r "select(.type == \"state\" and .allocs > 1000) | .pid" "$TMP/name.trace" | sort -nu | xargs)" \
 	"$(printf '%s\n' "$one" "$two" "$four" | sort -n | xargs)" "-n: the state of each is traced"
 is "$(nothing_lost "$TMP/name.trace")" true "-n: nothing lost"
+
+# Short lives: what was not looked at is counted
+cp "$(command -v lua5.4)" "$TMP/short54"
+"$TMP/short54" "$leak" 30 >"$TMP/n5.out" &
+stays=$!
+pids+=("$stays")
+wait_for 10 has_line '^ready$' "$TMP/n5.out"
+start_trace short -n short54 -m exact --json 1
+for _ in $(seq 1 30); do
+	"$TMP/short54" -e 'local t = {}'
+done
+"$TMP/short54" "$leak" 30 >"$TMP/n6.out" &
+last=$!
+pids+=("$last")
+wait_for 10 has_line '^ready$' "$TMP/n6.out"
+wait_for 20 traced "$last" short
+stop_trace
+seen=$(jq -r 'select(.type == "process") | .pid' "$TMP/short.trace" | sort -u | wc -l)
+unseen=$(jq -r 'select(.type == "end") | .lost.ended_unseen' "$TMP/short.trace" | tail -n 1)
+echo "# of 32 processes $seen were traced, $unseen ended before"
+is "$((seen + unseen))" 32 "short lives: each is traced, or counted as not seen"
+if [ "$unseen" -gt 0 ]; then
+	like "$(jq -r 'select(.type == "end") | .blind_spots // [] | .[]' "$TMP/short.trace")" "ended before.* $unseen of 'short54'" \
+		"short lives: and named"
+else
+	skip "all were traced" "short lives: and named"
+fi
 done_testing

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -382,6 +383,14 @@ void attach_know_allocator(struct attach *a, int slot, uint64_t uaddr)
 	uint32_t yes = 1;
 
 	bpf_map_update_elem(bpf_map__fd(a->skel->maps.known_allocators), &key, &yes, BPF_ANY);
+}
+
+void attach_know_program(struct attach *a, uint64_t dev, uint64_t inode)
+{
+	struct lmt_program program = { inode, (uint64_t)major(dev) << 20 | minor(dev) };
+	uint32_t yes = 1;
+
+	bpf_map_update_elem(bpf_map__fd(a->skel->maps.lua_programs), &program, &yes, BPF_ANY);
 }
 
 uint32_t attach_process_state(const struct attach *a, int slot)

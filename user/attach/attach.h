@@ -68,6 +68,9 @@ size_t attach_take_followed(int map, pid_t *pids, size_t max);
 /* lua_newstate() with this allocator need not wait for a probe. */
 void attach_know_allocator(struct attach *a, int slot, uint64_t uaddr);
 
+/* Execs of this program (st_dev and inode) are told as those of one that runs Lua. */
+void attach_know_program(struct attach *a, uint64_t dev, uint64_t inode);
+
 /* Enters a state that exists already; its index (≥ 1) or a negative errno. */
 int attach_add_state(struct attach *a, int slot, const struct resolved_state *st, bool ud_tells,
 		     bool arena);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "leave.h"
 #include "resolve/alloc_calls.h"
 #include "resolve/cfi.h"
 
@@ -96,27 +97,6 @@ static struct place_want want_of(enum func_id id, const struct features *k)
 	};
 }
 
-/* Code that can throw through its caller's frames: C++'s and its operators new. */
-static bool may_throw(struct elf_file *elf, const struct code_function *fn)
-{
-	static const char *const throwers[] = {
-		"__cxa_throw", "__cxa_rethrow", "_Znwm", "_Znam", "__cxa_allocate_exception",
-		"_ZSt17__throw_bad_allocv", "_Unwind_RaiseException",
-	};
-
-	if (fn->has_lsda)
-		return true;
-	for (size_t i = 0; i < fn->n; i++) {
-		const char *name = insn_is_branch(&fn->insn[i]) && fn->insn[i].target
-			? elf_import_at(elf, fn->insn[i].target) : NULL;
-
-		for (size_t k = 0; name && k < sizeof(throwers) / sizeof(throwers[0]); k++)
-			if (!strcmp(name, throwers[k]))
-				return true;
-	}
-	return false;
-}
-
 static void set_probe(struct plan_site *s, uint8_t kind, uint8_t flags)
 {
 	s->probe = (struct lmt_probe){
@@ -183,6 +163,7 @@ int plan_allocator(const struct resolved *r, uint32_t allocator, const struct fe
 	struct place_want want = want_of(FUNC_L_ALLOC, k);
 	const struct code_function *fn;
 	const struct code *code;
+	const char *why;
 
 	if (!a->file)
 		return errmsg_set(err, -ENOENT,
@@ -194,11 +175,11 @@ int plan_allocator(const struct resolved *r, uint32_t allocator, const struct fe
 		return errmsg_set(err, -ENOENT, "the allocator at %s+0x%llx cannot be decoded (%s)",
 				  a->module, (unsigned long long)a->vaddr,
 				  code ? "no unwind entry starts there" : a->file->err.text);
-	if (!a->built_in && may_throw(a->file->elf, fn))
+	why = a->built_in ? NULL : leaves_otherwise(code, fn);
+	if (why)
 		return errmsg_set(err, -ENOENT,
-				  "the allocator at %s+0x%llx may throw a C++ exception, and a return "
-				  "probe on it would then kill the target", a->module,
-				  (unsigned long long)a->vaddr);
+				  "the allocator at %s+0x%llx may %s, and a return probe on it would "
+				  "then kill the target", a->module, (unsigned long long)a->vaddr, why);
 	*ret = (struct plan_site){ .program = PLAN_ALLOC, .file = a->file, .layout = a->layout };
 	if (!place_probe(fn, a->file->elf, &want, &ret->place) ||
 	    !elf_offset_of(a->file->elf, ret->place.vaddr, &ret->offset))

@@ -306,6 +306,18 @@ static int add_site(struct session *s, struct built_report *b, const struct heap
 	return vec_push(&b->r.sites, out);
 }
 
+static int add_unseen(struct session *s, struct built_report *b)
+{
+	char text[512];
+	int rc = 0;
+
+	b->r.lost[LMT_STAT_ENDED_UNSEEN] = follow_unseen(&s->follow);
+	for (int likely = 1; !rc && likely >= 0; likely--)
+		if (follow_unseen_text(&s->follow, likely, text, sizeof(text)))
+			rc = add_blind_spot(b, keep(b, "%s", text));
+	return rc;
+}
+
 int build_report_live(struct session *s, const struct snapshot *snap, struct built_report *b)
 {
 	int rc = add_live_states(s, b);
@@ -325,5 +337,5 @@ int build_report_live(struct session *s, const struct snapshot *snap, struct bui
 	b->r.top = s->opt->top_given ? s->opt->top : s->opt->json ? 0 : 10;
 	memcpy(b->r.lost, snap->stats, sizeof(b->r.lost));
 	b->r.end_realtime_ns = session_realtime(s, snap->end_ns);
-	return b->r.last ? recorder_show_census(s->recorder, s, &b->r) : 0;
+	return add_unseen(s, b) ?: (b->r.last ? recorder_show_census(s->recorder, s, &b->r) : 0);
 }

@@ -152,13 +152,9 @@ void launch_continue(const struct session_target *t)
 		kill(t->target->pid, SIGCONT);
 }
 
-/* A process of ours, or one somebody may have asked for, runs another program. */
+/* A process of ours runs another program. */
 void launch_on_exec(struct session *s, pid_t pid)
 {
-	if (!s->opt->command) {
-		follow_add(s, pid, 0, false);
-		return;
-	}
 	session_add_target(s, pid, true);
 	kill(pid, SIGCONT);
 }

@@ -254,6 +254,8 @@ int session_look(struct session *s, bool report, bool last)
 	struct snapshot snap;
 	int rc = live_drain(s->live, session_on_event, s);
 
+	if (last)
+		follow_end(s);
 	s->gc.always = true; /* a look is at what is, also of states that seem idle */
 	session_poll_gc(s);
 	s->gc.always = idle_too;

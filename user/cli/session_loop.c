@@ -181,6 +181,8 @@ static int on_source(struct session *s, struct loop *l, uint64_t id)
 	case SRC_RING:
 		rc = live_drain(s->live, session_on_event, s);
 		check_execs(s);
+		if (s->follow.n_likely)
+			follow_run(s);
 		break;
 	case SRC_GC:
 		swallow(l->gc_fd);
@@ -231,10 +233,12 @@ int loop_run(struct session *s, struct loop *l)
 			break;
 
 		struct epoll_event ev[16];
-		int n = epoll_wait(s->epoll_fd, ev, 16, -1);
+		int n = epoll_wait(s->epoll_fd, ev, 16, follow_timeout_ms(s));
 
 		if (n < 0 && errno != EINTR)
 			return -errno;
+		if (!n)
+			follow_run(s);
 		for (int i = 0; !rc && i < n; i++)
 			rc = on_source(s, l, ev[i].data.u64);
 		check_end(s);

@@ -12,8 +12,6 @@
 #include "session_calls.h"
 #include "session_find.h"
 
-#define FORK_DELAY_NS 10000000 /* most children run another program at once */
-
 static struct session_target *target_of_slot(struct session *s, uint32_t slot)
 {
 	return slot < LMT_SLOT_MAX ? s->of_slot[slot] : NULL;
@@ -302,12 +300,16 @@ static int on_process_event(struct session *s, struct session_target *t, const s
 {
 	int rc = 0;
 
-	if (e->kind == LMT_EV_FORK) {
+	if (e->kind == LMT_EV_FORK && t) {
+		follow_child(s, t, (pid_t)e->arg0);
+	} else if (e->kind == LMT_EV_FORK) {
 		follow_add(s, (pid_t)e->arg0, FORK_DELAY_NS, true);
 	} else if (e->kind == LMT_EV_EXEC && t) {
 		t->execed = true; /* ended when all its events are in */
-	} else if (e->kind == LMT_EV_EXEC) {
+	} else if (e->kind == LMT_EV_EXEC && s->opt->command) {
 		launch_on_exec(s, (pid_t)e->tgid);
+	} else if (e->kind == LMT_EV_EXEC) {
+		follow_exec(s, e);
 	} else if (t) {
 		rc = session_rescan_target(s, t);
 		launch_continue(t);

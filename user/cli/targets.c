@@ -127,6 +127,16 @@ void session_watch_loader(struct session *s, struct session_target *t)
 	}
 }
 
+/* Who runs the same program later is looked at in haste, and counted should it end too soon. */
+static void know_program(struct session *s, const struct session_target *t)
+{
+	vec_each(m, &t->target->modules)
+		if (!strcmp(m->path, t->target->info.exe)) {
+			attach_know_program(s->attach, m->dev, m->inode);
+			return;
+		}
+}
+
 int session_attach_target(struct session *s, struct session_target *t, struct errmsg *err)
 {
 	pid_t pid = t->target->pid;
@@ -147,6 +157,8 @@ int session_attach_target(struct session *s, struct session_target *t, struct er
 		rc = attach_plan(s->attach, t->slot, pid, t->plan, err);
 	if (!rc && session_uses_ffi(t))
 		session_on_ffi(s, t);
+	if (!rc && follow_wanted(s) && t->resolved->runtimes.n)
+		know_program(s, t);
 	if (!rc && !follow_wanted(s)) /* a probe in every process of the system would be too much */
 		session_watch_loader(s, t);
 	return rc ? rc : attach_publish(s->attach, t->slot, pid, err);

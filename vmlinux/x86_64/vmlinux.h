@@ -3,7 +3,7 @@
  * vmlinux: the few kernel definitions the BPF programs need on x86-64.
  *
  * Uprobes see struct pt_regs, whose layout is user-space ABI (ptrace); map types and flags are
- * user-space ABI too (include/uapi/linux/bpf.h). of struct task_struct only the
+ * user-space ABI too (include/uapi/linux/bpf.h). Of structures of the kernel's own only the
  * members named are used, wherever they are. So nothing here depends on a kernel version and nothing was generated. For a full
  * header of one kernel: bpftool btf dump file /sys/kernel/btf/vmlinux format c
  */
@@ -66,22 +66,38 @@ struct pt_regs {
 };
 
 /* The members' offsets are taken from the running kernel's BTF at load (CO-RE). */
+#ifdef __bpf__ /* not where tests compile BPF code for the host */
+#define KERNEL_STRUCT __attribute__((preserve_access_index))
+#else
+#define KERNEL_STRUCT
+#endif
+
 struct thread_struct {
 	unsigned long fsbase;
-}
-#ifdef __bpf__ /* not where tests compile BPF code for the host */
-__attribute__((preserve_access_index))
-#endif
-;
+} KERNEL_STRUCT;
 
 struct task_struct {
 	int pid;
 	int tgid;
 	struct thread_struct thread;
-}
-#ifdef __bpf__ /* not where tests compile BPF code for the host */
-__attribute__((preserve_access_index))
-#endif
-;
+} KERNEL_STRUCT;
+
+/* The program that a process starts. */
+struct super_block {
+	__u32 s_dev;
+} KERNEL_STRUCT;
+
+struct inode {
+	struct super_block *i_sb;
+	unsigned long i_ino;
+} KERNEL_STRUCT;
+
+struct file {
+	struct inode *f_inode;
+} KERNEL_STRUCT;
+
+struct linux_binprm {
+	struct file *file;
+} KERNEL_STRUCT;
 
 #endif
