@@ -8,6 +8,7 @@
 # stopped, and the longest gap that it found itself, a MiB of its Lua heap. Then how each grows from
 # the smallest heap to the largest.
 # SPDX-License-Identifier: MIT
+# shellcheck disable=SC2016 # programs of awk
 set -u
 ROOT=$(cd "$(dirname "$0")/../.." && pwd)
 BUILD=${BUILD:-$ROOT/build}
@@ -42,9 +43,11 @@ stop() {
 census() { # appends to $TMP/log what the tracer says of itself
 	/usr/bin/time -f 'memory %M' -o "$TMP/kib" "$BUILD/luamemtrace" census -p "$target" -v --by type \
 		--pause-budget 10000 --json >"$TMP/json" 2>"$TMP/err" || { cat "$TMP/err" >&2; exit 1; }
-	cat "$TMP/err" "$TMP/kib" >>"$TMP/log"
-	jq -r 'select(.type == "state") | "heap \(.heap_bytes) \(.counted)"' "$TMP/json" >>"$TMP/log"
-	jq -r 'select(.type == "end") | "pause \(.longest_pause_ms)"' "$TMP/json" >>"$TMP/log"
+	{
+		cat "$TMP/err" "$TMP/kib"
+		jq -r 'if .type == "state" then "heap \(.heap_bytes)"
+			elif .type == "end" then "pause \(.longest_pause_ms)" else empty end' "$TMP/json"
+	} >>"$TMP/log"
 }
 
 # The middle one of the numbers that an awk program prints.
@@ -67,7 +70,7 @@ resting() { # runtime objects: sets n, mib, walk, paths, memory
 
 restless() { # runtime tables: sets pause, gap (ms a MiB), busy_mib
 	: >"$TMP/log"
-	start "$BUILD/hosts/census_states-$1" -n "$2" -b
+	start "$BUILD/hosts/census_states-$1" -n "$2" -b -w
 	for ((i = 0; i < RUNS; i++)); do census; done
 	busy_mib=$(median '$1 == "heap" { print $2 / 1048576 }')
 	pause=$(median -v mib="$busy_mib" '$1 == "pause" { print $2 / mib }')
@@ -98,6 +101,7 @@ for rt in $runtimes; do
 			"$walk" "$paths" "$memory" "$busy_mib" "$pause" "$gap"
 		echo "$mib $walk $paths $memory $pause" >>"$TMP/rows"
 	done
-	# shellcheck disable=SC2046
-	printf '| %s, last / first | | %s | %s | %s | %s | | %s | |\n' "$rt" $(growth "$TMP/rows")
+	read -r mib walk paths memory pause <<<"$(growth "$TMP/rows")"
+	printf '| %s, last / first | | %s | %s | %s | %s | | %s | |\n' "$rt" "$mib" "$walk" "$paths" \
+		"$memory" "$pause"
 done
