@@ -58,7 +58,7 @@ HOSTS := $(foreach r,$(HOST_RUNTIMES),$(HOST_SRCS:tests/hosts/%.c=$(B)/hosts/%-$
 	$(patsubst tests/hosts/plain/%,$(B)/hosts/%,$(basename $(PLAIN_SRCS)))
 INTEGRATION := $(sort $(wildcard tests/integration/[0-9]*.sh))
 
-.PHONY: all check check-integration hosts lint bench install clean help deps-check
+.PHONY: all check check-integration hosts lint bench bench-census install clean help deps-check
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -147,6 +147,9 @@ lint: ## Layers, function lengths, shell scripts, manual
 
 bench: all hosts ## Measure: bare, floor, exact; ratios
 	$(Q)BUILD=$(abspath $(B)) tests/bench/run.sh
+
+bench-census: all hosts ## Measure the census: time, memory and pause on heaps up to 1 GiB
+	$(Q)BUILD=$(abspath $(B)) tests/bench/census.sh
 
 install: all ## Install to DESTDIR/PREFIX
 	install -D -m 755 $(B)/luamemtrace $(DESTDIR)$(PREFIX)/sbin/luamemtrace

@@ -2,7 +2,7 @@
 /*
  * census_states: many lua_States on several threads, some closed again, for the census to count.
  *
- * usage: census_states [-t THREADS] [-s STATES] [-c CLOSED] [-k COROUTINES] [-n TABLES] [-m MIB] [-b]
+ * usage: census_states [-t THREADS] [-s STATES] [-c CLOSED] [-k COROUTINES] [-n TABLES] [-m MIB] [-b] [-w]
  *   -t  threads, each with its own states
  *   -s  states per thread that stay open
  *   -c  states per thread that are opened, filled and closed
@@ -10,11 +10,14 @@
  *   -n  tables in the list `planted` of each state
  *   -m  memory of the C heap besides, written to, in blocks between those of Lua
  *   -b  go on making garbage until the second gate
+ *   -w  a thread that does nothing else looks for gaps, before others if it may: what it finds is
+ *       no collector's work and no crowd of other processes
  *
  * Prints "ready", waits for a line on stdin, prints one JSON line with the states' addresses and
  * the longest time that any thread found itself stopped for, "done", waits again, exits.
  */
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -34,11 +37,13 @@ extern "C" {
 #endif
 
 #define MAX_STATES 4096
+#define WATCH_US 200
 
 static lua_State *open_states[MAX_STATES];
 static atomic_int n_open, n_ready, finish;
 static atomic_long longest_gap_us;
-static int opt_threads = 1, opt_states = 1, opt_closed, opt_coroutines, opt_tables = 10, opt_busy, opt_mib;
+static int opt_threads = 1, opt_states = 1, opt_closed, opt_coroutines, opt_tables = 10, opt_busy, opt_mib,
+	   opt_watch;
 
 static const char fill[] =
 	"local coroutines, tables = ...\n"
@@ -72,6 +77,25 @@ static long now_us(void)
 	return ts.tv_sec * 1000000L + ts.tv_nsec / 1000;
 }
 
+static void note_gap(long gap)
+{
+	if (gap > longest_gap_us)
+		longest_gap_us = gap;
+}
+
+static void *watch(void *arg)
+{
+	long last;
+
+	pthread_setschedparam(pthread_self(), SCHED_FIFO, &(struct sched_param){ .sched_priority = 3 });
+	while (!finish) {
+		last = now_us();
+		usleep(WATCH_US);
+		note_gap(now_us() - last - WATCH_US);
+	}
+	return arg;
+}
+
 static void churn(lua_State **states)
 {
 	long last = now_us(), gap;
@@ -83,8 +107,8 @@ static void churn(lua_State **states)
 		}
 		gap = now_us() - last;
 		last += gap;
-		if (gap > longest_gap_us)
-			longest_gap_us = gap;
+		if (!opt_watch)
+			note_gap(gap);
 	}
 }
 
@@ -127,10 +151,10 @@ static void wait_gate(void)
 
 int main(int argc, char **argv)
 {
-	pthread_t thread[64];
+	pthread_t thread[64], watcher;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "t:s:c:k:n:m:b")) != -1)
+	while ((opt = getopt(argc, argv, "t:s:c:k:n:m:bw")) != -1)
 		switch (opt) {
 		case 't': opt_threads = atoi(optarg); break;
 		case 's': opt_states = atoi(optarg); break;
@@ -139,6 +163,7 @@ int main(int argc, char **argv)
 		case 'n': opt_tables = atoi(optarg); break;
 		case 'm': opt_mib = atoi(optarg); break;
 		case 'b': opt_busy = 1; break;
+		case 'w': opt_watch = 1; break;
 		default: return 2;
 		}
 	for (int i = 0; i < opt_threads; i++)
@@ -146,6 +171,8 @@ int main(int argc, char **argv)
 	while (n_ready < opt_threads)
 		usleep(1000);
 	longest_gap_us = 0;
+	if (opt_watch)
+		pthread_create(&watcher, NULL, watch, NULL);
 	puts("ready");
 	wait_gate();
 	printf("{\"states\":[");
@@ -156,5 +183,7 @@ int main(int argc, char **argv)
 	finish = 1;
 	for (int i = 0; i < opt_threads; i++)
 		pthread_join(thread[i], NULL);
+	if (opt_watch)
+		pthread_join(watcher, NULL);
 	return 0;
 }

@@ -22,7 +22,7 @@ for rt in $RUNTIMES; do
 	"$TRACER" census -p "$target" --pause-budget 0 --json >"$TMP/idle" 2>"$TMP/idle.err"
 	is $? 0 "$rt idle: census succeeds without stopping it"
 	is "$(jq -c 'select(.type == "state") | [.counted, .difference_bytes, .threads]' "$TMP/idle")" \
-		'[true,0,50]' "$rt idle: every byte found, and 50 coroutines"
+		'[true,0,51]' "$rt idle: every byte found, and 51 coroutines"
 	is "$(jq -c 'select(.type == "end") | [.complete, .longest_pause_ms]' "$TMP/idle")" '[true,0]' \
 		"$rt idle: complete, never stopped"
 	is "$(jq -c 'select(.type == "finding")' "$TMP/idle")" "" "$rt idle: no finding"

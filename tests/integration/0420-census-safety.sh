@@ -58,14 +58,14 @@ done
 is "$left" 0 "a tracer that is stopped does not keep the target stopped"
 kill -9 "$target"
 
-# What the target itself sees of it. On a busy machine its threads also wait for processors, so
-# the best of some tries counts.
+# What the target itself sees of it, in a thread that comes before others and does nothing else.
+# Three tries: a machine may take the processor from all of its programs.
 best=1000000000
 for _ in 1 2 3; do
-	start_gated gap "$HOSTS/census_states-lua5.4" -t 2 -s 5 -n 20000 -b
+	start_gated gap "$HOSTS/census_states-lua5.4" -t 2 -s 5 -n 20000 -b -w
 	"$TRACER" census -p "$target" --pause-budget 200 --by type --json >"$TMP/gap" 2>"$TMP/gap.err"
 	open_gate
-	wait_for 10 has_line '^done$' "$TMP/gap.out"
+	wait_for 10 has_line '^done' "$TMP/gap.out"
 	is "$(jq -c 'select(.type == "end") | [.complete, .longest_pause_ms > 0 and .longest_pause_ms < 210]' \
 		"$TMP/gap")" '[true,true]' "two busy threads of five states: all counted in 200 ms"
 	gap=$(grep '^{' "$TMP/gap.out" | jq .longest_gap_us)
@@ -73,8 +73,9 @@ for _ in 1 2 3; do
 	open_gate
 	wait "$target"
 	is $? 0 "it ends well"
+	[ "$best" -lt 200000 ] && break
 done
-[ "$best" -lt 400000 ]
+[ "$best" -lt 200000 ]
 ok $? "the longest gap it saw itself is $best us, of 200000 promised"
 
 # Too large for the budget: said, not done.

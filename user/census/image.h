@@ -95,6 +95,17 @@ static inline const uint8_t *image_at(struct image *im, uint64_t uaddr, uint64_t
 	return s->data + (uaddr - s->low);
 }
 
+/* Soon the object there will be looked at and marked. */
+static inline void image_prefetch(struct image *im, uint64_t uaddr)
+{
+	struct image_span *s = image_span_of(im, uaddr);
+
+	if (!s)
+		return;
+	__builtin_prefetch(s->data + (uaddr - s->low));
+	__builtin_prefetch(&s->marks[(uaddr - s->start) / (64 * IMAGE_GRAIN)], 1);
+}
+
 /* Forgets all marks. -ENOMEM. */
 int image_clear_marks(struct image *im);
 

@@ -28,6 +28,7 @@ struct tree {
 	uint32_t *label;
 	uint32_t *stack;
 	uint32_t *pred_first, *pred;
+	uint32_t *from, *end; /* the vertices under each are these, counted from above */
 	uint32_t *leaf_idom; /* by object */
 };
 
@@ -48,6 +49,8 @@ static void tree_deinit(struct tree *t)
 	drop(&t->stack);
 	drop(&t->pred_first);
 	drop(&t->pred);
+	drop(&t->from);
+	drop(&t->end);
 	drop(&t->leaf_idom);
 }
 
@@ -250,6 +253,30 @@ static void build_tree(struct tree *t)
 	}
 }
 
+/* Counts the tree from above, so that whether one is under another takes one look. */
+static bool count_tree(struct tree *t)
+{
+	uint32_t *size;
+
+	if (!take(&t->from, t->n) || !take(&t->end, t->n) || !take(&size, t->n))
+		return false;
+	for (uint32_t v = 0; v < t->n; v++)
+		size[v] = 1;
+	for (uint32_t v = t->n - 1; v > 0; v--)
+		size[t->idom[v]] += size[v];
+	t->from[0] = 0;
+	t->end[0] = 1;
+	for (uint32_t v = 1; v < t->n; v++) { /* end moves on with each child */
+		uint32_t *end = &t->end[t->idom[v]];
+
+		t->from[v] = *end;
+		t->end[v] = *end + 1;
+		*end += size[v];
+	}
+	free(size);
+	return true;
+}
+
 static uint32_t common_ancestor(const struct tree *t, uint32_t a, uint32_t b)
 {
 	const uint32_t *jump = t->ancestor, *depth = t->semi;
@@ -286,7 +313,10 @@ static bool place_leaves(struct tree *t, const struct reach *r)
 		for (uint32_t e = r->first[p]; e < r->first[p + 1]; e++) {
 			uint32_t *at = &t->leaf_idom[r->to.v[e] & ~LEAF];
 
-			*at = *at == REACH_NONE ? v : common_ancestor(t, *at, v);
+			if (*at == REACH_NONE)
+				*at = v;
+			else if (t->from[v] - t->from[*at] >= t->end[*at] - t->from[*at])
+				*at = common_ancestor(t, *at, v);
 		}
 	}
 	return true;
@@ -331,12 +361,14 @@ int reach_retained(struct reach *r)
 	}
 	if (done) {
 		build_tree(&t);
-		done = place_leaves(&t, r);
+		done = count_tree(&t) && place_leaves(&t, r);
 	}
 	drop_edges(r);
 	drop(&t.vertex);
 	drop(&t.ancestor);
 	drop(&t.semi);
+	drop(&t.from);
+	drop(&t.end);
 	done = done && sum_up(&t, r);
 	tree_deinit(&t);
 	return done ? 0 : -ENOMEM;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define SMALLEST_OBJECT 16
+#define AHEAD 8
 #define TOLERANCE 200 /* LuaJIT: one part in so many may be buffers not known here */
 
 const char *census_kind_name(enum census_kind kind)
@@ -52,6 +53,18 @@ bool walk_mark(struct walk *w, uint64_t uaddr)
 		break;
 	}
 	return walk_torn(w, uaddr, "a list leads out of the heap");
+}
+
+void walk_look_ahead(struct walk *w, const uint8_t *table, uint64_t i, uint64_t n)
+{
+	uint64_t far = i + 2 * AHEAD < n ? walk_ref(w, table + w->ref * (i + 2 * AHEAD)) & ~7ull : 0;
+	uint64_t near = i + AHEAD < n ? walk_ref(w, table + w->ref * (i + AHEAD)) & ~7ull : 0;
+	const uint8_t *p = near ? image_at(w->im, near, 8) : NULL;
+
+	if (far)
+		image_prefetch(w->im, far);
+	if (p && walk_ref(w, p))
+		image_prefetch(w->im, walk_ref(w, p));
 }
 
 static int measure_one(void *ctx, uint64_t uaddr)

@@ -156,6 +156,12 @@ static inline uint32_t walk_u32(const uint8_t *p)
 	return v;
 }
 
+/*
+ * Chains of strings lie anywhere: has the first two objects of a later one fetched. table: of n
+ * references to chains, low bits are flags; i: where the walk is.
+ */
+void walk_look_ahead(struct walk *w, const uint8_t *table, uint64_t i, uint64_t n);
+
 /* A reference of the family's width. */
 static inline uint64_t walk_ref(const struct walk *w, const uint8_t *p)
 {

@@ -57,9 +57,11 @@ static bool mark_strings(struct walk *w)
 
 	if (!tab)
 		return walk_torn(w, at, "the string table is not on the heap");
-	for (uint64_t i = 0; i < n; i++) /* low bits of an anchor are flags */
+	for (uint64_t i = 0; i < n; i++) { /* low bits of an anchor are flags */
+		walk_look_ahead(w, tab, i, n);
 		if (!mark_list(w, walk_ref(w, tab + w->ref * i) & ~7ull, true))
 			return false;
+	}
 	return true;
 }
 

@@ -150,9 +150,11 @@ static bool mark_chains(struct walk *w)
 
 	if (n > MAX_ARRAY || !hash)
 		return walk_torn(w, w->G, "the string table is not on the heap");
-	for (uint64_t i = 0; i < n; i++)
+	for (uint64_t i = 0; i < n; i++) {
+		walk_look_ahead(w, hash, i, n);
 		if (!mark_list(w, walk_u64(hash + 8 * i)))
 			return false;
+	}
 	return true;
 }
 

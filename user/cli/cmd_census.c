@@ -2,6 +2,7 @@
 #include "commands.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 #include "session.h"
 
 #define DEFAULT_TOP 10
+#define OWN_MAPPING (1 << 20) /* bytes; what is as large goes back to the system when freed */
 
 struct run {
 	struct options *o;
@@ -186,6 +188,7 @@ int cmd_census(int argc, char **argv)
 		return status;
 	}
 	r.o = &o;
+	mallopt(M_MMAP_THRESHOLD, OWN_MAPPING); /* else it would grow with what is freed */
 	if (!o.pid_text)
 		rc = errmsg_set(&err, -EINVAL, "say which process: -p PID; see 'luamemtrace list'");
 	if (!rc)
