@@ -23,7 +23,7 @@ lies long-path "UPDATE object SET path = replace(printf('%.*c', 200000, 'x'), 'x
 lies many-objects "$many 50000) INSERT INTO object SELECT 4, i + 100, 1, 1, 'table', 0, 1, i, 'o' || i, '→→→' FROM n"
 lies many-states "$many 50000) INSERT INTO state SELECT i + 100, 1, i, 1, 1, 1, NULL, NULL, 1, 1, 0, 0 FROM n;
 	INSERT INTO state_at SELECT id, 4, 1, 1, 1 << 62, 1 << 62, 1 << 62, 1, 1, 1, 1, 1, 1, NULL, 1, 1, 1, 1 FROM state WHERE id > 100"
-lies many-moments "$many 100000) INSERT INTO snapshot SELECT i + 4, 1 << 62, 1, 0, 'exact', 0, 0, 0, 0, 0, 0, 0, NULL FROM n"
+lies many-moments "$many 100000) INSERT INTO snapshot SELECT i + 4, 1 << 62, 1, 0, 'exact', 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0, 0 FROM n"
 lies big-numbers "UPDATE object SET bytes = 1 << 62, count = 1 << 62; UPDATE holder SET retained_bytes = 1 << 62;
 	UPDATE site_at SET live_bytes = 1 << 62, growth_bytes_per_s = 1e308"
 lies negative "UPDATE object SET bytes = -1"
