@@ -58,7 +58,7 @@ HOSTS := $(foreach r,$(HOST_RUNTIMES),$(HOST_SRCS:tests/hosts/%.c=$(B)/hosts/%-$
 	$(patsubst tests/hosts/plain/%,$(B)/hosts/%,$(basename $(PLAIN_SRCS)))
 INTEGRATION := $(sort $(wildcard tests/integration/[0-9]*.sh))
 
-.PHONY: all check check-integration hosts lint bench bench-census install clean help deps-check
+.PHONY: all check fuzz check-integration hosts lint bench bench-census install clean help deps-check
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -129,10 +129,28 @@ $(B)/hosts/%: tests/hosts/plain/%.c
 $(B)/hosts/%: tests/hosts/plain/%.S
 	$(plain)
 
+# A fuzz target by itself repeats fixed mutations; make fuzz lets libFuzzer look for new ones.
+FUZZ := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(filter-out %/drive.c,$(wildcard tests/fuzz/*.c)))
+$(B)/fuzz/%-plain: tests/fuzz/%.c tests/fuzz/drive.c $(LIB_OBJS)
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) $(filter-out -MMD -MP,$(CPPFLAGS) $(CFLAGS)) -o $@ $^ $(LDLIBS)
+
+FUZZ_FLAGS := -O1 -g -std=gnu11 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+$(B)/fuzz/obj/%.o: %.c $(SKEL)
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CLANG) $(CPPFLAGS) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
+$(B)/fuzz/%-libfuzzer: $(B)/fuzz/obj/tests/fuzz/%.o $(LIB_OBJS:$(B)/%=$(B)/fuzz/obj/%)
+	$(call say,FUZZ,$@)
+	$(Q)$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+
+fuzz: $(FUZZ:%=%-libfuzzer) ## Fuzz targets for libFuzzer, with sanitizers: build/fuzz/*-libfuzzer
+
 hosts: $(HOSTS) # programs for the integration tests to trace
 
-check: all $(UNITS) ## Unit and golden tests: no privilege needed
-	$(Q)CMOCKA_MESSAGE_OUTPUT=TAP BUILD=$(abspath $(B)) prove -e '' $(UNITS) tests/golden/run.sh
+check: all $(UNITS) $(B)/fuzz/db-plain $(B)/fuzz/suppress-plain ## Unit and golden tests: no privilege needed
+	$(Q)CMOCKA_MESSAGE_OUTPUT=TAP BUILD=$(abspath $(B)) prove -e '' $(UNITS) tests/golden/run.sh tests/fuzz/run.sh
 	$(Q)CLANG='$(CLANG)' tools/bpf-insns.sh $(B)
 
 check-integration: all hosts ## Tests on real processes: needs root and BPF
@@ -162,4 +180,4 @@ clean: ## Remove build/
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
--include $(OBJS:.o=.d) $(BPF_OBJS:.o=.d) $(UNITS:=.d)
+-include $(OBJS:.o=.d) $(LIB_OBJS:$(B)/%.o=$(B)/fuzz/obj/%.d) $(BPF_OBJS:.o=.d) $(UNITS:=.d)

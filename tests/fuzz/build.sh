@@ -1,11 +1,19 @@
 #!/bin/bash
-# Builds the fuzz target by itself, with the sanitizers: build.sh OUTPUT
+# Builds a fuzz target by itself, driven by drive.c, with the sanitizers: build.sh OUTPUT [TARGET]
+# BUILD: where the skeleton was made.
 # SPDX-License-Identifier: MIT
 set -eu
 cd "$(dirname "$0")/../.."
-out=$1
+out=$1 target=${2:-elf}
+stages="base discover resolve"
+more=''
+if [ "$target" != elf ]; then
+	stages="$stages attach collect census heap report"
+	more="user/cli/stored.c"
+fi
 mkdir -p "$(dirname "$out")"
-# shellcheck disable=SC2046  # a list of files
-${CC:-gcc} -std=gnu11 -O1 -g -D_GNU_SOURCE -DLMT_VERSION='"fuzz"' -Iuser -Ibpf -I. \
-	-fsanitize=address,undefined -fno-sanitize-recover=undefined -o "$out" tests/fuzz/elf.c \
-	$(ls user/base/*.c user/discover/*.c user/resolve/*.c) -ldw -lelf -llzma -lZydis -lm
+sources=$(for s in $stages; do ls user/"$s"/*.c; done)
+# shellcheck disable=SC2086  # lists of words
+${CC:-gcc} -std=gnu11 -O1 -g -D_GNU_SOURCE -DLMT_VERSION='"fuzz"' -Iuser -Ibpf -I"${BUILD:-build}/bpf" -I. \
+	-fsanitize=address,undefined -fno-sanitize-recover=undefined -o "$out" "tests/fuzz/$target.c" tests/fuzz/drive.c $sources $more \
+	-lsqlite3 -lbpf -ldw -lelf -llzma -lz -lZydis -lm

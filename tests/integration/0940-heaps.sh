@@ -29,7 +29,7 @@ for rt in lua5.1 lua5.4 luajit; do
 		'["registry","_LOADED.sessions",".by_token","table"]' "$rt: the records have the path by steps"
 	like "$("$TRACER" report "$TMP/$rt.db")" 'registry → _LOADED\.sessions → \.by_token → table' "$rt: so has the text"
 	like "$("$TRACER" diff "$TMP/$rt.db@0" "$TMP/$rt.db" | grep -A 3 'types of objects')" \
-		'MiB +[0-9,]+  table    registry → _LOADED\.sessions' "$rt: diff names the type that grew"
+		'iB +[0-9,]+  table    registry → _LOADED\.sessions' "$rt: diff names the type that grew"
 	"$TRACER" report "$TMP/$rt.db" --html "$TMP/$rt.html"
 	like "$(tr -d '\n' <"$TMP/$rt.html")" 'id="heaps".*_LOADED\.sessions.*\.by_token' "$rt: so does the page"
 	like "$(cat "/proc/$target/status")" 'State:.*[RS] \((running|sleeping)' "$rt: the service goes on"

@@ -13,7 +13,7 @@
 #include "base/cleanup.h"
 #include "schema.h"
 
-#define SECONDS 20                /* for all that is read of one file */
+#define SECONDS 20                /* of processor time, for all that is read of one file */
 #define MAX_VALUE (1 << 20)       /* bytes of a row or a text */
 #define CHECK_BYTES (32ull << 20) /* bigger files are not checked page by page before reading */
 #define MAX_COLUMNS 40
@@ -22,7 +22,7 @@ struct replay {
 	sqlite3 *db;
 	char *path;
 	int version;
-	time_t deadline;
+	uint64_t deadline_ns;
 };
 
 static int foreign(const char *path, const char *why, struct errmsg *err)
@@ -54,11 +54,19 @@ void replay_free(struct replay *r)
 	free(r);
 }
 
+static uint64_t cpu_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
 static int on_progress(void *ctx)
 {
 	const struct replay *r = ctx;
 
-	return time(NULL) > r->deadline;
+	return cpu_ns() > r->deadline_ns;
 }
 
 /* What the file says it may do is not believed. */
@@ -73,7 +81,7 @@ static void harden(struct replay *r)
 	sqlite3_limit(r->db, SQLITE_LIMIT_EXPR_DEPTH, 100);
 	sqlite3_progress_handler(r->db, 10000, on_progress, r);
 	sqlite3_busy_timeout(r->db, 2000);
-	r->deadline = time(NULL) + SECONDS;
+	r->deadline_ns = cpu_ns() + SECONDS * 1000000000ull;
 }
 
 static int open_as(struct replay *r, int flags, bool immutable)

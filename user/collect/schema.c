@@ -28,11 +28,17 @@ static const struct schema_table tables[] = {
 	  " seq INTEGER NOT NULL, name TEXT, how TEXT, offset INTEGER, placed INTEGER,"
 	  " site_offset INTEGER, insn TEXT, emulated INTEGER, probed INTEGER, why_not TEXT,"
 	  " PRIMARY KEY(pid, runtime, seq)) STRICT, WITHOUT ROWID" },
-	{ "snapshot", 1, 0,
+	{ "snapshot", 1, 2,
 	  "CREATE TABLE snapshot(id INTEGER PRIMARY KEY, time_ns INTEGER NOT NULL, detail INTEGER,"
 	  " last INTEGER, mode TEXT, events INTEGER, predates_attach_bytes INTEGER,"
 	  " ring_lost INTEGER, ns_per_event REAL, cpu_pct REAL, sample_bytes INTEGER,"
 	  " left_out INTEGER, end_reason TEXT) STRICT" },
+	{ "snapshot", 3, 0,
+	  "CREATE TABLE snapshot(id INTEGER PRIMARY KEY, time_ns INTEGER NOT NULL, detail INTEGER,"
+	  " last INTEGER, mode TEXT, events INTEGER, predates_attach_bytes INTEGER,"
+	  " ring_lost INTEGER, ns_per_event REAL, cpu_pct REAL, sample_bytes INTEGER,"
+	  " left_out INTEGER, end_reason TEXT, windows INTEGER, seen_pct REAL, full_pct REAL)"
+	  " STRICT" },
 	{ "lost", 1, 0,
 	  "CREATE TABLE lost(cause TEXT NOT NULL, snapshot INTEGER NOT NULL, n INTEGER NOT NULL,"
 	  " PRIMARY KEY(cause, snapshot)) STRICT, WITHOUT ROWID" },
@@ -133,7 +139,7 @@ static const struct schema_view views[] = {
 	  " FROM function ORDER BY pid, runtime, seq" },
 	{ "v_snapshots", "the recorded moments",
 	  "SELECT id AS snapshot, " TIME_OF("time_ns") " AS time, time_ns, detail, last, events,"
-	  " end_reason FROM snapshot" },
+	  " end_reason, seen_pct FROM snapshot" },
 	{ "v_states", "the lua_States, with their last figures",
 	  "SELECT s.pid, s.state, s.runtime, format('0x%x', s.main_addr) AS L, s.label,"
 	  " s.allocator, CASE WHEN a.heap_known THEN a.heap_bytes END AS heap_bytes, a.live_bytes,"

@@ -65,7 +65,10 @@ PART(function, "function", KEYS("pid", "runtime", "seq"), 3, FUNCTION)
 	X(ns_per_event, DOUBLE, ns_per_event, false, 0)            \
 	X(cpu_pct, DOUBLE, cpu_pct, false, 0)                      \
 	X(sample_bytes, U64, sample_bytes, false, 0)               \
-	X(end_reason, STR, end_reason, false, 0)
+	X(end_reason, STR, end_reason, false, 0)                   \
+	X(windows, BOOL, windows, false, 0)                        \
+	X(seen_pct, DOUBLE, seen_pct, false, 0)                    \
+	X(full_pct, DOUBLE, full_pct, false, 0)
 #define FIELD_STRUCT report
 PART(snapshot, "snapshot", KEYS("id", "detail", "left_out"), 3, SNAPSHOT)
 #undef FIELD_STRUCT

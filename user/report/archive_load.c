@@ -162,7 +162,7 @@ static int take_state(const struct cell *c, size_t n, void *ctx)
 		return load_bad_value(l, "state");
 	if (s.closed_realtime_ns > r->end_realtime_ns)
 		s.closed_realtime_ns = 0; /* not yet, at the moment asked for */
-	if (r->states.n >= MAX_ROWS || vec_push(&r->states, s))
+	if (r->states.n >= MAX_ROWS || vec_push(&r->states, s) || vec_push(&l->state_ids, c[0].i))
 		return load_out_of_memory(l);
 	at = hashmap_get_or_add(&l->state_by_id, (uint64_t)c[0].i);
 	if (at)
@@ -202,22 +202,61 @@ static int take_event(const struct cell *c, size_t n, void *ctx)
 	return vec_push(&l->to->r.events_log, e) ? load_out_of_memory(l) : 0;
 }
 
+#define STATES_LOADED 24
 #define STRETCHES 300 /* of a recording: a page is a thousand pixels wide */
 
 /* Weeks of moments become a few hundred stretches, with what was lowest and highest in each. */
-static int load_series(struct loader *l)
+static int load_state_series(struct loader *l, int64_t state)
 {
 	const struct report *r = &l->to->r;
 	uint64_t span = r->end_realtime_ns - r->start_realtime_ns;
 	int64_t args[] = { l->moment, (int64_t)r->start_realtime_ns,
-			   span && span < INT64_MAX / STRETCHES ? (int64_t)span + 1 : INT64_MAX };
-	int rc = replay_query(l->from,
-			      "SELECT a.state, min(m.time_ns), min(a.heap_bytes), max(a.heap_bytes),"
-			      " max(a.live_bytes), max(a.gc_cycles) FROM state_at a JOIN snapshot m"
-			      " ON m.id = a.snapshot WHERE a.snapshot <= ?1 AND a.heap_known GROUP BY"
-			      " a.state, (m.time_ns - ?2) * 300 / ?3 ORDER BY a.state, min(m.time_ns)",
-			      args, 3, take_point, l, l->err);
+			   span && span < INT64_MAX / STRETCHES ? (int64_t)span + 1 : INT64_MAX, state };
 
+	return replay_query(l->from,
+			    "SELECT a.state, min(m.time_ns), min(a.heap_bytes), max(a.heap_bytes),"
+			    " max(a.live_bytes), max(a.gc_cycles) FROM state_at a CROSS JOIN snapshot m"
+			    " ON m.id = a.snapshot WHERE a.state = ?4 AND a.snapshot <= ?1 AND"
+			    " a.heap_known GROUP BY (m.time_ns - ?2) * 300 / ?3 ORDER BY min(m.time_ns)",
+			    args, 4, take_point, l, l->err);
+}
+
+struct ranked {
+	uint64_t bytes;
+	size_t position;
+};
+
+static int biggest_first(const void *pa, const void *pb)
+{
+	const struct ranked *a = pa, *b = pb;
+
+	if (a->bytes != b->bytes)
+		return a->bytes > b->bytes ? -1 : 1;
+	return a->position < b->position ? -1 : a->position > b->position;
+}
+
+/* The biggest states, by position: those of a thousand could not be drawn, and take long to read. */
+static struct ranked *rank_states(const struct report *r)
+{
+	struct ranked *all = calloc(r->states.n + 1, sizeof(*all));
+
+	for (size_t i = 0; all && i < r->states.n; i++) {
+		const struct report_state *s = &r->states.v[i];
+
+		all[i] = (struct ranked){ s->heap_known ? s->heap_bytes : s->live_bytes, i };
+	}
+	if (all && r->states.n)
+		qsort(all, r->states.n, sizeof(*all), biggest_first);
+	return all;
+}
+
+static int load_series(struct loader *l)
+{
+	auto_free struct ranked *all = rank_states(&l->to->r);
+	int rc = all ? 0 : load_out_of_memory(l);
+
+	for (size_t i = 0; !rc && i < l->to->r.states.n && i < STATES_LOADED; i++)
+		rc = load_state_series(l, l->state_ids.v[all[i].position]);
 	return rc ? rc : replay_query(l->from, "SELECT time_ns, kind, text, pid, state FROM event"
 				      " WHERE kind <> 'start' ORDER BY time_ns, id LIMIT 1000", NULL, 0,
 				      take_event, l, l->err);
@@ -356,6 +395,7 @@ int archive_load(struct replay *from, uint64_t at_ns, bool series, struct loaded
 
 	if (!rc && series)
 		rc = load_series(&l);
+	vec_deinit(&l.state_ids);
 	hashmap_deinit(&l.state_by_id);
 	hashmap_deinit(&l.frame_by_id);
 	hashmap_deinit(&l.finding_by_id);

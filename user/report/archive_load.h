@@ -17,6 +17,7 @@ struct loader {
 	int64_t newest_of_file;
 	/* id in the file → position + 1 */
 	struct hashmap frame_by_id, finding_by_id, site_by_id;
+	vec_of(int64_t) state_ids; /* in the file, by position in report.states */
 	struct hashmap state_by_id; /* id in the file → position + 1 in report.states */
 };
 

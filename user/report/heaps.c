@@ -40,7 +40,7 @@ void heaps_put_path(struct jsonw *w, const char *path)
 	if (!path)
 		return;
 	jsonw_array(w, "path");
-	do {
+	for (; path; path = arrow ? arrow + strlen(REPORT_ARROW) : NULL) {
 		char step[1400];
 		size_t len;
 
@@ -50,8 +50,7 @@ void heaps_put_path(struct jsonw *w, const char *path)
 		memcpy(step, path, len);
 		step[len] = '\0';
 		jsonw_str(w, NULL, step);
-		path = arrow + strlen(REPORT_ARROW);
-	} while (arrow);
+	}
 	jsonw_close(w, ']');
 }
 

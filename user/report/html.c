@@ -73,6 +73,8 @@ static void put_completeness(const struct report *r, FILE *out)
 			xml_put(*s, out);
 			putc(';', out);
 		}
+		if (r->windows)
+			fprintf(out, " %.1f %% of the allocator calls, in windows, were;", r->seen_pct);
 	}
 	if (r->sample_bytes > 1)
 		fprintf(out, " Lines are exact; they are divided among their callers by sampling one stack "

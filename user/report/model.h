@@ -205,7 +205,7 @@ struct report {
 	vec_of(struct report_holder) holders;
 
 	/* over time, only when loaded from a file */
-	vec_of(struct report_point) series; /* by state, then time */
+	vec_of(struct report_point) series; /* of the biggest states; by state, then time */
 	vec_of(struct report_event) events_log;
 
 	/* completeness */

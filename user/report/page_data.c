@@ -101,6 +101,16 @@ static void put_marks(const struct report *r, FILE *out)
 	}
 }
 
+/* States that have a heap and are not drawn. */
+static size_t left_out(const struct report *r, size_t drawn)
+{
+	size_t n = 0;
+
+	vec_each(s, &r->states)
+		n += s->state != 0;
+	return n > drawn ? n - drawn : 0;
+}
+
 void page_put_data(const struct report *r, FILE *out)
 {
 	size_t n = 0;
@@ -113,7 +123,7 @@ void page_put_data(const struct report *r, FILE *out)
 			putc(',', out);
 		put_state(r, &d[i], out);
 	}
-	fprintf(out, "],\"more\":%zu,\"marks\":[", n > STATES_DRAWN ? n - STATES_DRAWN : 0);
+	fprintf(out, "],\"more\":%zu,\"marks\":[", left_out(r, n < STATES_DRAWN ? n : STATES_DRAWN));
 	put_marks(r, out);
 	fputs("]}</script>\n", out);
 	free(d);

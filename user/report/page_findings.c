@@ -96,6 +96,25 @@ static const struct report_site *site_of(const struct report *r, const struct re
 	return found;
 }
 
+static bool tells_holder(const struct report_finding *f)
+{
+	return f->kind == FINDING_LEAK || f->kind == FINDING_OOM;
+}
+
+/* What most of a heap hangs on is told once a state: by the first that asks. */
+static bool holder_is_told(const struct report *r, pid_t pid, uint32_t state,
+			   const struct report_finding *until, const struct report_site *site)
+{
+	vec_each(f, &r->findings)
+		if ((!until || f < until) && tells_holder(f) && f->pid == pid && f->state == state)
+			return true;
+	vec_each(s, &r->sites)
+		if (site && s < site && s->verdict >= VERDICT_GROWING && s->pid == pid &&
+		    s->state == state)
+			return true;
+	return false;
+}
+
 /* A line that grows, told as a sentence. */
 static void put_growing(const struct report *r, const struct growing *g, FILE *out)
 {
@@ -115,7 +134,8 @@ static void put_growing(const struct report *r, const struct growing *g, FILE *o
 	fputs(leak ? ". This is no warm-up: it has not levelled off." :
 	      ". Not sure yet: it may level off, watch longer.", out);
 	fputs("</p>\n", out);
-	page_put_held(r, g->first->pid, g->first->state, out);
+	if (!holder_is_told(r, g->first->pid, g->first->state, NULL, g->first))
+		page_put_held(r, g->first->pid, g->first->state, out);
 	put_callers(r, g->first, out);
 	fputs("</article>\n", out);
 }
@@ -225,7 +245,7 @@ static void put_finding(const struct report *r, const struct report_finding *f, 
 	fputs("</h3>\n", out);
 	put_where(r, f, out);
 	put_evidence(f, out);
-	if (f->kind == FINDING_LEAK || f->kind == FINDING_OOM)
+	if (tells_holder(f) && !holder_is_told(r, f->pid, f->state, f, NULL))
 		page_put_held(r, f->pid, f->state, out);
 	if (site)
 		put_callers(r, site, out);

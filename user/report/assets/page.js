@@ -103,7 +103,11 @@
 	function draw() {
 		const s = data.states[view.state], p = s.points, W = Math.max(280, plot.clientWidth);
 		const end = s.closed !== undefined ? Math.min(s.closed, data.span) : data.span;
-		const t0 = Math.min(p[0][0], data.states[0].points[0][0]), span = Math.max(1, data.span - t0);
+		let t0 = Math.min(p[0][0], data.states[0].points[0][0]);
+		marks_of(s).forEach(function (m) { t0 = Math.min(t0, m.t); });
+		if (data.span - t0 < 500) /* one moment only: show what came before it, too */
+			t0 = Math.max(0, data.span - 2000);
+		const span = Math.max(1, data.span - t0);
 		const most = Math.max(1, Math.max.apply(null, p.map(function (q) { return Math.max(q[2], q[3]); }))) * 1.06;
 		const x = function (t) { return LEFT + (t - t0) / span * (W - LEFT - RIGHT); };
 		const y = function (v) { return H - BOTTOM - v / most * (H - TOP - BOTTOM); };
@@ -127,6 +131,10 @@
 			el("path", { "class": "band", d: path(2) + p.slice().reverse().map(function (q) { return "L" + x(q[0]).toFixed(1) + "," + y(q[1]).toFixed(1); }).join("") + "Z" }, svg);
 		el("path", { "class": "heap", d: path(2) + tail(last[2]) }, svg);
 		el("path", { "class": "live", d: path(3) + tail(last[3]) }, svg);
+		if (p.length === 1)
+			[2, 3].forEach(function (i) {
+				el("circle", { "class": i === 2 ? "heap" : "live", cx: x(p[0][0]), cy: y(p[0][i]), r: 3 }, svg);
+			});
 		/* Collections: a bar for each stretch, as high as there were many. */
 		const per = p.map(function (q, n) { return n ? q[4] - p[n - 1][4] : 0; });
 		const busiest = Math.max(1, Math.max.apply(null, per));
