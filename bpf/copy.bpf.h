@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * copy: takes along what the line of a place is told by. A target that is about to crash is gone
- * before user space can read it. For places of findings only. BPF only.
+ * copy: takes along what the line of a place is told by. A target that is about to crash, or a state
+ * that is closed at once, is gone before user space can read it. For few places only. BPF only.
  */
 #ifndef LMT_COPY_BPF_H
 #define LMT_COPY_BPF_H

@@ -26,6 +26,15 @@ SUBPROG int top_frame(const struct lmt_layout *lay, struct thread *t, __u32 slot
 	return found;
 }
 
+/*
+ * Memory without a type that C code took on behalf of a Lua function: what stays behind when a state
+ * is closed is mostly that, and then its line is asked for when nobody can read it any more.
+ */
+static __always_inline bool may_outlive(__u32 tag, const struct top *top)
+{
+	return !tag && top->flags & LMT_SITE_BELOW && !(top->flags & LMT_SITE_JIT);
+}
+
 /* Fills a fresh entry, whose key is already ours, and tells user space to look the line up. */
 SUBPROG int site_fill(__u32 at, __u32 state, __u32 tag, const struct top *top, __u64 block)
 {
@@ -50,7 +59,7 @@ SUBPROG int site_fill(__u32 at, __u32 state, __u32 tag, const struct top *top, _
 		s->proto = proto;
 		s->near = near ? (__u32)(near - proto) : 0;
 	}
-	if (tag == LMT_TAG_FINDING)
+	if (tag == LMT_TAG_FINDING || may_outlive(tag, top))
 		copy_place(lay, st->slot, at, s->proto, LMT_SITE_PC(s));
 	emit(LMT_EV_SITE, st->slot, state, at, block);
 	return 0;

@@ -12,6 +12,8 @@
  *   foreign  a C function frees memory that is not the allocator's (ignored as well)
  *   outlive  ten blocks of 88 bytes behind a function's prototype stay when a state is closed
  *   handed   the same, but the program frees them a little later
+ *   plain    the same, of several sizes, by plain free(); nobody is given that memory again
+ *   half     every second of the ten goes that way, the others stay
  *   many     states come and go, nothing stays
  *
  * Prints "ready", waits for a line, runs, prints what it did as JSON, "done", waits, exits.
@@ -111,10 +113,13 @@ static int lib(lua_State *L)
 /* A prototype, and right behind it 88 bytes without a type. */
 static int keep(lua_State *L)
 {
+	static const size_t sizes[] = { 88, 24, 600, 3000, 300000 };
+	int n = strcmp(mode, "plain") ? 1 : 5;
 	void *ud;
 	lua_Alloc f = lua_getallocf(L, &ud);
 
-	kept[n_kept++ % 64] = f(ud, NULL, 0, 88);
+	for (int i = 0; i < n; i++)
+		kept[n_kept++ % 64] = f(ud, NULL, 0, sizes[i]);
 	return 0;
 }
 
@@ -191,6 +196,9 @@ static void services(int n)
 			for (int k = 0; k < n_kept; k++)
 				allocator(NULL, kept[k], 88, 0);
 		}
+		if (!strcmp(mode, "plain") || !strcmp(mode, "half"))
+			for (int k = 0; k < n_kept; k += *mode == 'p' ? 1 : 2)
+				free((struct head *)kept[k] - 1);
 	}
 	if (n)
 		sleep(1);
@@ -198,14 +206,19 @@ static void services(int n)
 
 int main(int argc, char **argv)
 {
-	int n_services;
+	static const struct {
+		const char *mode;
+		int n;
+	} of_services[] = { { "outlive", 5 }, { "handed", 5 }, { "plain", 1 }, { "half", 1 }, { "many", 200 } };
+	int n_services = 0;
 	lua_State *L;
 
 	if (argc < 2)
 		return 2;
 	mode = argv[1];
-	n_services = !strcmp(mode, "outlive") || !strcmp(mode, "handed") ? 5
-		     : !strcmp(mode, "many") ? 200 : 0;
+	for (size_t i = 0; i < sizeof(of_services) / sizeof(of_services[0]); i++)
+		if (!strcmp(mode, of_services[i].mode))
+			n_services = of_services[i].n;
 	L = open_state(script, sizeof(script) - 1, "@work.lua");
 	puts("ready");
 	fflush(stdout);

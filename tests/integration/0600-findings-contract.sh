@@ -10,7 +10,7 @@ truth() { grep '^{' "$TMP/$1.out" | jq -r "$2"; }
 
 for rt in $RUNTIMES; do
 	host=$HOSTS/inc_alloc-$rt
-	for mode in good handed many; do
+	for mode in good handed many plain; do
 		run "$mode-$rt" -- "$host" "$mode"
 		is "$(kinds "$mode-$rt")" "" "$rt, healthy ($mode): no finding"
 		is "$exited" 0 "$rt, healthy ($mode): ends by itself"
@@ -33,7 +33,21 @@ for rt in $RUNTIMES; do
 	is "$(kinds "outlive-$rt")" "outlived-close:5" "$rt, outlive: one for each closed state"
 	is "$(ev "outlive-$rt" outlived-close '"\(.evidence.size)/\(.evidence.tag)/\(.evidence.blocks)/\(.evidence.bytes)"')" \
 		88/0/10/880 "$rt, outlive: ten of 88 bytes, tag 0"
+	run "half-$rt" -- "$host" half
+	is "$(ev "half-$rt" outlived-close '"\(.evidence.size)/\(.evidence.blocks)"')" 88/5 \
+		"$rt, half of them went by plain free(): the others are told"
 done
+# A state that is long closed when we come to read: its lines were copied when they were met.
+start_gated late "$HOSTS/inc_alloc-lua5.4" outlive
+start_trace late -p "$target" -m exact --json
+kill -STOP "$tracer"
+open_gate
+wait_for 60 done_or_gone late
+kill -CONT "$tracer"
+sleep "${DWELL:-0.7}"
+stop_trace
+jq -c 'select(.type == "finding")' "$TMP/late.trace" >"$TMP/late.find"
+is "$(ev late outlived-close .stack[0].lua)" "@service.lua:3" "the lines of states that were closed before we read"
 # The tag before tells the object: Lua 5.2 and 5.3 end a chunk's load with its prototype or upvalue.
 like "$(ev outlive-lua5.4 outlived-close .evidence.prev_tag_name)" '^(proto|upvalue|function)$' \
 	"lua5.4, outlive: tag of the block before"

@@ -356,6 +356,7 @@ static void review(struct session *s, bool last)
 void session_find_look(struct session *s, struct snapshot *snap, bool last)
 {
 	s->findings.windows = s->cost.windows;
+	session_check_orphans(s, snap);
 	detect_snapshot(&s->findings, &s->heap, snap, last);
 	review(s, last);
 }

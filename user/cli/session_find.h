@@ -26,6 +26,9 @@ void session_on_modules(struct session *s, struct session_target *t);
 /* After a snapshot was applied: what shows in the ledger as a whole. */
 void session_find_look(struct session *s, struct snapshot *snap, bool last);
 
+/* Those of a closed state's blocks that malloc() got back by other ways are taken out. */
+void session_check_orphans(struct session *s, struct snapshot *snap);
+
 /* True unless the options do not want the finding. */
 bool session_wants_finding(const struct session *s, const struct finding *f);
 

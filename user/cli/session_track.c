@@ -150,13 +150,13 @@ static int on_newstate(struct session *s, struct session_target *t, const struct
 	return rc;
 }
 
-/* The target's memory as it was when the site was met, as far as it was copied. */
+/* The target's memory as it was when the site was met, as far as it was copied; the latest copy. */
 static void open_copies(struct session *s, const struct memread *below, uint32_t slot, uint32_t site,
 			struct memread_copies *c, struct memread *ret)
 {
 	*c = (struct memread_copies){ .below = below };
-	for (size_t i = 0; i < SESSION_COPIES; i++) {
-		const struct lmt_memory *m = &s->copies[i];
+	for (unsigned int i = 1; i <= SESSION_COPIES; i++) {
+		const struct lmt_memory *m = &s->copies[(s->n_copies - i) % SESSION_COPIES];
 		const void *data[] = { m->data0, m->data1, m->data2, m->data3 };
 
 		if (m->e.arg0 != site || m->e.slot != slot)
@@ -166,6 +166,7 @@ static void open_copies(struct session *s, const struct memread *below, uint32_t
 			c->part[k].len = m->part[k].len;
 			c->part[k].data = data[k];
 		}
+		break;
 	}
 	memread_open_copies(c, ret);
 }
@@ -175,12 +176,26 @@ static bool is_closed(const struct lmt_state *st)
 	return st->flags & (LMT_STATE_CLOSING | LMT_STATE_DEAD);
 }
 
+/* The line of a site whose state is gone: by what was copied, for its memory is another's by now. */
+static struct frame frame_of_copies(struct session *s, const struct lmt_event *e,
+				    const struct lmt_layout *l, uint64_t g, const struct lmt_site *site)
+{
+	struct memread_copies copies;
+	struct frame frame = { 0 };
+	struct memread mem;
+
+	open_copies(s, NULL, e->slot, (uint32_t)e->arg0, &copies, &mem);
+	frames_resolve(&mem, l, g, 0, site, s->strings, &frame);
+	return frame;
+}
+
 /* Looks a new site's line up while the target lives. */
 static int on_site(struct session *s, struct session_target *t, const struct lmt_event *e)
 {
 	uint32_t n_sites, n_states, i = (uint32_t)e->arg0;
 	const struct lmt_site *sites = live_sites(s->live, &n_sites);
 	const struct lmt_state *states = live_states(s->live, &n_states);
+	enum block_kind kind = KIND_UNKNOWN;
 	const struct layout *layout;
 	struct memread_cached cache;
 	struct memread_copies copies;
@@ -189,22 +204,23 @@ static int on_site(struct session *s, struct session_target *t, const struct lmt
 
 	if (i >= n_sites || e->state >= n_states || heap_has_frame(&s->heap, i))
 		return 0;
-	if (sites[i].tag != LMT_TAG_FINDING && is_closed(&states[e->state]))
-		return heap_set_frame(&s->heap, i, &frame); /* its memory is another's by now */
 	layout = attach_layout(s->attach, states[e->state].layout);
+	if (!layout)
+		return heap_set_frame(&s->heap, i, &frame);
 	memread_open_cached(&cache, &t->mem, &cached);
 	open_copies(s, &cached, e->slot, i, &copies, &mem);
-	if (layout) {
-		enum block_kind kind = kind_of_block(&cached, &layout->l, e->arg1);
-
+	if (sites[i].tag == LMT_TAG_FINDING || !is_closed(&states[e->state])) {
+		kind = kind_of_block(&cached, &layout->l, e->arg1);
 		frames_resolve(&mem, &layout->l, states[e->state].g, e->arg1, &sites[i], s->strings,
 			       &frame);
-		if (kind_is_final(kind) && heap_set_kind(&s->heap, i, kind))
-			return -ENOMEM;
 	}
 	/* What was read of a state that is gone by now may be another's. */
-	if (sites[i].tag != LMT_TAG_FINDING && is_closed(&states[e->state]))
-		frame = (struct frame){ 0 };
+	if (sites[i].tag != LMT_TAG_FINDING && is_closed(&states[e->state])) {
+		frame = frame_of_copies(s, e, &layout->l, states[e->state].g, &sites[i]);
+		kind = KIND_UNKNOWN;
+	}
+	if (kind_is_final(kind) && heap_set_kind(&s->heap, i, kind))
+		return -ENOMEM;
 	return heap_set_frame(&s->heap, i, &frame);
 }
 
@@ -267,6 +283,8 @@ static int on_stack(struct session *s, struct session_target *t, const struct lm
 						  t->target, &s->files, t->resolved,
 						  states[e->e.state].runtime },
 			 e, native, frames, STACKDB_FRAMES);
+	if (layout && is_closed(&states[e->e.state]))
+		return 0; /* what was read may be another's */
 	while (i < n && frames[i].kind != STACK_LUA)
 		i++;
 	if (i < n && top.where) {

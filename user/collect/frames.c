@@ -17,6 +17,8 @@ uint32_t frames_text(struct strpool *pool, const char *chunk, uint64_t line)
 	size_t first = strcspn(chunk, "\r\n");
 	bool cut = chunk[first] != '\0';
 
+	if (line > INT32_MAX)
+		return 0; /* a line is an int in every Lua: this was read from what is no prototype any more */
 	if (line)
 		snprintf(behind, sizeof(behind), ":%llu", (unsigned long long)line);
 	if (*chunk == '@' || *chunk == '=') {

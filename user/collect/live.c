@@ -249,6 +249,28 @@ bool live_any_block(const struct live *l, uint32_t slot, uint64_t start, uint64_
 	return false;
 }
 
+size_t live_some_blocks(const struct live *l, uint32_t slot, uint64_t *uaddr, uint64_t *size, size_t max)
+{
+	uint32_t n_states;
+	const struct lmt_state *states = live_states(l, &n_states);
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < l->maps->n_buckets && n < max; i++) {
+		const struct lmt_bucket *b = &l->buckets[(i * 2654435761u) & (l->maps->n_buckets - 1)];
+
+		for (int k = 0; k < LMT_BUCKET_SLOTS && n < max; k++) {
+			uint32_t state = b->block[k].state;
+
+			if (LMT_KEY_SLOT(b->key[k]) != slot || b->key[k] & LMT_KEY_BUSY ||
+			    state >= n_states || states[state].flags & LMT_STATE_DEAD)
+				continue;
+			uaddr[n] = b->key[k] & LMT_ADDR_MASK;
+			size[n++] = LMT_BLOCK_SIZE(&b->block[k]);
+		}
+	}
+	return n;
+}
+
 #define CLOCK_SLACK_MS 2000 /* the BPF side's clock is set now and then */
 
 /* The block in one place of the ledger; see live_covered(). */

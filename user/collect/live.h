@@ -48,6 +48,9 @@ void live_stats(const struct live *l, uint64_t stats[LMT_STAT_MAX]);
 /* Forgets the addresses of a state that is gone, so that nothing new is charged to it. */
 void live_forget_owner(struct live *l, uint32_t slot, uint64_t uaddr, uint32_t state);
 
+/* Some blocks of live states of the process, from anywhere in the ledger; their number. */
+size_t live_some_blocks(const struct live *l, uint32_t slot, uint64_t *uaddr, uint64_t *size, size_t max);
+
 /* Takes out every block that gone() names, of processes and arenas that are no more. */
 void live_purge(struct live *l, bool (*gone)(uint32_t slot, uint32_t state, void *ctx), void *ctx);
 

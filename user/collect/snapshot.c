@@ -44,6 +44,7 @@ void snapshot_deinit(struct snapshot *s)
 	vec_deinit(&s->states);
 	vec_deinit(&s->sites);
 	vec_deinit(&s->orphans);
+	vec_deinit(&s->orphan_blocks);
 	vec_deinit(&s->stacks);
 }
 
@@ -85,6 +86,8 @@ static void add_sample(struct scan *s, struct sum *sum, uint64_t uaddr)
 }
 
 #define MAX_ORPHANS 4096 /* kinds of them */
+#define MAX_ALIKE 512    /* whose addresses are noted, of a kind and of all */
+#define MAX_ORPHAN_BLOCKS 16384
 
 /* A block whose state is dead. The place that most of its kind come from is told by majority. */
 static void add_orphan(struct scan *s, const struct lmt_block *b, uint64_t uaddr)
@@ -104,8 +107,10 @@ static void add_orphan(struct scan *s, const struct lmt_block *b, uint64_t uaddr
 	o = &s->out->orphans.v[*at - 1];
 	o->blocks++;
 	o->bytes += o->size;
-	if (o->n_sample < sizeof(o->sample) / sizeof(o->sample[0]))
-		o->sample[o->n_sample++] = uaddr;
+	if (o->n_sample < MAX_ALIKE && s->out->orphan_blocks.n < MAX_ORPHAN_BLOCKS &&
+	    !vec_push(&s->out->orphan_blocks,
+		      ((struct snapshot_orphan){ uaddr, (uint32_t)*at - 1 })))
+		o->n_sample++;
 	if (!o->site_votes)
 		o->site = place;
 	o->site_votes += o->site == place ? 1 : -1;

@@ -58,10 +58,14 @@ struct snapshot_orphans {
 	uint64_t size;
 	uint32_t tag, prev_tag;
 	uint64_t blocks, bytes;
-	uint64_t sample[8]; /* addresses of some */
-	uint32_t n_sample;
+	uint32_t n_sample; /* so many of them are in snapshot.orphan_blocks */
+	uint32_t n_free;   /* …and of those so many were freed in a way that was not seen */
 	uint32_t site_votes;
-	bool handed_on; /* somebody still refers to them; for whoever can tell */
+};
+
+struct snapshot_orphan {
+	uint64_t uaddr;
+	uint32_t group; /* position in snapshot.orphans */
 };
 
 struct snapshot {
@@ -69,6 +73,7 @@ struct snapshot {
 	vec_of(struct snapshot_state) states;
 	vec_of(struct snapshot_site) sites; /* with live blocks or allocations */
 	vec_of(struct snapshot_orphans) orphans;
+	vec_of(struct snapshot_orphan) orphan_blocks; /* some of each kind */
 	vec_of(struct snapshot_stack) stacks;
 	uint64_t live_bytes, live_blocks;
 	uint64_t capacity;         /* places in the table */

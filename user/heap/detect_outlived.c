@@ -68,7 +68,7 @@ void detect_outlived(struct findings *fs, struct heap *h, const struct snapshot 
 		struct heap_state *st = heap_find_state(h, o->state);
 		struct finding *f;
 
-		if (!st || !st->number || !is_due(st, snap, last) || o->handed_on ||
+		if (!st || !st->number || !is_due(st, snap, last) || !o->blocks ||
 		    frees_unseen(h, st->pid))
 			continue;
 		f = finding_make(fs, FINDING_OUTLIVED_CLOSE, (uint64_t)o->state << 40 ^ o->size << 16 ^

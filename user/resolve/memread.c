@@ -162,7 +162,7 @@ static size_t read_copies(void *ctx, uint64_t uaddr, void *buf, size_t len)
 		memcpy(buf, (const char *)c->part[i].data + off, len);
 		return len;
 	}
-	return c->below->read(c->below->ctx, uaddr, buf, len);
+	return c->below ? c->below->read(c->below->ctx, uaddr, buf, len) : 0;
 }
 
 void memread_open_copies(struct memread_copies *c, struct memread *ret)

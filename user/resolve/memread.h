@@ -29,7 +29,7 @@ void memread_close_process(struct memread *m);
 
 /* Pieces of memory copied earlier, before what can still be read. Borrows its parts. */
 struct memread_copies {
-	const struct memread *below; /* asked for what is not among the copies */
+	const struct memread *below; /* asked for what is not among the copies; NULL: nobody */
 	struct {
 		uint64_t uaddr, len;
 		const void *data;
