@@ -178,16 +178,17 @@ SUBPROG int tell_foreign_caller(struct thread *t, __u32 slot, const struct calle
  * Where the Lua code of the caller is, as a site. state: 0 when it has to be found. Gives the site
  * in the low, the state in the high half.
  */
-SUBPROG __u64 find_place(const struct caller *caller, __u32 layout, __u32 slot, __u32 state)
+SUBPROG __u64 find_place(const struct caller *caller, __u32 layout, __u32 slot, __u32 state,
+			 struct top *top)
 {
-	struct top top = { .flags = LMT_SITE_NO_LUA };
 	const struct lmt_layout *lay;
 	struct lmt_site *site = 0;
 	struct lmt_state *st;
 	struct thread t;
 
-	if (!caller)
+	if (!caller || !top)
 		return 0;
+	*top = (struct top){ .flags = LMT_SITE_NO_LUA };
 	t.L = 0;
 	t.state = state;
 	t.foreign = 0;
@@ -204,10 +205,10 @@ SUBPROG __u64 find_place(const struct caller *caller, __u32 layout, __u32 slot, 
 	}
 	if (!lay || st->flags & LMT_STATE_PROCESS)
 		return (__u64)t.state << 32;
-	top_frame(lay, &t, slot, caller, &top);
+	top_frame(lay, &t, slot, caller, top);
 	if (t.foreign)
-		tell_foreign(&t, slot, caller->ip, &top);
-	return (__u64)t.state << 32 | site_get(t.state, LMT_TAG_FINDING, &top, 0, &site);
+		tell_foreign(&t, slot, caller->ip, top);
+	return (__u64)t.state << 32 | site_get(t.state, LMT_TAG_FINDING, top, 0, &site);
 }
 
 #endif

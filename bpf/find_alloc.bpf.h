@@ -7,6 +7,7 @@
 #define LMT_FIND_ALLOC_BPF_H
 
 #include "find_oom.bpf.h"
+#include "find_stack.bpf.h"
 #include "ledger.bpf.h"
 
 /* osize contradicts what the block was allocated with. */
@@ -14,13 +15,15 @@ static __noinline int find_size_mismatch(struct pt_regs *ctx, const struct lmt_p
 					 const struct call *c, const struct lmt_block *old)
 {
 	struct caller caller;
+	struct top top = {};
 	struct lmt_finding *f;
 	__u64 place;
 
 	if (!p || !c || !old)
 		return 0;
 	caller_at_entry(ctx, &caller);
-	place = find_place(&caller, p->layout, slot, old->state);
+	place = find_place(&caller, p->layout, slot, old->state, &top);
+	find_stack(&caller, (__u32)(place >> 32), &top);
 	tell_site(old->site);
 	f = find_open(LMT_FIND_SIZE, slot, old->state, caller.ip ^ place << 48);
 	if (!f)
@@ -47,6 +50,7 @@ static __noinline int find_bad_chunk(struct pt_regs *ctx, const struct lmt_probe
 {
 	__u64 w[2], size, place, behind = 0, bad;
 	struct caller caller;
+	struct top top = {};
 	struct lmt_finding *f;
 	__u32 what;
 
@@ -66,7 +70,8 @@ static __noinline int find_bad_chunk(struct pt_regs *ctx, const struct lmt_probe
 		bad = behind;
 	}
 	caller_at_entry(ctx, &caller);
-	place = find_place(&caller, p->layout, slot, old->state);
+	place = find_place(&caller, p->layout, slot, old->state, &top);
+	find_stack(&caller, (__u32)(place >> 32), &top);
 	tell_site(old->site);
 	f = find_open(what, slot, old->state, bad == behind);
 	if (!f)
@@ -86,6 +91,7 @@ static __noinline int find_in_unknown(struct pt_regs *ctx, const struct lmt_prob
 {
 	struct lmt_block freed = {};
 	struct caller caller;
+	struct top top = {};
 	struct lmt_finding *f;
 	struct lmt_state *st;
 	__u32 what = 0, range;
@@ -107,8 +113,9 @@ static __noinline int find_in_unknown(struct pt_regs *ctx, const struct lmt_prob
 	if (!what)
 		return 0;
 	caller_at_entry(ctx, &caller);
-	place = find_place(&caller, p->layout, slot, state);
+	place = find_place(&caller, p->layout, slot, state, &top);
 	state = (__u32)(place >> 32);
+	find_stack(&caller, state, &top);
 	tell_site(freed.site);
 	f = find_open(what, slot, state, range ? range : caller.ip); /* not by address: arenas have many */
 	if (!f)
@@ -122,13 +129,17 @@ static __noinline int find_in_unknown(struct pt_regs *ctx, const struct lmt_prob
 	return 0;
 }
 
-static __always_inline void find_refused(struct pt_regs *ctx, __u32 state, const struct top *top,
-					 const struct call *c)
+static __noinline int find_refused(struct pt_regs *ctx, __u32 state, const struct top *top,
+				   const struct call *c)
 {
 	struct lmt_state *st = state_at(state);
+	struct caller caller;
 
-	if (st)
-		note_refused(st->slot, state, ctx->ip, top, c);
+	if (!st || !c || !top)
+		return 0;
+	caller_at_return(ctx, &caller);
+	find_stack(&caller, state, top);
+	return note_refused(st->slot, state, ctx->ip, top, c);
 }
 
 #endif

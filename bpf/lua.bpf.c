@@ -73,6 +73,7 @@ static __noinline int on_throw(struct pt_regs *ctx, const struct lmt_probe *p, _
 	struct refused *known, r = {};
 	const struct lmt_layout *lay;
 	struct caller caller;
+	struct top top = {};
 	struct lmt_state *st;
 	__u64 g = 0, place;
 
@@ -93,7 +94,7 @@ static __noinline int on_throw(struct pt_regs *ctx, const struct lmt_probe *p, _
 		caller.sp += p->pushed;
 		read_user(&caller.ip, 8, caller.sp - 8);
 	}
-	place = find_place(&caller, p->layout, slot, r.state);
+	place = find_place(&caller, p->layout, slot, r.state, &top);
 	r.live = state_live(st);
 	r.site = (__u32)place;
 	return tell_oom(slot, tid, &r, 1);

@@ -112,6 +112,7 @@ static __noinline int on_err_mem(struct pt_regs *ctx, const struct lmt_probe *p,
 	const struct lmt_layout *lay;
 	struct jit_error e = {};
 	struct caller caller;
+	struct top top = {};
 	struct lmt_finding *f;
 	struct lmt_state *st;
 	__u32 tid = (__u32)bpf_get_current_pid_tgid(), state;
@@ -129,7 +130,7 @@ static __noinline int on_err_mem(struct pt_regs *ctx, const struct lmt_probe *p,
 	if (!st)
 		return 0;
 	caller_at_entry(ctx, &caller);
-	place = find_place(&caller, p->layout, slot, state);
+	place = find_place(&caller, p->layout, slot, state, &top);
 	e.exit_ret = p->exit_ret;
 	e.sp = ctx->sp;
 	read_jit_error(lay, state, L, &e);
@@ -198,6 +199,7 @@ SUBPROG int check_argument(const struct stale *s)
 {
 	struct lmt_block freed = {};
 	struct caller caller = {};
+	struct top top = {};
 	struct lmt_finding *f;
 	__u32 state;
 	__u64 place;
@@ -209,7 +211,7 @@ SUBPROG int check_argument(const struct stale *s)
 	    !still_freed(&freed))
 		return 0;
 	state = LMT_FREED_STATE(&freed);
-	place = find_place(&caller, 0, s->slot, state);
+	place = find_place(&caller, 0, s->slot, state, &top);
 	tell_site(freed.site);
 	f = find_open(LMT_FIND_STALE_ARG, s->slot, state, s->function << 8 ^ s->argument ^
 		      (__u64)freed.site << 40);

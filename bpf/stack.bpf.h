@@ -144,6 +144,7 @@ SUBPROG int walk_stack(const struct lmt_layout *lay, __u32 state, const struct t
 	w->n_chain = 0;
 	w->hash = 0;
 	w->cframe_top = 0;
+	w->native[0] = 0;
 	w->g = st->g;
 	if (!lay || (!top->L && top->flags & LMT_SITE_NO_LUA))
 		return 0;
@@ -176,7 +177,7 @@ static __always_inline bool stack_send(struct walk *w, __u32 state, __u32 site, 
 	w->ev.e.pad = 0;
 	w->ev.e.arg0 = site;
 	w->ev.e.arg1 = block;
-	if (config.native)
+	if (w->native[0])
 		native_send(w);
 	return !bpf_ringbuf_output(&ring, &w->ev,
 				   __builtin_offsetof(struct lmt_stack_event, frame) +
@@ -238,6 +239,7 @@ static __noinline __u32 stack_sample(struct pt_regs *ctx, __u32 parent, const st
 	struct lmt_site *p = bpf_map_lookup_elem(&sites, &parent);
 	struct lmt_state *st = p ? state_at(p->state) : 0;
 	const struct lmt_layout *lay = st ? layout_at(st->layout) : 0;
+	struct caller caller;
 	struct walk *w;
 
 	if (!st || !top || (!config.native && (!lay || (!top->L && top->flags & LMT_SITE_NO_LUA))))
@@ -246,8 +248,10 @@ static __noinline __u32 stack_sample(struct pt_regs *ctx, __u32 parent, const st
 				 BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!w || (!walk_stack(lay, p->state, top, w) && !config.native))
 		return parent;
-	if (config.native)
-		native_take(ctx, w);
+	if (config.native) {
+		caller_at_return(ctx, &caller);
+		native_take(&caller, w);
+	}
 	if (size)
 		return stack_get(parent, w->hash, size, block);
 	stack_send(w, p->state, parent, block);

@@ -3,8 +3,8 @@
  * stack_native: takes the C side of a stack along: registers and the stack's memory, for user
  * space to unwind. BPF only.
  *
- * Only under config.native, which the verifier knows: without it none of this is looked at, nor
- * kept in the programs.
+ * For findings, and under config.native for every whole stack. Without that the verifier knows
+ * that no allocation comes here.
  */
 #ifndef LMT_STACK_NATIVE_BPF_H
 #define LMT_STACK_NATIVE_BPF_H
@@ -15,24 +15,20 @@
 const struct lmt_native *native_type __weak = 0;
 
 /*
- * The registers at the return of the allocator. Ways through C that lead to the same Lua stack are
- * told apart by where the caller goes on and how deep its stack is, counted from a place that is
- * fixed for each thread.
+ * The registers of the allocator's caller. Ways through C that lead to the same Lua stack are told
+ * apart by where it goes on and how deep its stack is, counted from a place that is fixed for each
+ * thread.
  */
-static __always_inline void native_take(const struct pt_regs *ctx, struct walk *w)
+static __always_inline void native_take(const struct caller *c, struct walk *w)
 {
 	const struct task_struct *task = (const struct task_struct *)bpf_get_current_task_btf();
-	__u64 depth = ctx->sp - task->thread.fsbase;
+	__u64 depth = c->sp - task->thread.fsbase;
 
-	w->native[0] = ctx->ip;
-	w->native[1] = ctx->sp;
-	w->native[2] = ctx->bx;
-	w->native[3] = ctx->bp;
-	w->native[4] = ctx->r12;
-	w->native[5] = ctx->r13;
-	w->native[6] = ctx->r14;
-	w->native[7] = ctx->r15;
-	w->hash = (w->hash ^ ctx->ip ^ depth << 32) * 0x9E3779B97F4A7C15ull;
+	w->native[0] = c->ip;
+	w->native[1] = c->sp;
+	for (int i = 0; i < 6; i++)
+		w->native[2 + i] = c->reg[i];
+	w->hash = (w->hash ^ c->ip ^ depth << 32) * 0x9E3779B97F4A7C15ull;
 	w->hash ^= w->hash >> 31;
 }
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "build_stacks.h"
 #include "session_find.h"
 
 static struct report_frame frame_of(const struct session *s, const struct frame *f)
@@ -48,7 +49,7 @@ static int add_finding(struct session *s, struct built_report *b, const struct f
 		.count = f->count,
 		.frame = frame_of(s, &f->frame),
 	};
-	int rc = 0;
+	int rc = build_one_stack(s, b, f->stack, &out.stack);
 
 	for (unsigned int i = 0; !rc && i < f->n_evidence; i++)
 		rc = add_evidence(s, &out, &f->evidence[i]);

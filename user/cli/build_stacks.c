@@ -32,10 +32,26 @@ int build_frames(const struct session *s, struct built_report *b)
 	return 0;
 }
 
+int build_one_stack(const struct session *s, struct built_report *b, uint32_t stack,
+		    struct report_stack *out)
+{
+	uint32_t frames[STACKDB_FRAMES];
+	size_t n = stackdb_frames(&s->stacks, stack, frames, STACKDB_FRAMES);
+
+	out->first = (uint32_t)b->r.stack_frames.n;
+	for (size_t i = 0; i < n; i++) {
+		if (s->opt->lua_only && s->stacks.frames.v[frames[i]].kind == STACK_NATIVE)
+			continue;
+		if (vec_push(&b->r.stack_frames, frames[i]))
+			return -ENOMEM;
+	}
+	out->n = (uint32_t)b->r.stack_frames.n - out->first;
+	return 0;
+}
+
 static int add_stack(const struct session *s, struct built_report *b, const struct heap_share *share)
 {
 	struct report_stack out = {
-		.first = (uint32_t)b->r.stack_frames.n,
 		.samples = share->samples,
 		.error_pct = share->error_pct,
 		.live_bytes = share->live_bytes,
@@ -45,16 +61,9 @@ static int add_stack(const struct session *s, struct built_report *b, const stru
 		.alloc_bytes = share->alloc_bytes,
 		.growth_bytes_per_s = share->growth_bytes_per_s,
 	};
-	uint32_t frames[STACKDB_FRAMES];
-	size_t n = stackdb_frames(&s->stacks, share->stack, frames, STACKDB_FRAMES);
 
-	for (size_t i = 0; i < n; i++) {
-		if (s->opt->lua_only && s->stacks.frames.v[frames[i]].kind == STACK_NATIVE)
-			continue;
-		if (vec_push(&b->r.stack_frames, frames[i]))
-			return -ENOMEM;
-	}
-	out.n = (uint32_t)b->r.stack_frames.n - out.first;
+	if (build_one_stack(s, b, share->stack, &out))
+		return -ENOMEM;
 	return vec_push(&b->r.stacks, out);
 }
 

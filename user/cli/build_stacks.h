@@ -14,4 +14,8 @@ int build_frames(const struct session *s, struct built_report *b);
 int build_site_stacks(const struct session *s, struct built_report *b, size_t site,
 		      struct report_site *out);
 
+/* One stack by its id, to be drawn as it is; out->n is 0 when there is none. -ENOMEM. */
+int build_one_stack(const struct session *s, struct built_report *b, uint32_t stack,
+		    struct report_stack *out);
+
 #endif

@@ -251,6 +251,7 @@ static void name_frames(struct session *s, struct noticed *n)
 	const struct lmt_site *sites = live_sites(s->live, &n_sites);
 
 	n->frame = heap_get_frame(&s->heap, e->site);
+	n->stack = heap_stack_of(&s->heap, e->site);
 	if (e->site < n_sites)
 		n->below = sites[e->site].flags & LMT_SITE_BELOW;
 	if (LMT_BLOCK_SIZE(&e->block))

@@ -255,44 +255,33 @@ static const struct native_stack *take_native(struct session *s, const struct lm
 	return NULL;
 }
 
-/*
- * A stack was met for the first time. Its innermost Lua frame is that of its place, word for
- * word: looked up at another moment, a line inside a trace might come out as a neighbour.
- */
+/* A stack was met for the first time. */
 static int on_stack(struct session *s, struct session_target *t, const struct lmt_stack_event *e)
 {
 	uint32_t n_states, index = (uint32_t)e->e.arg0;
 	const struct lmt_state *states = live_states(s->live, &n_states);
+	const struct native_stack *native = take_native(s, e);
 	struct stack_frame frames[STACKDB_FRAMES];
-	const struct native_stack *native;
 	const struct layout *layout;
-	struct frame top = heap_get_frame(&s->heap, live_place_of(s->live, index));
 	struct memread_cached cache;
 	struct memread mem;
-	size_t n, i = 0;
+	size_t n;
 
 	if (e->e.state >= n_states)
 		return 0;
 	layout = attach_layout(s->attach, states[e->e.state].layout);
-	native = take_native(s, e);
 	if (!layout && (!native || e->n))
 		return 0;
 	memread_open_cached(&cache, &t->mem, &mem);
-	n = frames_stack(&(struct frames_source){ &mem, layout ? &layout->l : NULL,
-						  states[e->e.state].g, e->e.arg1, s->strings,
-						  t->target, &s->files, t->resolved,
-						  states[e->e.state].runtime },
+	n = frames_stack(&(struct frames_source){
+				 .mem = &mem, .l = layout ? &layout->l : NULL, .g = states[e->e.state].g,
+				 .block = e->e.arg1, .pool = s->strings, .target = t->target,
+				 .files = &s->files, .resolved = t->resolved,
+				 .runtime = states[e->e.state].runtime,
+				 .top = heap_get_frame(&s->heap, live_place_of(s->live, index)) },
 			 e, native, frames, STACKDB_FRAMES);
 	if (layout && is_closed(&states[e->e.state]))
 		return 0; /* what was read may be another's */
-	while (i < n && frames[i].kind != STACK_LUA)
-		i++;
-	if (i < n && top.where) {
-		frames[i].where = top.where;
-		frames[i].line_defined = top.line_defined;
-		frames[i].flags = (uint16_t)((frames[i].flags & ~STACK_APPROX) |
-					     (top.approx ? STACK_APPROX : 0));
-	}
 	return n ? heap_set_stack(&s->heap, index, stackdb_add(&s->stacks, frames, n)) : 0;
 }
 

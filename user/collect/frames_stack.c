@@ -156,6 +156,21 @@ static bool enters(const struct frames_source *src, const struct raw *r, size_t 
 	       !names_puc_calls(src->mem, src->l, LMT_FRAME_ADDR(&r->f[i]), r->f[i].pc);
 }
 
+/*
+ * The innermost Lua frame is that of the stack's place, word for word: looked up at another
+ * moment, a line inside a trace might come out as a neighbour, and the target may be gone.
+ */
+static bool take_top(const struct frames_source *src, struct stack_frame *frame)
+{
+	if (!src->top.where)
+		return false;
+	frame->kind = STACK_LUA;
+	frame->where = src->top.where;
+	frame->line_defined = src->top.line_defined;
+	frame->flags = (uint16_t)((frame->flags & ~STACK_APPROX) | (src->top.approx ? STACK_APPROX : 0));
+	return true;
+}
+
 size_t frames_stack(const struct frames_source *src, const struct lmt_stack_event *ev,
 		    const struct native_stack *native, struct stack_frame *out, size_t max)
 {
@@ -163,6 +178,7 @@ size_t frames_stack(const struct frames_source *src, const struct lmt_stack_even
 			.ref = src->l && src->l->gc64.off ? 8 : 4 };
 	struct native_lua lua[STACKDB_FRAMES];
 	struct raw r;
+	bool innermost = true;
 	size_t n = 0;
 
 	expand(src, &p, ev, &r);
@@ -171,8 +187,11 @@ size_t frames_stack(const struct frames_source *src, const struct lmt_stack_even
 		uint32_t kind = LMT_FRAME_FLAGS(&r.f[i]) & LMT_FRAME_KIND;
 
 		if (kind == LMT_FRAME_LUA) {
-			if (!resolve_lua(src, &p, &r.f[i], &frame))
+			bool known = resolve_lua(src, &p, &r.f[i], &frame);
+
+			if (!(innermost && take_top(src, &frame)) && !known)
 				continue;
+			innermost = false;
 		} else {
 			resolve_native(src, kind == LMT_FRAME_C ? LMT_FRAME_ADDR(&r.f[i]) : 0, &frame);
 		}

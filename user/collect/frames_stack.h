@@ -24,6 +24,7 @@ struct frames_source {
 	struct files *files;
 	const struct resolved *resolved;
 	uint32_t runtime; /* of the state; 0 unknown */
+	struct frame top; /* the innermost Lua frame, where that was looked up before; else none */
 };
 
 /*

@@ -142,6 +142,8 @@ struct finding *finding_of_key(struct findings *fs, enum finding_kind kind, cons
 	f->state = n->state ? n->state->number : 0;
 	f->frame = n->frame;
 	f->below = n->below;
+	if (n->stack)
+		f->stack = n->stack;
 	if (n->e->e.arg1 > f->count)
 		f->count = n->e->e.arg1;
 	return f;

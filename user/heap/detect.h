@@ -79,6 +79,7 @@ struct finding {
 	uint32_t message, advice; /* in the string pool */
 	struct frame frame; /* where the Lua code was */
 	bool below;         /* a C or built-in function lies above it */
+	uint32_t stack;     /* all of it: id in the session's stackdb; 0 unknown */
 	uint64_t count;
 	uint64_t reported;  /* count when it was last written */
 	bool withdrawn;     /* turned out to be none */
@@ -113,6 +114,7 @@ struct noticed {
 	pid_t pid;
 	struct frame frame, alloc_frame, other_frame;
 	bool below;
+	uint32_t stack;
 	struct named_address ptr, caller;
 	bool ptr_is_dummy;   /* what lies there is an empty hash node */
 	bool ptr_served;     /* the allocator serves from that part of the module */

@@ -39,6 +39,7 @@ void detect_leak(struct findings *fs, struct heap *h, const struct snapshot *sna
 		f->state = st->number;
 		f->frame = s->frame;
 		f->below = s->below;
+		f->stack = heap_main_stack(h, s);
 		f->count = s->live_blocks;
 		evidence_number(f, "bytes", s->live_bytes);
 		evidence_number(f, "blocks", s->live_blocks);

@@ -38,17 +38,33 @@ void heap_forget_stack(struct heap *h, uint32_t index)
 		*site = 0;
 }
 
-static uint32_t stack_of(const struct heap *h, uint32_t index)
+uint32_t heap_stack_of(const struct heap *h, uint32_t index)
 {
 	const uint64_t *at = hashmap_find(&h->stacks.of_index, index);
 
 	return at ? (uint32_t)*at : 0;
 }
 
+uint32_t heap_main_stack(const struct heap *h, const struct heap_site *s)
+{
+	uint32_t best = s->example;
+	double most = 0;
+
+	for (uint32_t i = s->stacks; i; i = h->stacks.v.v[i - 1].next) {
+		const struct heap_stack *k = &h->stacks.v.v[i - 1];
+
+		if (k->live_bytes <= most)
+			continue;
+		most = k->live_bytes;
+		best = k->stack;
+	}
+	return best;
+}
+
 static int apply_stack(struct heap *h, const struct snapshot_stack *from)
 {
 	const uint64_t *site = hashmap_find(&h->stacks.site_of, from->place);
-	uint32_t stack = stack_of(h, from->index);
+	uint32_t stack = heap_stack_of(h, from->index);
 	struct heap_stack *s;
 	uint64_t *at;
 
@@ -95,7 +111,7 @@ int heap_apply_stacks(struct heap *h, const struct snapshot *snap)
 	/* A place whose first stack is known gives its site an example. */
 	vec_each(from, &snap->sites) {
 		const uint64_t *site = hashmap_find(&h->stacks.site_of, from->index);
-		uint32_t stack = stack_of(h, from->index);
+		uint32_t stack = heap_stack_of(h, from->index);
 
 		if (site && *site && stack && !h->sites.v[*site - 1].example)
 			h->sites.v[*site - 1].example = stack;

@@ -40,6 +40,10 @@ void heap_stacks_deinit(struct heap_stacks *s);
 /* The stack behind a BPF index: of sampled allocations, or of the first one of a place. -ENOMEM. */
 int heap_set_stack(struct heap *h, uint32_t index, uint32_t stack);
 
+/* The stack behind a BPF index, and the one that keeps most of a site; 0 unknown. */
+uint32_t heap_stack_of(const struct heap *h, uint32_t index);
+uint32_t heap_main_stack(const struct heap *h, const struct heap_site *s);
+
 /* For heap.c: the index is free for another place or stack. */
 void heap_forget_stack(struct heap *h, uint32_t index);
 

@@ -13,13 +13,33 @@
 
 static const char *const withdrawn_columns[] = { "finding", "snapshot" };
 
-/* The frames' ids, leaf first, as they stand in a column. Unset: none. */
-static struct cell frames_of(struct archive *a, const struct report_frame *f, char *buf, size_t size)
+/* The frame's id, as it stands in a column. Unset: none. */
+static struct cell frame_of(struct archive *a, const struct report_frame *f, char *buf, size_t size)
 {
 	int64_t id = f->lua ? archive_frame_id(a, f) : 0;
 
 	snprintf(buf, size, "%" PRId64, id);
 	return cell_text(id > 0 ? buf : NULL);
+}
+
+/*
+ * "3 17 4 v 9 8": ids of the frames from the innermost Lua frame outwards, then those of the C
+ * functions above it, innermost first. The caller's; NULL: only the leaf is known.
+ */
+static char *frames_of(struct archive *a, const struct report *r, const struct report_stack *st)
+{
+	uint32_t above = report_frames_above(r, st);
+	char *text = NULL;
+	size_t size;
+	FILE *f = st->n ? open_memstream(&text, &size) : NULL;
+
+	for (uint32_t i = above; f && i < st->n; i++)
+		fprintf(f, "%s%" PRId64, i > above ? " " : "", archive_frame_id(a, report_frame_at(r, st, i)));
+	for (uint32_t i = 0; f && i < above; i++)
+		fprintf(f, "%s%" PRId64, i ? " " : " v ", archive_frame_id(a, report_frame_at(r, st, i)));
+	if (f)
+		fclose(f);
+	return text;
 }
 
 static uint64_t hash_more(uint64_t h, const void *bytes, size_t n)
@@ -43,20 +63,24 @@ static uint64_t hash_part(uint64_t h, const struct part *p, const void *obj)
 	return h;
 }
 
-static uint64_t content_of(const struct report_finding *f)
+static uint64_t content_of(const struct report *r, const struct report_finding *f)
 {
 	uint64_t h = hash_part(0xcbf29ce484222325ull, &part_finding, f);
 
+	if (f->stack.n)
+		h = hash_more(h, &r->stack_frames.v[f->stack.first], f->stack.n * sizeof(uint32_t));
 	vec_each(e, &f->evidence)
 		h = hash_part(hash_part(h, &part_evidence, e), &part_frame, &e->frame);
 	return h;
 }
 
-static int put_finding(struct archive *a, int64_t id, const struct report_finding *f)
+static int put_finding(struct archive *a, const struct report *r, int64_t id,
+		       const struct report_finding *f)
 {
-	char frames[32];
+	char frame[32];
+	auto_free char *frames = frames_of(a, r, &f->stack);
 	struct cell keys[] = { cell_int(id), cell_int(a->moment),
-			       frames_of(a, &f->frame, frames, sizeof(frames)) };
+			       frames ? cell_text(frames) : frame_of(a, &f->frame, frame, sizeof(frame)) };
 	int rc = archive_put_row(a, &part_finding, keys, f);
 	int64_t seq = 0;
 
@@ -64,7 +88,7 @@ static int put_finding(struct archive *a, int64_t id, const struct report_findin
 		const struct report_evidence *e = &f->evidence.v[i];
 
 		keys[1] = cell_int(++seq);
-		keys[2] = frames_of(a, &e->frame, frames, sizeof(frames));
+		keys[2] = frame_of(a, &e->frame, frame, sizeof(frame));
 		rc = archive_put_row(a, &part_evidence, keys, e);
 	}
 	return rc;
@@ -112,10 +136,10 @@ static long find_finding(struct archive *a, const struct report_finding *f)
 	return (long)*at - 1;
 }
 
-static int save_finding(struct archive *a, const struct report_finding *f)
+static int save_finding(struct archive *a, const struct report *r, const struct report_finding *f)
 {
 	long i = find_finding(a, f);
-	uint64_t content = content_of(f);
+	uint64_t content = content_of(r, f);
 	struct saved_finding *s;
 
 	if (i < 0)
@@ -126,7 +150,7 @@ static int save_finding(struct archive *a, const struct report_finding *f)
 		return 0;
 	s->content = content;
 	s->withdrawn = false;
-	return put_finding(a, i + 1, f);
+	return put_finding(a, r, i + 1, f);
 }
 
 int archive_save_findings(struct archive *a, const struct report *r)
@@ -134,7 +158,7 @@ int archive_save_findings(struct archive *a, const struct report *r)
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < r->findings.n; i++)
-		rc = save_finding(a, &r->findings.v[i]);
+		rc = save_finding(a, r, &r->findings.v[i]);
 	for (size_t i = 0; !rc && i < a->saved_findings.n; i++) {
 		struct saved_finding *s = &a->saved_findings.v[i];
 

@@ -36,6 +36,9 @@ char *load_select_tracked(const struct loader *l, const struct part *identity,
 
 /* archive_load_sites.c */
 int load_sites(struct loader *l);
+/* "3 17 4": the frames with these ids become a stack, or are added to the one made last. */
+int load_frames(struct loader *l, const char *text, struct report_stack *s);
+int load_more_frames(struct loader *l, const char *text, struct report_stack *s);
 
 /* archive_load_findings.c */
 int load_findings(struct loader *l);

@@ -6,8 +6,9 @@
 #include <string.h>
 
 #include "archive_load.h"
+#include "base/cleanup.h"
 
-/* The ids of frames in a column, leaf first; so far only the leaf matters. */
+/* The ids of frames in a column, the innermost Lua frame first. */
 static bool set_frame(const struct loader *l, const struct cell *c, struct report_frame *f)
 {
 	const uint64_t *at;
@@ -21,17 +22,38 @@ static bool set_frame(const struct loader *l, const struct cell *c, struct repor
 	return at != NULL;
 }
 
+/* All of them, as archive_findings.c writes them; one alone is no stack. */
+static int set_stack(struct loader *l, const char *text, struct report_stack *s)
+{
+	const char *via = strstr(text, " v ");
+	auto_free char *below = via ? strndup(text, (size_t)(via - text)) : NULL;
+	int rc;
+
+	if (!strchr(text, ' '))
+		return 0;
+	if (!via)
+		return load_frames(l, text, s);
+	rc = below ? load_frames(l, via + 3, s) : load_out_of_memory(l);
+	return rc ? rc : load_more_frames(l, below, s);
+}
+
 /* id, snapshot, frames, fields */
 static int take_finding(const struct cell *c, size_t n, void *ctx)
 {
 	struct loader *l = ctx;
 	struct report_finding f = { 0 };
 	uint64_t *at;
+	int rc;
 
 	(void)n;
 	if (c[0].type != CELL_INT || c[0].i <= 0 || !set_frame(l, &c[2], &f.frame) ||
 	    !part_set(&part_finding, &f, c + 3, l->to->strings))
 		return load_bad_value(l, "finding");
+	rc = c[2].type == CELL_TEXT ? set_stack(l, c[2].text, &f.stack) : 0;
+	if (rc)
+		return rc;
+	if (f.stack.n && !f.frame.lua)
+		f.frame = (struct report_frame){ 0 };
 	at = hashmap_get_or_add(&l->finding_by_id, (uint64_t)c[0].i);
 	if (!at || l->to->r.findings.n >= MAX_ROWS || vec_push(&l->to->r.findings, f))
 		return load_out_of_memory(l);

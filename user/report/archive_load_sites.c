@@ -42,13 +42,10 @@ static int take_site(const struct cell *c, size_t n, void *ctx)
 	return 0;
 }
 
-/* "3 17 4": positions of the frames with these ids; false when one is not there. */
-static int add_frames(struct loader *l, const char *text, struct report_stack *s)
+int load_more_frames(struct loader *l, const char *text, struct report_stack *s)
 {
 	struct report *r = &l->to->r;
 
-	s->first = (uint32_t)r->stack_frames.n;
-	s->n = 0;
 	while (*text) {
 		char *end;
 		unsigned long long id = strtoull(text, &end, 10);
@@ -62,6 +59,13 @@ static int add_frames(struct loader *l, const char *text, struct report_stack *s
 		text = *end ? end + 1 : end;
 	}
 	return 0;
+}
+
+int load_frames(struct loader *l, const char *text, struct report_stack *s)
+{
+	s->first = (uint32_t)l->to->r.stack_frames.n;
+	s->n = 0;
+	return load_more_frames(l, text, s);
 }
 
 /* Stacks come site by site, in their order. */
@@ -84,7 +88,7 @@ static int take_stack(const struct cell *c, size_t n, void *ctx)
 	site = &r->sites.v[*at - 1];
 	if (site->n_stacks && site->first_stack + site->n_stacks != r->stacks.n)
 		return load_bad_value(l, "stack");
-	rc = add_frames(l, st.frames, &st.s);
+	rc = load_frames(l, st.frames, &st.s);
 	if (rc)
 		return rc;
 	if (!site->n_stacks++)

@@ -46,7 +46,7 @@ static void write_evidence(struct jsonw *w, const struct report_evidence *e)
 	}
 }
 
-static void write_finding(const struct report_finding *f, FILE *out)
+static void write_finding(const struct report *r, const struct report_finding *f, FILE *out)
 {
 	struct fmtbuf b;
 	struct jsonw w;
@@ -69,12 +69,15 @@ static void write_finding(const struct report_finding *f, FILE *out)
 	vec_each(e, &f->evidence)
 		write_evidence(&w, e);
 	jsonw_close(&w, '}');
-	write_stack(&w, "stack", &f->frame);
+	if (f->stack.n)
+		json_write_stack(&w, r, &f->stack);
+	else
+		write_stack(&w, "stack", &f->frame);
 	jsonw_end(&w);
 }
 
 void findings_write_json(const struct report *r, FILE *out)
 {
 	vec_each(f, &r->findings)
-		write_finding(f, out);
+		write_finding(r, f, out);
 }

@@ -58,8 +58,30 @@ static void write_evidence(const struct report_evidence *e, FILE *out)
 	}
 }
 
+#define CALLERS 6
+
+/* What led there, a few frames of it; C functions above the line are named first. */
+static void write_callers(const struct report *r, const struct report_stack *st, FILE *out)
+{
+	uint32_t shown = 0, i;
+
+	for (i = 0; i < st->n && shown < CALLERS; i++) {
+		const struct report_frame *f = report_frame_at(r, st, i);
+
+		if (!f->lua && !f->native && !f->name)
+			continue;
+		fputs(shown++ ? " < " : "\n  stack     ", out);
+		if (f->lua)
+			put_frame(out, f);
+		else
+			put_escaped(out, f->native ? f->native : f->name);
+	}
+	if (i < st->n)
+		fputs(" < …", out);
+}
+
 /* The root cause first, then where, how sure, the evidence, what to do. */
-static void write_finding(const struct report_finding *f, bool many, const struct format_options *opt,
+static void write_finding(const struct report *r, const struct report_finding *f, const struct format_options *opt,
 			  FILE *out)
 {
 	const char *color = !opt->color ? "" : f->severity >= SEVERITY_ERROR ? RED BOLD : YELLOW;
@@ -72,12 +94,13 @@ static void write_finding(const struct report_finding *f, bool many, const struc
 		put_frame(out, &f->frame);
 	else
 		fputs("(no Lua code on the stack)", out);
-	if (many)
+	if (r->processes.n > 1)
 		fprintf(out, "; process %d", f->pid);
 	if (f->state)
 		fprintf(out, "; state %" PRIu32, f->state);
 	if (f->tid)
 		fprintf(out, "; thread %d", f->tid);
+	write_callers(r, &f->stack, out);
 	fprintf(out, "\n  how sure  %s", confidence_name(f->confidence));
 	if (f->count > 1)
 		fprintf(out, "; seen %" PRIu64 " times", f->count);
@@ -92,5 +115,5 @@ static void write_finding(const struct report_finding *f, bool many, const struc
 void findings_write_text(const struct report *r, const struct format_options *opt, FILE *out)
 {
 	vec_each(f, &r->findings)
-		write_finding(f, r->processes.n > 1, opt, out);
+		write_finding(r, f, opt, out);
 }

@@ -192,7 +192,7 @@ static void write_top_frame(struct jsonw *w, const struct report_site *s)
  * The stack begins with the innermost Lua frame, the line to blame; the C functions that it
  * called, which made the block, stand in `via`.
  */
-static void write_stack(struct jsonw *w, const struct report *r, const struct report_stack *st)
+void json_write_stack(struct jsonw *w, const struct report *r, const struct report_stack *st)
 {
 	uint32_t above = report_frames_above(r, st);
 
@@ -234,7 +234,7 @@ static void write_site(const struct report *r, const struct report_site *s,
 		jsonw_double(&w, "error_pct", st->error_pct);
 	}
 	if (st->n)
-		write_stack(&w, r, st);
+		json_write_stack(&w, r, st);
 	else
 		write_top_frame(&w, s);
 	jsonw_end(&w);

@@ -174,6 +174,7 @@ struct report_finding {
 	const char *message, *advice;
 	uint64_t count;
 	struct report_frame frame;
+	struct report_stack stack; /* all frames, as far as they are known; n 0: only that one is */
 	vec_of(struct report_evidence) evidence;
 };
 
