@@ -47,7 +47,7 @@ static const struct opt table[] = {
 
 	{ 0, "by", OPT_CHOICE, AT(by), CENSUS, "What to do", "WHAT", "type, site, proto, size, metatable or ctype (default: what says most of each kind)", 0, 0, by_names },
 	{ 0, "path", OPT_STR, AT(path_text), CENSUS, "What to do", "ADDR[,ADDR…]", "who holds this object, as tostring() or %p shows it", 0, 0, NULL },
-	{ 0, "pause-budget", OPT_U64, AT(pause_budget_ms), CENSUS, "What to do", "MS", "stop the target for no longer than this at once (default 50; 0: never)", 0, 60000, NULL },
+	{ 0, "pause-budget", OPT_U64, AT(pause_budget_ms), CENSUS | TRACE, "What to do", "MS", "stop the target for no longer than this at once (default 50; 0: never)", 0, 60000, NULL },
 	{ 0, "strings", OPT_FLAG, AT(strings), CENSUS, "What to do", NULL, "group strings by how they begin, which shows their text", 0, 0, NULL },
 	{ 'f', "folded", OPT_FLAG, AT(folded), CENSUS, "Output", NULL, "who holds what as folded stacks: bytes by the way from a root", 0, 0, NULL },
 

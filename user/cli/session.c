@@ -20,6 +20,7 @@
 #include "report/format.h"
 #include "session_budget.h"
 #include "session_find.h"
+#include "session_join.h"
 #include "trigger.h"
 
 #define GC_POLL_MS 20
@@ -324,6 +325,8 @@ static int look(struct session *s, bool report, bool last)
 		rc = heap_apply(&s->heap, &snap);
 	if (!rc)
 		session_budget_look(s);
+	if (!rc)
+		session_join_look(s, &snap, last);
 	if (!rc)
 		session_find_look(s, &snap, last);
 	if (!rc)
