@@ -91,6 +91,13 @@ static int look_into(struct census *c, struct census_state *s, struct walk *w)
 	rc = reach_build(&r, w);
 	s->reach_ns = cpu_ns() - start;
 	start = cpu_ns();
+	if (c->opt->n_asks) {
+		if (!rc)
+			rc = census_answer_asks(c, s, &r);
+		s->done = !rc;
+		reach_deinit(&r);
+		return rc;
+	}
 	if (!rc)
 		rc = census_group(c, s, &r);
 	if (!rc && c->opt->folded)
@@ -346,6 +353,7 @@ int census_take(struct census *c, struct errmsg *err)
 		return errmsg_set(err, -ENOMEM, "out of memory");
 	for (uint32_t i = 0; i < c->resolved->states.n; i++)
 		if ((!c->opt->only_state || c->opt->only_state == i + 1) &&
+		    (!c->opt->n_asks || census_asks_of(c, c->resolved->states.v[i].G)) &&
 		    vec_push(&c->states, (struct census_state){ .index = i }))
 			return errmsg_set(err, -ENOMEM, "out of memory");
 	if (may_stop) /* before this process is large: a fork copies what it has */
@@ -366,5 +374,6 @@ int census_take(struct census *c, struct errmsg *err)
 		note_gone(c);
 	}
 	c->copied_bytes = c->copier.bytes;
+	census_drop_answers(c);
 	return rc;
 }

@@ -24,6 +24,26 @@ enum census_by {
 	CENSUS_BY_CTYPE
 };
 
+/*
+ * An object asked for by address, and what came out. The state is told by its global_State: an
+ * address may have been another state's before.
+ */
+enum census_answer {
+	CENSUS_NOT_TOLD, /* the state's heap could not be walked */
+	CENSUS_ABSENT,   /* no object begins there */
+	CENSUS_UNHELD,   /* garbage that waits for the collector */
+	CENSUS_HELD,
+};
+struct census_ask {
+	uint64_t G, uaddr;
+	bool wants_path;
+	size_t group;            /* a few of each get their path */
+	enum census_answer answer;
+	enum census_kind kind;   /* of an object that is there */
+	struct census_path path; /* of what is held; where no object begins, of the table it is a part of */
+	uint64_t order;          /* in the list of all objects, the newest is 1; 0: not on it */
+};
+
 struct census_options {
 	enum census_by by;
 	uint64_t top;            /* holders to name */
@@ -33,6 +53,8 @@ struct census_options {
 	bool folded;
 	bool light;              /* only what `list` shows: no paths, no groups, few tries */
 	vec_of(uint64_t) paths;  /* objects to name, by address */
+	struct census_ask *asks; /* NULL: none; else nothing but these is told */
+	size_t n_asks;
 };
 
 struct census_group {
@@ -121,6 +143,9 @@ void census_deinit(struct census *c);
 
 /* --- parts: each fills in one thing of a state whose heap was walked --- */
 int census_group(struct census *c, struct census_state *s, struct reach *r);
+int census_answer_asks(struct census *c, struct census_state *s, struct reach *r);
+bool census_asks_of(const struct census *c, uint64_t G);
+void census_drop_answers(struct census *c);
 int census_hold(struct census *c, struct census_state *s, struct reach *r);
 int census_fold(struct census *c, struct census_state *s, struct reach *r);
 int census_find(struct census *c, struct census_state *s, struct reach *r);

@@ -5,6 +5,7 @@
 #define CALIBRATE_NS (200 * MS)
 #define CALIBRATE_EVENTS 20000 /* enough at once: a storm is not to be slowed down for longer */
 #define WINDOW_NS (20 * MS)
+#define LONG_WINDOW_NS (100 * MS) /* at most, while it costs little */
 #define PAUSE_NS (200 * MS) /* at least: placing probes costs too */
 #define CHECK_NS (1000 * MS)
 #define OVER_TIMES 3        /* checks above the budget before exact is given up */
@@ -98,6 +99,15 @@ static enum budget_action check_exact(struct budget *b, const struct budget_seen
 	return BUDGET_GO_ON;
 }
 
+/* A window goes on while it leaves room for the next ones. */
+static bool may_go_on(const struct budget *b, const struct budget_seen *seen)
+{
+	double would = b->spent_ns + cost(b, seen->events - b->at.events);
+
+	return seen->now_ns - b->at.now_ns < LONG_WINDOW_NS &&
+	       pct_of(would, wall(&b->start, seen), seen->cpu_ns - b->start.cpu_ns) <= b->max_pct / 2;
+}
+
 /* Would another window like the last one fit what is allowed up to its end? */
 static bool fits(const struct budget *b, const struct budget_seen *seen)
 {
@@ -117,7 +127,7 @@ enum budget_action budget_step(struct budget *b, const struct budget_seen *seen)
 	case BUDGET_EXACT:
 		return in_phase < CHECK_NS ? BUDGET_GO_ON : check_exact(b, seen);
 	case BUDGET_WINDOW:
-		if (in_phase < WINDOW_NS)
+		if (in_phase < WINDOW_NS || may_go_on(b, seen))
 			return BUDGET_GO_ON;
 		begin(b, BUDGET_PAUSE, seen);
 		return BUDGET_TAKE_OFF;

@@ -27,7 +27,7 @@ static int add_evidence(const struct session *s, struct report_finding *to, cons
 		.type = e->type,
 		.n = e->n,
 		.rate = e->rate,
-		.text = e->type == EVIDENCE_TEXT ? strpool_get(s->strings, e->text) : NULL,
+		.text = e->text ? strpool_get(s->strings, e->text) : NULL,
 		.frame = frame_of(s, &e->frame),
 	};
 

@@ -289,6 +289,7 @@ static int add_site(struct session *s, struct built_report *b, const struct heap
 		.alloc_bytes = h->alloc_bytes,
 		.survived_cycles = h->survived_cycles,
 		.growth_bytes_per_s = h->growth_bytes_per_s,
+		.error_pct = h->error_pct,
 		.verdict = h->verdict,
 	};
 

@@ -20,6 +20,7 @@
 #include "serve.h"
 #include "session_budget.h"
 #include "session_find.h"
+#include "session_join.h"
 #include "session_loop.h"
 #include "trigger.h"
 
@@ -268,6 +269,8 @@ int session_look(struct session *s, bool report, bool last)
 		rc = heap_apply(&s->heap, &snap);
 	if (!rc)
 		session_budget_look(s);
+	if (!rc)
+		session_join_look(s, &snap, last);
 	if (!rc)
 		session_find_look(s, &snap, last);
 	if (!rc && last)

@@ -121,6 +121,7 @@ struct session {
 	struct live *live;
 	struct gcpoll gc;
 	struct session_cost cost;
+	uint64_t next_join_ns; /* when a census may be taken again; see session_join.c */
 	struct heap heap;
 	struct findings findings;
 	uint64_t findings_told; /* of the last report */

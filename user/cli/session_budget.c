@@ -127,14 +127,30 @@ static void end_calibration(struct session *s)
 	log_debug("a call costs %.0f ns, all of them %.1f %%", b->ns_per_event, b->full_pct);
 }
 
-/* For the estimate: words of the process that a state lives in. */
-static bool read_words(void *ctx, uint32_t state, uint64_t uaddr, uint64_t *words, uint32_t n)
+/* For the estimate: memory of the process that a state lives in. */
+static bool read_text(void *ctx, uint32_t state, uint64_t uaddr, uint8_t *text, uint32_t n)
 {
 	struct session *s = ctx;
 	const struct heap_state *st = heap_find_state(&s->heap, state);
 	struct session_target *t = st ? session_target_of_pid(s, st->pid) : NULL;
 
-	return t && !t->ended && memread_exact(&t->mem, uaddr, words, n * sizeof(*words));
+	return t && !t->ended && memread_exact(&t->mem, uaddr, text, n);
+}
+
+/* Since 5.2 the allocator is told; before, and in LuaJIT, the block's own header tells. */
+static bool block_is_object(void *ctx, const struct snapshot_site *site, uint64_t uaddr)
+{
+	struct session *s = ctx;
+	const struct heap_state *st = heap_find_state(&s->heap, site->state);
+	struct session_target *t = st ? session_target_of_pid(s, st->pid) : NULL;
+	enum block_kind kind;
+
+	if (!t || !st->layout)
+		return false;
+	kind = kind_of_tag(st->layout, site->site.tag);
+	if (kind == KIND_UNKNOWN)
+		kind = kind_of_block(&t->mem, st->layout, uaddr);
+	return kind != KIND_UNKNOWN && kind != KIND_BUFFER;
 }
 
 static bool is_object(struct heap *h, const struct snapshot_site *site)
@@ -152,7 +168,7 @@ static bool is_object(struct heap *h, const struct snapshot_site *site)
 /* Remembers some of the objects that the window has left behind. */
 static int sample_window(struct session *s)
 {
-	struct estimate_reader reader = { read_words, s };
+	struct estimate_reader reader = { read_text, block_is_object, s };
 	struct snapshot_filter all = { 0 };
 	struct snapshot snap;
 	int rc = live_drain(s->live, session_on_event, s);
@@ -176,19 +192,23 @@ static int sample_window(struct session *s)
 	return rc;
 }
 
+void session_budget_judge(struct session *s)
+{
+	struct budget_seen seen = look_now(s);
+	double pct = budget_seen_pct(&s->cost.budget, &seen);
+
+	estimate_apply(&s->cost.estimate, &s->heap, &s->gc, pct > 0 ? 100 / pct : 1,
+		       (double)(seen.now_ns - s->cost.budget.start.now_ns) / 1e9);
+}
+
 void session_budget_look(struct session *s)
 {
-	struct estimate_reader reader = { read_words, s };
-	struct budget_seen seen;
-	double pct;
+	struct estimate_reader reader = { read_text, block_is_object, s };
 
 	if (!s->cost.windows)
 		return;
-	seen = look_now(s);
-	pct = budget_seen_pct(&s->cost.budget, &seen);
 	estimate_check(&s->cost.estimate, &reader);
-	estimate_apply(&s->cost.estimate, &s->heap, &s->gc, pct > 0 ? 100 / pct : 1,
-		       (double)(seen.now_ns - s->cost.budget.start.now_ns) / 1e9);
+	session_budget_judge(s);
 }
 
 static int go_to_windows(struct session *s)

@@ -18,6 +18,9 @@ int session_budget_step(struct session *s);
 /* After a look at the heap: where only windows were seen, what the samples of them tell. */
 void session_budget_look(struct session *s);
 
+/* The judgement again, when more is known of the samples. */
+void session_budget_judge(struct session *s);
+
 /* Cost, coverage and mode. */
 void session_budget_report(struct session *s, struct report *r);
 

@@ -213,7 +213,7 @@ static bool saw_all(struct session *s, struct session_target *t)
 	live_stats(s->live, stats);
 	vec_each(site, &t->plan->sites)
 		probed += site->program == PLAN_ALLOC;
-	return !stats[LMT_STAT_MAP_FULL] && !stats[LMT_STAT_NO_PENDING] && !t->missed_calls &&
+	return !s->cost.windows && !stats[LMT_STAT_MAP_FULL] && !stats[LMT_STAT_NO_PENDING] && !t->missed_calls &&
 	       probed == t->resolved->allocators.n && !missed_frees(s, t->slot);
 }
 
@@ -311,7 +311,8 @@ int session_on_finding(struct session *s, struct session_target *t, const struct
 	struct noticed n = { .e = e, .pid = t->target->pid };
 	struct heap_state *st = heap_find_state(&s->heap, ev->state);
 
-	if (ev->arg0 == LMT_FIND_STALE_ARG && !is_stale(s, e))
+	/* Between windows the memory may have been given out again. */
+	if (ev->arg0 == LMT_FIND_STALE_ARG && (s->cost.windows || !is_stale(s, e)))
 		return 0;
 	if (e->ip && !target_module_at(t->target, e->ip))
 		target_refresh(t->target, NULL);

@@ -208,6 +208,12 @@ void evidence_text(struct findings *fs, struct finding *f, const char *key, cons
 					  .text = strpool_add(fs->strings, text) });
 }
 
+void evidence_path(struct finding *f, const char *key, uint32_t text)
+{
+	if (text)
+		add(f, (struct evidence){ .key = key, .type = EVIDENCE_PATH, .text = text });
+}
+
 void evidence_stack(struct finding *f, const char *key, const struct frame *frame)
 {
 	add(f, (struct evidence){ .key = key, .type = EVIDENCE_STACK, .frame = *frame });

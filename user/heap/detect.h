@@ -55,7 +55,11 @@ const char *confidence_name(enum confidence c);
 bool finding_kind_find(const char *name, enum finding_kind *ret);
 
 enum evidence_type { EVIDENCE_NUMBER, EVIDENCE_SIGNED, EVIDENCE_ADDRESS, EVIDENCE_TEXT,
-		     EVIDENCE_STACK, EVIDENCE_RATE };
+		     EVIDENCE_STACK, EVIDENCE_RATE, EVIDENCE_PATH };
+
+/* Between the steps of an EVIDENCE_PATH's text, from a root down to the object. */
+#define EVIDENCE_STEP '\x1f'
+#define EVIDENCE_TYPES (EVIDENCE_PATH + 1)
 
 struct evidence {
 	const char *key; /* constant */
@@ -152,6 +156,7 @@ void evidence_signed(struct finding *f, const char *key, int64_t n);
 void evidence_address(struct finding *f, const char *key, uint64_t uaddr);
 void evidence_rate(struct finding *f, const char *key, double rate);
 void evidence_text(struct findings *fs, struct finding *f, const char *key, const char *text);
+void evidence_path(struct finding *f, const char *key, uint32_t text);
 void evidence_stack(struct finding *f, const char *key, const struct frame *frame);
 
 /* One detector file each. */

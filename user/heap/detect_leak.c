@@ -46,6 +46,7 @@ void detect_leak(struct findings *fs, struct heap *h, const struct snapshot *sna
 		evidence_number(f, "survived_cycles", s->survived_cycles);
 		evidence_rate(f, "growth_bytes_per_s", s->growth_bytes_per_s);
 		evidence_text(fs, f, "object", kind_name(s->kind));
+		evidence_path(f, "path", s->holder);
 		finding_say(fs, f, "what this line allocates is never let go: %llu blocks (%llu bytes) outlived "
 			    "up to %u garbage collections and grow by %.0f bytes a second",
 			    (unsigned long long)s->live_blocks, (unsigned long long)s->live_bytes,

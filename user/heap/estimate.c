@@ -2,21 +2,25 @@
 #include "estimate.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/hashmap.h"
 
-#define HEADER_WORDS 2    /* link of the list of all objects, colour and tag */
+#define LINK_BYTES 8      /* of the list of all objects; only the colour of those after it changes */
 #define CHANGED_WORDS 1   /* more may change in an object that lives: the collector's own links */
 #define MAX_SAMPLES 8192
 #define MIN_CHECKED 8     /* samples that say something about a place */
 #define MIN_WINDOWS 3     /* that some must have survived of */
 #define MIN_SURVIVED 0.25 /* of the samples */
+#define MIN_HELD 4        /* objects of the first third of the windows, and of the last */
 #define FLOOR_GROWTH 1.03 /* of the heap after collections, before anything in it can grow */
 #define LEAK_GROWTH 1.25  /* …before it can be called a leak */
 #define LEAK_WINDOWS 6
+#define CLASS_BYTES 16    /* allocators give out memory in such steps */
+#define BY_CHANCE 3       /* a place must hold so many times what others' objects explain */
 
 void estimate_deinit(struct estimate *e)
 {
@@ -44,62 +48,78 @@ int estimate_add(struct estimate *e, const struct snapshot_site *site, uint32_t 
 		 const struct estimate_reader *r)
 {
 	uint64_t size = site->live_blocks ? site->live_bytes / site->live_blocks : 0;
-	uint32_t words = (uint32_t)(size / 8 < ESTIMATE_WORDS ? size / 8 : ESTIMATE_WORDS), n = 0;
+	uint32_t bytes = (uint32_t)(size < ESTIMATE_BYTES ? size : ESTIMATE_BYTES), n = 0;
 
 	for (int i = 0; i < SNAPSHOT_SAMPLES; i++)
 		n += site->sample_uaddr[i] != 0;
-	if (words <= HEADER_WORDS || !n)
+	if (bytes <= 2 * LINK_BYTES || !n)
 		return 0;
 	if (e->samples.n + n > MAX_SAMPLES)
 		thin_out(e);
 	for (int i = 0; i < SNAPSHOT_SAMPLES; i++) {
 		struct estimate_sample s = {
 			.site = site->index, .state = site->state, .uaddr = site->sample_uaddr[i],
-			.n_words = words, .cycle = cycle, .window = e->windows,
+			.n_bytes = bytes, .cycle = cycle, .window = e->windows,
 			.blocks = (double)site->live_blocks / n, .bytes = (double)site->live_bytes / n,
 		};
 
-		if (!s.uaddr || !r->read(r->ctx, s.state, s.uaddr, s.words, words))
+		if (!s.uaddr || !r->read(r->ctx, s.state, s.uaddr, s.text, bytes))
 			continue;
+		s.object = r->is_object(r->ctx, site, s.uaddr);
 		if (vec_push(&e->samples, s))
 			return -ENOMEM;
 	}
 	return 0;
 }
 
-static bool is_same(const struct estimate_sample *s, const uint64_t *words)
+static bool is_same(const struct estimate_sample *s, uint8_t *now)
 {
 	uint32_t changed = 0;
 
-	for (uint32_t i = HEADER_WORDS; i < s->n_words; i++)
-		changed += words[i] != s->words[i];
-	return changed <= (s->n_words > HEADER_WORDS + 2 ? CHANGED_WORDS : 0);
+	/* Type and colour lie next to each other, in either order. */
+	now[LINK_BYTES] = s->text[LINK_BYTES];
+	now[LINK_BYTES + 1] = s->text[LINK_BYTES + 1];
+	for (uint32_t i = LINK_BYTES; i < s->n_bytes; i += 8)
+		changed += memcmp(now + i, s->text + i, s->n_bytes - i < 8 ? s->n_bytes - i : 8) != 0;
+	return changed <= (s->n_bytes > 5 * 8 ? CHANGED_WORDS : 0);
 }
 
 void estimate_check(struct estimate *e, const struct estimate_reader *r)
 {
 	vec_each(s, &e->samples) {
-		uint64_t words[ESTIMATE_WORDS];
+		uint8_t now[ESTIMATE_BYTES];
 
-		if (!s->gone)
-			s->gone = !r->read(r->ctx, s->state, s->uaddr, words, s->n_words) ||
-				  !is_same(s, words);
+		if (!s->changed && !s->gone)
+			s->changed = !r->read(r->ctx, s->state, s->uaddr, now, s->n_bytes) ||
+				     !is_same(s, now);
 	}
+}
+
+void estimate_join(struct estimate_sample *s, bool held, enum block_kind kind)
+{
+	bool fixed = kind == KIND_STRING || kind == KIND_FUNCTION;
+
+	s->held = held && !(fixed && s->changed);
+	s->gone = !s->held;
 }
 
 /* Of one third of the windows. */
 struct third {
-	unsigned int checked, survived;
-	double blocks; /* that the survivors stand for */
+	unsigned int checked, held;
+	double blocks; /* that the held stand for */
 };
 
 /* What the samples of one site say. */
 struct tally {
 	unsigned int checked, survived; /* old enough to say anything */
 	unsigned int windows, last_window;
-	struct third third[3];
+	unsigned int held_windows, last_held; /* with objects that a census found held */
+	struct third third[3];          /* of the windows before that census */
+	double joined, held;            /* blocks it was asked about, and found */
 	double blocks, bytes;           /* that the survivors stand for */
+	double in_window, squares;      /* bytes of the latest window; of those before, squared */
 	uint32_t cycles;                /* that the oldest survived */
+	uint32_t class;                 /* size */
 };
 
 static bool is_mature(const struct estimate_sample *s, uint32_t now)
@@ -107,21 +127,38 @@ static bool is_mature(const struct estimate_sample *s, uint32_t now)
 	return now > s->cycle + COHORT_CYCLES;
 }
 
-static void count(struct tally *t, const struct estimate_sample *s, uint32_t now, uint32_t windows)
+static void count_held(struct tally *t, const struct estimate_sample *s, uint32_t joined)
 {
-	struct third *third = &t->third[windows ? (uint64_t)s->window * 3 / windows : 0];
+	struct third *third = &t->third[(uint64_t)s->window * 3 / joined];
 
-	t->checked++;
+	t->class = (uint32_t)(s->bytes / s->blocks / CLASS_BYTES);
 	third->checked++;
-	if (s->gone)
+	t->joined += s->blocks;
+	if (!s->held)
 		return;
-	third->survived++;
+	third->held++;
 	third->blocks += s->blocks;
+	t->held += s->blocks;
+	t->held_windows += s->window + 1 != t->last_held;
+	t->last_held = s->window + 1;
+}
+
+static void count(struct tally *t, const struct estimate_sample *s, uint32_t now, uint32_t joined)
+{
+	if (s->object && s->window < joined)
+		count_held(t, s, joined);
+	t->checked++;
+	if (s->gone || (s->changed && !s->held))
+		return;
 	t->survived++;
 	t->blocks += s->blocks;
 	t->bytes += s->bytes;
-	if (s->window + 1 != t->last_window)
+	if (s->window + 1 != t->last_window) {
 		t->windows++;
+		t->squares += t->in_window * t->in_window;
+		t->in_window = 0;
+	}
+	t->in_window += s->bytes;
 	t->last_window = s->window + 1;
 	if (now - s->cycle - 1 > t->cycles)
 		t->cycles = now - s->cycle - 1;
@@ -136,6 +173,11 @@ static double floor_growth(const struct gcpoll *gc, uint32_t index)
 	return 1;
 }
 
+bool estimate_wants_join(const struct gcpoll *gc, uint32_t index)
+{
+	return floor_growth(gc, index) >= FLOOR_GROWTH;
+}
+
 /*
  * Of the first windows as much is left as of the last, and the last have left as much as the first:
  * neither a ring nor a cache that is full. A generational collector has freed nothing that is old.
@@ -144,56 +186,129 @@ static bool is_leak(const struct tally *t, double growth)
 {
 	const struct third *first = &t->third[0], *last = &t->third[2];
 
-	return growth >= LEAK_GROWTH && t->windows >= LEAK_WINDOWS && first->survived >= 4 &&
-	       last->survived >= 4 &&
-	       (double)first->survived * last->checked >= 0.7 * last->survived * first->checked &&
+	return growth >= LEAK_GROWTH && t->held_windows >= LEAK_WINDOWS && first->held >= MIN_HELD &&
+	       last->held >= MIN_HELD &&
+	       (double)first->held * last->checked >= 0.7 * last->held * first->checked &&
 	       last->blocks >= 0.4 * first->blocks && first->blocks >= 0.4 * last->blocks;
 }
 
-static void judge(struct heap_site *s, const struct tally *t, double growth, double scale,
-		  double seconds)
+/* Before the first census bytes that look the same have to do, and most must. */
+static bool may_grow(const struct tally *t, bool joined)
 {
-	if (t->checked < MIN_CHECKED) {
-		s->verdict = VERDICT_YOUNG;
-		return;
+	if (joined)
+		return t->held_windows >= MIN_WINDOWS && t->third[2].held;
+	return t->survived >= MIN_SURVIVED * t->checked && t->windows >= MIN_WINDOWS;
+}
+
+/*
+ * Half of the 95 % interval of the bytes, in percent: each window is one draw, those that left nothing
+ * included, for what is born together may live together.
+ */
+static double error_pct(const struct tally *t, uint32_t windows)
+{
+	double n = windows, squares = t->squares + t->in_window * t->in_window;
+	double variance = squares - t->bytes * t->bytes / n;
+
+	if (n < 2 || t->bytes <= 0)
+		return 100;
+	return variance > 0 ? 196 * sqrt(variance * n / (n - 1)) / t->bytes : 0;
+}
+
+/* All places of one state whose blocks are of one size, and may follow each other at an address. */
+struct class {
+	double joined, held;
+};
+
+/* Does more live of what the place has made than others' objects at the same addresses explain? */
+static bool is_its_own(const struct tally *t, const struct class *c)
+{
+	return !c || t->held * c->joined >= BY_CHANCE * (c->held - t->held) * t->joined;
+}
+
+struct judge {
+	const struct estimate *e;
+	struct tally *tally; /* by position in heap.sites */
+	vec_of(struct class) classes;
+	struct hashmap by_key; /* of state and size → position + 1 */
+	uint32_t windows;      /* that have mature samples */
+	double scale, seconds;
+};
+
+static uint64_t class_key(const struct heap_site *s, const struct tally *t)
+{
+	return (uint64_t)(s->state + 1) << 32 | t->class;
+}
+
+static int gather_classes(struct judge *j, const struct heap *h)
+{
+	for (size_t i = 0; i < h->sites.n; i++) {
+		const struct tally *t = &j->tally[i];
+		uint64_t *at;
+
+		if (t->joined <= 0)
+			continue;
+		at = hashmap_get_or_add(&j->by_key, class_key(&h->sites.v[i], t));
+		if (!at || (!*at && vec_push(&j->classes, (struct class){ 0 })))
+			return -ENOMEM;
+		if (!*at)
+			*at = j->classes.n;
+		j->classes.v[*at - 1].joined += t->joined;
+		j->classes.v[*at - 1].held += t->held;
 	}
-	s->live_bytes = s->old_bytes = (uint64_t)(t->bytes * scale);
-	s->live_blocks = (uint64_t)(t->blocks * scale);
+	return 0;
+}
+
+static void judge(const struct judge *j, struct heap_site *s, const struct tally *t, double growth)
+{
+	uint64_t *at = hashmap_find(&j->by_key, class_key(s, t));
+
+	s->verdict = VERDICT_YOUNG;
+	if (t->checked < MIN_CHECKED)
+		return;
+	s->live_bytes = s->old_bytes = (uint64_t)(t->bytes * j->scale);
+	s->live_blocks = (uint64_t)(t->blocks * j->scale);
 	s->survived_cycles = t->cycles;
+	s->error_pct = error_pct(t, j->windows);
 	s->verdict = VERDICT_STABLE;
 	s->growth_bytes_per_s = 0;
-	if (t->survived < MIN_SURVIVED * t->checked)
+	if (growth < FLOOR_GROWTH || !may_grow(t, j->e->joined > 0) ||
+	    !is_its_own(t, at ? &j->classes.v[*at - 1] : NULL))
 		return;
-	if (growth < FLOOR_GROWTH || t->windows < MIN_WINDOWS) {
-		s->verdict = growth < FLOOR_GROWTH ? VERDICT_STABLE : VERDICT_YOUNG;
-		return;
-	}
 	s->verdict = is_leak(t, growth) ? VERDICT_LEAK : VERDICT_GROWING;
-	s->growth_bytes_per_s = seconds > 0 ? t->bytes * scale / seconds : 0;
+	s->growth_bytes_per_s = j->seconds > 0 ? t->bytes * j->scale / j->seconds : 0;
+}
+
+static void tally_samples(struct judge *j, struct heap *h)
+{
+	vec_each(s, &j->e->samples) {
+		struct heap_state *st = heap_find_state(h, s->state);
+
+		if (st && is_mature(s, st->gc_cycles) && s->window >= j->windows)
+			j->windows = s->window + 1;
+	}
+	vec_each(s, &j->e->samples) {
+		uint64_t *at = hashmap_find(&h->stacks.site_of, s->site);
+		struct heap_state *st = heap_find_state(h, s->state);
+
+		if (at && *at && st && is_mature(s, st->gc_cycles))
+			count(&j->tally[*at - 1], s, st->gc_cycles,
+			      j->windows < j->e->joined ? j->windows : j->e->joined);
+	}
 }
 
 void estimate_apply(const struct estimate *e, struct heap *h, const struct gcpoll *gc, double scale,
 		    double seconds)
 {
 	auto_free struct tally *tally = calloc(h->sites.n + 1, sizeof(*tally));
-	uint32_t windows = 0; /* that have mature samples */
+	struct judge j = { .e = e, .tally = tally, .scale = scale, .seconds = seconds };
 
 	if (!tally)
 		return;
-	vec_each(s, &e->samples) {
-		struct heap_state *st = heap_find_state(h, s->state);
-
-		if (st && is_mature(s, st->gc_cycles) && s->window >= windows)
-			windows = s->window + 1;
-	}
-	vec_each(s, &e->samples) {
-		uint64_t *at = hashmap_find(&h->stacks.site_of, s->site);
-		struct heap_state *st = heap_find_state(h, s->state);
-
-		if (at && *at && st && is_mature(s, st->gc_cycles))
-			count(&tally[*at - 1], s, st->gc_cycles, windows);
-	}
-	for (size_t i = 0; i < h->sites.n; i++)
-		judge(&h->sites.v[i], &tally[i],
-		      floor_growth(gc, h->states.v[h->sites.v[i].state].index), scale, seconds);
+	tally_samples(&j, h);
+	if (!gather_classes(&j, h))
+		for (size_t i = 0; i < h->sites.n; i++)
+			judge(&j, &h->sites.v[i], &tally[i],
+			      floor_growth(gc, h->states.v[h->sites.v[i].state].index));
+	vec_deinit(&j.classes);
+	hashmap_deinit(&j.by_key);
 }

@@ -6,7 +6,8 @@
  * Some objects of each place that are alive when a window closes are remembered by their first
  * words. As long as these words are still there after collections the object has not been freed:
  * memory that was given away again holds other pointers, lengths or text. It is a sign, not a proof,
- * so it counts only where the heap as a whole grows too.
+ * so it counts only where the heap as a whole grows too; and before a place is called a leak a census
+ * tells which of them somebody still holds (cli/session_join.c).
  */
 #ifndef LMT_HEAP_ESTIMATE_H
 #define LMT_HEAP_ESTIMATE_H
@@ -19,36 +20,50 @@
 #include "collect/snapshot.h"
 #include "heap.h"
 
-#define ESTIMATE_WORDS 8
+#define ESTIMATE_BYTES 64
 
 struct estimate_sample {
 	uint32_t site, state; /* BPF indices */
 	uint64_t uaddr;
-	uint64_t words[ESTIMATE_WORDS];
-	uint32_t n_words;
+	uint8_t text[ESTIMATE_BYTES]; /* how it began when the window closed */
+	uint32_t n_bytes;
 	uint32_t cycle;  /* of its state when the window closed */
 	uint32_t window;
 	double blocks, bytes; /* it stands for */
-	bool gone;
+	bool object;          /* not memory that an object owns */
+	bool held;            /* the latest census found it on the heap, and held */
+	bool changed;         /* it looks different now */
+	bool gone;            /* …it was not found, or is another object */
 };
 
 struct estimate {
 	vec_of(struct estimate_sample) samples;
 	uint32_t windows;
+	uint32_t joined; /* windows before the latest census: what they left is known; 0: none taken */
 };
 
 void estimate_deinit(struct estimate *e);
 
 /*
- * Remembers up to SNAPSHOT_SAMPLES objects of a place; read() gives up to n words at an address,
+ * Remembers up to SNAPSHOT_SAMPLES objects of a place; read() gives n bytes at an address,
  * false when they cannot be read. 0 or -ENOMEM.
  */
 struct estimate_reader {
-	bool (*read)(void *ctx, uint32_t state, uint64_t uaddr, uint64_t *words, uint32_t n);
+	bool (*read)(void *ctx, uint32_t state, uint64_t uaddr, uint8_t *text, uint32_t n);
+	bool (*is_object)(void *ctx, const struct snapshot_site *site, uint64_t uaddr);
 	void *ctx;
 };
 int estimate_add(struct estimate *e, const struct snapshot_site *site, uint32_t cycle,
 		 const struct estimate_reader *r);
+
+/*
+ * What a census says of an object: held by somebody or not. Of most kinds the content may change
+ * while they live.
+ */
+void estimate_join(struct estimate_sample *s, bool held, enum block_kind kind);
+
+/* Has the heap of the state grown so much that a census may tell what of? */
+bool estimate_wants_join(const struct gcpoll *gc, uint32_t index);
 
 /* Looks at all samples again. */
 void estimate_check(struct estimate *e, const struct estimate_reader *r);

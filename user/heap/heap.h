@@ -66,11 +66,14 @@ struct heap_site {
 	struct cohorts old;
 	enum verdict verdict;
 	double growth_bytes_per_s;
+	double error_pct; /* of live_bytes where they are an estimate from windows, 95 % confidence */
 	struct trend trend;
 	uint64_t id;      /* positions are used again, ids are not */
 	uint32_t next;    /* of the same state: position + 1; 0 ends */
 	uint32_t example; /* stack of its first allocation; 0 unknown */
 	uint32_t stacks;  /* position + 1 of the first in heap.stacks; 0 none */
+	uint32_t holder;  /* who holds its objects: an EVIDENCE_PATH in the string pool; 0 unknown */
+	uint32_t joins;   /* times a census was asked for that */
 };
 
 /* States that ended, oldest first, and what happens when there are too many; see closed.c. */

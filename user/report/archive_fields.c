@@ -184,7 +184,7 @@ static const char *form_text(unsigned int v)
 	static const char *const names[] = {
 		[EVIDENCE_NUMBER] = "number", [EVIDENCE_SIGNED] = "signed",
 		[EVIDENCE_ADDRESS] = "address", [EVIDENCE_TEXT] = "text",
-		[EVIDENCE_STACK] = "stack", [EVIDENCE_RATE] = "rate",
+		[EVIDENCE_STACK] = "stack", [EVIDENCE_RATE] = "rate", [EVIDENCE_PATH] = "path",
 	};
 
 	return names[v];
@@ -207,7 +207,7 @@ PART(finding, "finding", KEYS("id", "snapshot", "frames"), 3, FINDING)
 
 #define EVIDENCE(X)                                 \
 	X(key, STR, key, true, 0)                   \
-	X(form, NAMED, type, true, EVIDENCE_RATE + 1, form_text) \
+	X(form, NAMED, type, true, EVIDENCE_TYPES, form_text) \
 	X(n, BITS, n, false, 0)                     \
 	X(rate, DOUBLE, rate, false, 0)             \
 	X(text, STR, text, true, 0)

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "findings.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "base/fmt.h"
 #include "jsonw.h"
 
@@ -18,6 +21,22 @@ static void write_stack(struct jsonw *w, const char *key, const struct report_fr
 		jsonw_object(w, NULL);
 		jsonw_bool(w, "truncated", true);
 		jsonw_close(w, '}');
+	}
+	jsonw_close(w, ']');
+}
+
+/* An array of its steps, as the census writes them. */
+static void write_path(struct jsonw *w, const struct report_evidence *e)
+{
+	char step[1200];
+
+	jsonw_array(w, e->key);
+	for (const char *s = e->text; s && *s; s += *s == EVIDENCE_STEP) {
+		const char *end = strchrnul(s, EVIDENCE_STEP);
+
+		snprintf(step, sizeof(step), "%.*s", (int)(end - s), s);
+		jsonw_str(w, NULL, step);
+		s = end;
 	}
 	jsonw_close(w, ']');
 }
@@ -42,6 +61,9 @@ static void write_evidence(struct jsonw *w, const struct report_evidence *e)
 		break;
 	case EVIDENCE_RATE:
 		jsonw_double(w, e->key, e->rate);
+		break;
+	case EVIDENCE_PATH:
+		write_path(w, e);
 		break;
 	}
 }

@@ -2,6 +2,7 @@
 #include "findings.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "base/escape.h"
 #include "base/fmt.h"
@@ -30,6 +31,22 @@ static void put_frame(FILE *out, const struct report_frame *f)
 		fputs("  (JIT: line approximate)", out);
 }
 
+/* Who holds it, a line of its own: it is long, and the answer most look for. */
+static void write_holder(const struct report_evidence *e, FILE *out)
+{
+	char step[1200];
+
+	fputs("\n  held by   ", out);
+	for (const char *s = e->text; s && *s; s += *s == EVIDENCE_STEP) {
+		const char *end = strchrnul(s, EVIDENCE_STEP);
+
+		snprintf(step, sizeof(step), "%.*s", (int)(end - s), s);
+		fputs(s == e->text ? "" : " → ", out);
+		put_escaped(out, step);
+		s = end;
+	}
+}
+
 static void write_evidence(const struct report_evidence *e, FILE *out)
 {
 	fprintf(out, " %s=", e->key);
@@ -48,6 +65,8 @@ static void write_evidence(const struct report_evidence *e, FILE *out)
 		break;
 	case EVIDENCE_RATE:
 		fprintf(out, "%.0f", e->rate);
+		break;
+	case EVIDENCE_PATH:
 		break;
 	case EVIDENCE_STACK:
 		if (e->frame.lua)
@@ -106,7 +125,11 @@ static void write_finding(const struct report *r, const struct report_finding *f
 		fprintf(out, "; seen %" PRIu64 " times", f->count);
 	fputs("\n  evidence ", out);
 	vec_each(e, &f->evidence)
-		write_evidence(e, out);
+		if (e->type != EVIDENCE_PATH)
+			write_evidence(e, out);
+	vec_each(e, &f->evidence)
+		if (e->type == EVIDENCE_PATH)
+			write_holder(e, out);
 	fputs("\n  next      ", out);
 	put_escaped(out, f->advice);
 	fputc('\n', out);

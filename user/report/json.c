@@ -3,6 +3,7 @@
 #include "format.h"
 
 #include <limits.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/fmt.h"
@@ -229,10 +230,10 @@ static void write_site(const struct report *r, const struct report_site *s,
 	jsonw_u64(&w, "reallocs", s->reallocs);
 	jsonw_str(&w, "verdict", verdict_name(s->verdict));
 	jsonw_bool(&w, "sampled", r->windows || (s->n_stacks > 1 && r->sample_bytes > 1));
-	if (r->sample_bytes) {
+	if (r->sample_bytes)
 		jsonw_u64(&w, "samples", st->samples);
-		jsonw_double(&w, "error_pct", st->error_pct);
-	}
+	if (r->sample_bytes || r->windows)
+		jsonw_double(&w, "error_pct", hypot(st->error_pct, s->error_pct));
 	if (st->n)
 		json_write_stack(&w, r, st);
 	else

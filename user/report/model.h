@@ -100,6 +100,7 @@ struct report_site {
 	uint64_t peak_bytes, reallocs;
 	uint32_t survived_cycles;
 	double growth_bytes_per_s;
+	double error_pct; /* of its bytes when they come from windows, 95 % confidence */
 	enum verdict verdict;
 	uint32_t first_stack, n_stacks; /* report.stacks: the biggest first */
 };

@@ -172,6 +172,22 @@ static size_t put_growing_lines(const struct report *r, FILE *out)
 	return shown;
 }
 
+/* From a root down to the object. */
+static void put_path(const char *s, FILE *out)
+{
+	char step[1200];
+
+	while (s && *s) {
+		const char *end = strchrnul(s, EVIDENCE_STEP);
+
+		snprintf(step, sizeof(step), "%.*s", (int)(end - s), s);
+		xml_put(step, out);
+		s = end;
+		if (*s && *++s)
+			fputs(" → ", out);
+	}
+}
+
 static void put_value(const struct report_evidence *e, FILE *out)
 {
 	struct fmtbuf b;
@@ -189,6 +205,9 @@ static void put_value(const struct report_evidence *e, FILE *out)
 		break;
 	case EVIDENCE_TEXT:
 		xml_put(e->text ? e->text : "", out);
+		break;
+	case EVIDENCE_PATH:
+		put_path(e->text, out);
 		break;
 	case EVIDENCE_STACK:
 		page_put_frame(&e->frame, out);
