@@ -119,10 +119,32 @@ if "$TRACER" doctor 2>/dev/null | grep -q 'ok .*uprobe_multi' && command -v setp
 	is $? 0 "CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE alone: status 0"
 	is "$(jq -c 'select(.type == "state" and .state > 0) | .allocs > 0' "$TMP/caps.trace")" true "and calls are seen"
 	grep -v tracing "$TMP/caps.err" | sed 's/^/# /'
+	setpriv --inh-caps -all --bounding-set -all,+bpf,+perfmon "$TRACER" doctor >"$TMP/caps.doctor" 2>&1
+	like "$(cat "$TMP/caps.doctor")" "note +read other processes.*not permitted" "doctor tells of a missing CAP_SYS_PTRACE"
 	setpriv --inh-caps -all --bounding-set -all,+sys_ptrace \
 		"$TRACER" -p "$target" -m exact -d 1 >/dev/null 2>"$TMP/nocaps.err"
 	is $? 77 "without CAP_BPF: status 77"
 	like "$(cat "$TMP/nocaps.err")" "CAP_BPF" "and says what is missing"
+	# root gives up what it needs no more, and still attaches to who comes later
+	cp "$lua" "$TMP/later54"
+	start_trace dropped -n later54 -m exact --json 1
+	"$TMP/later54" "$leak" 60 >"$TMP/later.out" &
+	later=$!
+	pids+=("$later")
+	is_seen() { jq "select(.type == \"state\" and .pid == $later and .allocs > 0)" "$TMP/dropped.trace" | grep .; }
+	wait_for 20 is_seen
+	ok $? "with fewer privileges later processes are traced"
+	for set in CapEff CapPrm CapBnd; do
+		is "$((0x$(awk "/^$set/ { print \$2 }" "/proc/$tracer/status") & ~0x1c000080004))" 0 \
+			"$set: CAP_BPF, _PERFMON, _CHECKPOINT_RESTORE, _SYS_PTRACE, _DAC_READ_SEARCH at most"
+	done
+	is "$(awk '/^NoNewPrivs/ { print $2 }' "/proc/$tracer/status")" 1 "and no new ones to come"
+	stop_trace
+	kill -9 "$later"
+	# …but the command has all of its own
+	"$TRACER" -q -m exact -- sh -c "sleep 0.2; grep CapEff /proc/self/status >'$TMP/child.caps'; lua5.4 -e 'local t = {}'" \
+		>/dev/null 2>&1
+	is "$(cat "$TMP/child.caps")" "$(grep CapEff /proc/self/status)" "a command keeps its privileges"
 else
 	skip "no uprobe_multi or no setpriv" "capabilities"
 fi

@@ -2,14 +2,19 @@
 #include "commands.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "build_report.h"
 #include "discover/proc.h"
 #include "report/doctor.h"
@@ -88,6 +93,51 @@ static void check_bpf(struct checks *cs, const struct features *f)
 	    f->perf ? "tried on our own code: works" : strerror(f->perf_errno));
 }
 
+/* A child that only who may read every process can read; its pid, or -errno. */
+static pid_t start_closed_child(void)
+{
+	int ready[2];
+	char byte;
+	pid_t child;
+
+	if (pipe2(ready, O_CLOEXEC))
+		return -errno;
+	child = fork();
+	if (child == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		prctl(PR_SET_DUMPABLE, 0);
+		close(ready[1]);
+		pause();
+		_exit(0);
+	}
+	close(ready[1]);
+	if (child > 0 && read(ready[0], &byte, 1) < 0) /* until the child has closed its end */
+		log_debug("%s", strerror(errno));
+	close(ready[0]);
+	return child < 0 ? -errno : child;
+}
+
+static void check_reading(struct checks *cs)
+{
+	static const uint64_t mark = 0x6c756d656d747261;
+	pid_t child = start_closed_child();
+	struct memread mem = { 0 };
+	uint64_t word = 0;
+	bool works = false;
+
+	if (child > 0 && !memread_open_process(child, &mem)) {
+		works = memread_uint(&mem, (uint64_t)(uintptr_t)&mark, sizeof(word), &word) && word == mark;
+		memread_close_process(&mem);
+	}
+	if (child > 0) {
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+	}
+	add(cs, "read other processes", works ? CHECK_OK : CHECK_NOTE,
+	    "run as root, or with CAP_SYS_PTRACE; else only your own processes can be read", "%s",
+	    child < 0 ? strerror(-child) : works ? "tried on a child of ours: works" : "not permitted");
+}
+
 static void check_emulation(struct checks *cs, const struct features *f)
 {
 	static const struct { enum insn_emulation emu; const char *name; } kinds[] = {
@@ -154,6 +204,7 @@ int cmd_doctor(int argc, char **argv)
 	check_namespace(&cs);
 	check_lockdown(&cs);
 	check_bpf(&cs, &f);
+	check_reading(&cs);
 	check_emulation(&cs, &f);
 	rc = session_open(&o, line, &s, &err);
 	if (!rc)

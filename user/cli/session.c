@@ -15,6 +15,7 @@
 #include "base/fmt.h"
 #include "base/log.h"
 #include "build_report.h"
+#include "privileges.h"
 #include "report/format.h"
 #include "screen.h"
 #include "serve.h"
@@ -382,6 +383,7 @@ int session_trace(struct session *s, struct errmsg *err)
 		loop_close(s, &l);
 		return rc;
 	}
+	privileges_drop(s); /* the command has its own by now */
 	rc = loop_run(s, &l);
 	loop_close(s, &l);
 	return finish(s, rc, err);
