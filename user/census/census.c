@@ -14,6 +14,8 @@
 #define IDLE_TRIES 3
 #define RUNNING_TRIES 20  /* when it may not be stopped */
 #define STOP_TRIES 8
+#define ALIKE_TRIES 2     /* besides the first */
+#define LATE_TRIES 3      /* of these, that may take longer than promised for a copy */
 #define IDLE_WAIT_MS 40   /* for a moment in which all threads sleep */
 #define LARGE_BLOCK (64u << 10) /* may have pages that were never touched */
 #define HEAD_BYTES 160    /* of global_State: all that an allocation or a collection changes */
@@ -186,12 +188,18 @@ static void read_heads(struct census *c, uint8_t *heads)
 			      heads + i * HEAD_BYTES, HEAD_BYTES);
 }
 
+/* What is wrong in the same place of a target at rest, time and again, is wrong in the target. */
+static bool is_hopeless(const struct census_state *s)
+{
+	return s->alike >= ALIKE_TRIES;
+}
+
 static unsigned int left_to_do(const struct census *c)
 {
 	unsigned int n = 0;
 
 	vec_each(s, &c->states)
-		n += !s->done && !s->gone;
+		n += !s->done && !s->gone && !is_hopeless(s);
 	return n;
 }
 
@@ -199,9 +207,10 @@ static int try_states(struct census *c, const uint8_t *before, const uint8_t *af
 {
 	for (size_t i = 0; i < c->states.n; i++) {
 		struct census_state *s = &c->states.v[i];
+		uint32_t refused = s->refused;
 		int rc;
 
-		if (s->done || s->gone)
+		if (s->done || s->gone || is_hopeless(s))
 			continue;
 		if (!c->copier.still &&
 		    memcmp(before + i * HEAD_BYTES, after + i * HEAD_BYTES, HEAD_BYTES)) {
@@ -209,6 +218,7 @@ static int try_states(struct census *c, const uint8_t *before, const uint8_t *af
 			continue;
 		}
 		rc = try_state(c, s, last);
+		s->alike = c->copier.still && s->refused == refused ? s->alike + 1 : 0;
 		if (rc && rc != -EBADMSG)
 			return rc;
 	}
@@ -314,7 +324,7 @@ static int stop_and_try(struct census *c, struct errmsg *err)
 {
 	uint64_t budget = c->opt->pause_budget_ns;
 	struct errmsg why;
-	int rc = 0;
+	int rc = 0, late = 0;
 
 	c->estimate_ns = copier_estimate_ns(&c->copier);
 	log_info("copying %llu MiB may stop it for about %.0f ms",
@@ -334,7 +344,7 @@ static int stop_and_try(struct census *c, struct errmsg *err)
 			snprintf(c->not_stopped_text, sizeof(c->not_stopped_text), "%s", why.text);
 			c->not_stopped = c->not_stopped_text;
 		}
-		if (rc == -ETIME || rc == -EPERM)
+		if (rc == -EPERM || (rc == -ETIME && ++late == LATE_TRIES))
 			return 0;
 		note_gone(c);
 		if (left_to_do(c))

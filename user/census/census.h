@@ -103,6 +103,7 @@ struct census_state {
 	bool done;
 	bool gone;               /* closed while the census went on */
 	uint32_t refused;        /* string id: why there is nothing */
+	unsigned int alike;      /* copies of a target at rest that were refused for just that */
 	bool stopped;            /* told from a stopped target, else from one that stood still */
 	uint64_t vm_bytes;
 	int64_t difference;      /* VM's total minus what was found */

@@ -185,7 +185,7 @@ int copier_take_stopped(struct copier *c, struct errmsg *err)
 		hurry(false);
 		return rc;
 	}
-	deadline = now_ns() + c->budget_ns;
+	deadline = now_ns() - c->stopper.spent_ns + c->budget_ns;
 	rc = prepare(c, err);
 	done = !rc && fill(c, deadline);
 	in_time = stopper_resume(&c->stopper, &held);
@@ -198,6 +198,6 @@ int copier_take_stopped(struct copier *c, struct errmsg *err)
 	c->still = c->stopped = done && in_time;
 	if (rc || c->still)
 		return rc;
-	return errmsg_set(err, -ETIME, "copying took longer than the %.0f ms it may be stopped for",
+	return errmsg_set(err, -ETIME, "stopping and copying it took longer than the %.0f ms it may be stopped for",
 			  (double)c->budget_ns / 1e6);
 }

@@ -20,7 +20,7 @@
 #include "base/vec.h"
 #include "discover/task.h"
 
-#define STOP_WAIT_NS 20000000ull /* for one round of threads to come to a halt */
+#define FIRST_WAIT_NS 400000000ull /* for the first thread to halt: until then nothing is stopped */
 #define MAX_ROUNDS 16            /* threads may start threads while they are being stopped */
 
 /* What goes over the socket. */
@@ -29,7 +29,7 @@ struct request {
 };
 struct answer {
 	int rc;          /* of a stop; of a resume: 0 held, -ETIME it ended by itself */
-	uint64_t held_ns;
+	uint64_t held_ns; /* since the first thread halted */
 };
 
 struct held {
@@ -41,7 +41,7 @@ struct held {
 struct holder {
 	pid_t target;
 	vec_of(struct held) threads;
-	uint64_t since_ns;
+	uint64_t since_ns; /* the first of them halted; 0: none has */
 };
 
 static uint64_t now_ns(void)
@@ -121,10 +121,14 @@ static int look_at(struct held *t)
 	return 1;
 }
 
-static int wait_halted(struct holder *h)
+/* Where others want the processors too, a thread takes its time to halt: half of what there is. */
+static bool waited_enough(const struct holder *h, uint64_t asked_ns, uint64_t max_ns)
 {
-	uint64_t deadline = now_ns() + STOP_WAIT_NS;
+	return now_ns() > (h->since_ns ? h->since_ns + max_ns / 2 : asked_ns + FIRST_WAIT_NS);
+}
 
+static int wait_halted(struct holder *h, uint64_t asked_ns, uint64_t max_ns)
+{
 	for (size_t i = 0; i < h->threads.n;) {
 		struct held *t = &h->threads.v[i];
 		int rc = t->stopped ? 1 : look_at(t);
@@ -132,8 +136,8 @@ static int wait_halted(struct holder *h)
 		if (rc == -ESRCH || rc == -ECHILD)
 			h->threads.v[i] = h->threads.v[--h->threads.n];
 		else if (rc > 0)
-			i++;
-		else if (rc < 0 || now_ns() > deadline)
+			i++, h->since_ns = h->since_ns ? h->since_ns : now_ns();
+		else if (rc < 0 || waited_enough(h, asked_ns, max_ns))
 			return rc < 0 ? rc : -EAGAIN;
 		else
 			nanosleep(&(struct timespec){ .tv_nsec = 20000 }, NULL);
@@ -141,14 +145,15 @@ static int wait_halted(struct holder *h)
 	return h->threads.n ? 0 : -ESRCH;
 }
 
-static int stop_all(struct holder *h)
+static int stop_all(struct holder *h, uint64_t max_ns)
 {
+	uint64_t asked_ns = now_ns();
 	int rc = 0, n = 1;
 
-	h->since_ns = now_ns();
+	h->since_ns = 0;
 	for (int i = 0; i < MAX_ROUNDS && !rc && n > 0; i++) {
 		n = seize_new(h);
-		rc = n < 0 ? n : wait_halted(h);
+		rc = n < 0 ? n : wait_halted(h, asked_ns, max_ns);
 	}
 	return rc ? rc : n > 0 ? -EAGAIN : 0;
 }
@@ -157,7 +162,8 @@ static int stop_all(struct holder *h)
 static bool hold(struct holder *h, int fd, uint64_t max_ns)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
-	struct timespec ts = { (time_t)(max_ns / 1000000000u), (long)(max_ns % 1000000000u) };
+	uint64_t past = now_ns() - h->since_ns, left = max_ns > past ? max_ns - past : 0;
+	struct timespec ts = { (time_t)(left / 1000000000u), (long)(left % 1000000000u) };
 	struct answer a = { 0 };
 	struct request r;
 	bool in_time = ppoll(&p, 1, &ts, NULL) > 0;
@@ -178,8 +184,9 @@ static void __attribute__((noreturn)) holder_main(pid_t target, int fd)
 	sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){ .sched_priority = 2 });
 	setsid(); /* Ctrl-C and Ctrl-Z are for the one that asked; this one must keep its time */
 	while (recv(fd, &r, sizeof(r), 0) == sizeof(r)) {
-		struct answer a = { .rc = stop_all(&h) };
+		struct answer a = { .rc = stop_all(&h, r.max_ns) };
 
+		a.held_ns = h.since_ns ? now_ns() - h.since_ns : 0;
 		if (a.rc)
 			release(&h);
 		if (send(fd, &a, sizeof(a), MSG_NOSIGNAL) != sizeof(a) || a.rc ||
@@ -230,8 +237,10 @@ int stopper_stop(struct stopper *s, uint64_t max_ns, struct errmsg *err)
 	if (send(s->fd, &r, sizeof(r), MSG_NOSIGNAL) != sizeof(r) ||
 	    recv(s->fd, &a, sizeof(a), 0) != sizeof(a))
 		a.rc = -ECHILD;
-	if (!a.rc)
+	if (!a.rc) {
+		s->spent_ns = a.held_ns;
 		return 0;
+	}
 	stopper_end(s);
 	switch (-a.rc) {
 	case EBUSY:

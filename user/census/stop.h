@@ -20,6 +20,7 @@
 struct stopper {
 	pid_t pid;  /* of the holding process; 0: none */
 	int fd;     /* to it */
+	uint64_t spent_ns; /* from the first thread's halt until all had halted */
 };
 
 /* Starts the holder. Best before this process is large. */

@@ -153,11 +153,10 @@ static int write_all(struct run *r, struct built_report *b, bool *findings_ret)
 	return 0;
 }
 
-/* Nothing at all could be counted: then the exit status says so. */
+/* Nothing at all could be counted: then the exit status says so, and this why. */
 static int nothing_told(const struct run *r, struct errmsg *err)
 {
-	const struct census *last = NULL;
-	const char *why = "no state was found";
+	const char *why = NULL, *not_stopped = NULL;
 
 	for (size_t i = 0; i < r->n; i++) {
 		vec_each(s, &r->census[i].states) {
@@ -166,11 +165,12 @@ static int nothing_told(const struct run *r, struct errmsg *err)
 			if (s->refused)
 				why = strpool_get(r->census[i].pool, s->refused);
 		}
-		last = &r->census[i];
+		not_stopped = r->census[i].not_stopped;
 	}
-	if (last && last->not_stopped)
-		why = last->not_stopped;
-	return errmsg_set(err, r->o->only_state ? -EINVAL : -EBADMSG, "no state could be counted: %s", why);
+	if (!why && !not_stopped)
+		why = "no state was found";
+	return errmsg_set(err, r->o->only_state ? -EINVAL : -EUCLEAN, "no state could be counted: %s%s%s",
+			  why ? why : "", why && not_stopped ? "; " : "", not_stopped ? not_stopped : "");
 }
 
 int cmd_census(int argc, char **argv)
