@@ -138,9 +138,9 @@ static void put_completeness(const struct report *r, FILE *out)
 	if (r->windows) {
 		char pct[32];
 
-		snprintf(pct, sizeof(pct), "%.1f %%", r->seen_pct);
-		put_doubt(pct, "of the allocator calls were seen, in windows that keep the overhead within "
-			  "its limit; -m exact sees all", out);
+		snprintf(pct, sizeof(pct), "%.1f %%", 100 - r->seen_pct);
+		put_doubt(pct, "of the allocator calls: they are seen in windows, to keep the overhead "
+			  "within its limit; -m exact sees all", out);
 	}
 	if (r->left_out)
 		put_doubt(fmt_count(&b, r->left_out), "states and lines that had no room in the file", out);
