@@ -105,6 +105,9 @@ static __always_inline void on_free(struct pt_regs *ctx, const struct lmt_probe 
 	tell_call(LMT_CALL_FREE, slot, old.state, old.site, c->ptr, c);
 	add(&st->frees, 1);
 	add(&st->free_bytes, LMT_BLOCK_SIZE(&old));
+	if (old.site >= config.first_stack && !(st->flags & LMT_STATE_CLOSING))
+		stack_freed(old.site, LMT_BLOCK_SIZE(&old),
+			    (st->gc_cycle - LMT_BLOCK_CYCLE(&old)) & LMT_CYCLE_MASK);
 	if (st->block == c->ptr)
 		state_dead(slot, old.state);
 }

@@ -169,7 +169,10 @@ struct lmt_site {
 		__u32 parent; /* STACK */
 		__u32 near;   /* JIT: from proto to a pc thereabouts; 0 unknown */
 	};
-	__u64 reallocs; /* times a block grew there; STACK: none */
+	union {
+		__u64 reallocs;  /* times a block grew there */
+		__u64 temporary; /* STACK: sum of bytes/p of blocks that were freed young */
+	};
 };
 
 /* The pc as saved, or in machine code one thereabouts; 0 unknown. */

@@ -130,6 +130,19 @@ SUBPROG int stack_count(struct lmt_site *s, __u64 size)
 	return 0;
 }
 
+#define YOUNG 1 /* GC cycles that end before the first collection's sweep frees a block */
+
+/* A sampled block was freed: by its owner, or by the first collection that came by? */
+SUBPROG int stack_freed(__u32 at, __u64 size, __u32 cycles)
+{
+	struct lmt_site *s = bpf_map_lookup_elem(&sites, &at);
+
+	if (!s || cycles > YOUNG || !(s->flags & LMT_SITE_STACK) || size >> 32)
+		return 0;
+	add(&s->temporary, size * ((1ull << 48) / sample_chance(size)) >> 16);
+	return 1;
+}
+
 /* Gathers the stack of the running thread; number of frames. */
 SUBPROG int walk_stack(const struct lmt_layout *lay, __u32 state, const struct top *top,
 		       struct walk *w)

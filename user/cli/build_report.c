@@ -285,6 +285,7 @@ static int add_site(struct session *s, struct built_report *b, const struct heap
 		.old_bytes = h->old_bytes,
 		.peak_bytes = h->peak_bytes,
 		.reallocs = h->reallocs,
+		.temporary_bytes = heap_temporary(&s->heap, h),
 		.allocs = h->allocs,
 		.alloc_bytes = h->alloc_bytes,
 		.survived_cycles = h->survived_cycles,

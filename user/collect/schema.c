@@ -64,11 +64,18 @@ static const struct schema_table tables[] = {
 	  " present INTEGER NOT NULL, live_bytes INTEGER, live_blocks INTEGER, old_bytes INTEGER,"
 	  " allocs INTEGER, alloc_bytes INTEGER, survived_cycles INTEGER, growth_bytes_per_s REAL,"
 	  " verdict INTEGER, peak_bytes INTEGER, PRIMARY KEY(site, snapshot)) STRICT, WITHOUT ROWID" },
-	{ "site_at", 2, 0,
+	{ "site_at", 2, 2,
 	  "CREATE TABLE site_at(site INTEGER NOT NULL, snapshot INTEGER NOT NULL,"
 	  " present INTEGER NOT NULL, live_bytes INTEGER, live_blocks INTEGER, old_bytes INTEGER,"
 	  " allocs INTEGER, alloc_bytes INTEGER, survived_cycles INTEGER, growth_bytes_per_s REAL,"
 	  " verdict INTEGER, peak_bytes INTEGER, reallocs INTEGER, PRIMARY KEY(site, snapshot))"
+	  " STRICT, WITHOUT ROWID" },
+	{ "site_at", 3, 0,
+	  "CREATE TABLE site_at(site INTEGER NOT NULL, snapshot INTEGER NOT NULL,"
+	  " present INTEGER NOT NULL, live_bytes INTEGER, live_blocks INTEGER, old_bytes INTEGER,"
+	  " allocs INTEGER, alloc_bytes INTEGER, survived_cycles INTEGER, growth_bytes_per_s REAL,"
+	  " verdict INTEGER, peak_bytes INTEGER, reallocs INTEGER, temporary_bytes INTEGER,"
+	  " PRIMARY KEY(site, snapshot))"
 	  " STRICT, WITHOUT ROWID" },
 	{ "frame", 1, 0,
 	  "CREATE TABLE frame(id INTEGER PRIMARY KEY, line TEXT, name TEXT, approx INTEGER,"

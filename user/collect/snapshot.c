@@ -225,6 +225,7 @@ static int gather_stacks(struct scan *s, struct snapshot *out)
 			.live_blocks = s->by_stack[i].blocks,
 			.live_bytes = s->by_stack[i].bytes,
 			.live_variance = s->by_stack[i].variance,
+			.temporary = (double)stacks[i].temporary,
 		};
 
 		if (stacks[i].key && x.place && x.place < s->n_sites)

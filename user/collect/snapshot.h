@@ -42,6 +42,7 @@ struct snapshot_stack {
 	uint64_t samples;
 	double allocs, alloc_bytes, alloc_variance;
 	double live_blocks, live_bytes, live_variance;
+	double temporary; /* bytes of blocks that were freed before a collection found them alive */
 };
 
 struct snapshot_state {

@@ -61,6 +61,17 @@ uint32_t heap_main_stack(const struct heap *h, const struct heap_site *s)
 	return best;
 }
 
+uint64_t heap_temporary(const struct heap *h, const struct heap_site *s)
+{
+	double temporary = 0, all = 0;
+
+	for (uint32_t i = s->stacks; i; i = h->stacks.v.v[i - 1].next) {
+		temporary += h->stacks.v.v[i - 1].temporary;
+		all += h->stacks.v.v[i - 1].alloc_bytes;
+	}
+	return all > 0 ? (uint64_t)(fmin(temporary / all, 1) * (double)s->alloc_bytes) : 0;
+}
+
 static int apply_stack(struct heap *h, const struct snapshot_stack *from)
 {
 	const uint64_t *site = hashmap_find(&h->stacks.site_of, from->place);
@@ -96,6 +107,7 @@ static int apply_stack(struct heap *h, const struct snapshot_stack *from)
 	s->live_blocks += from->live_blocks;
 	s->live_bytes += from->live_bytes;
 	s->live_variance += from->live_variance;
+	s->temporary += from->temporary;
 	return 0;
 }
 

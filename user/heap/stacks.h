@@ -26,6 +26,7 @@ struct heap_stack {
 	uint64_t samples;
 	double allocs, alloc_bytes, alloc_variance;
 	double live_blocks, live_bytes, live_variance;
+	double temporary; /* bytes */
 };
 
 struct heap_stacks {
@@ -43,6 +44,12 @@ int heap_set_stack(struct heap *h, uint32_t index, uint32_t stack);
 /* The stack behind a BPF index, and the one that keeps most of a site; 0 unknown. */
 uint32_t heap_stack_of(const struct heap *h, uint32_t index);
 uint32_t heap_main_stack(const struct heap *h, const struct heap_site *s);
+
+/*
+ * Bytes of a site that were let go before a collection found them alive: its exact bytes by the
+ * share that sampled blocks show.
+ */
+uint64_t heap_temporary(const struct heap *h, const struct heap_site *s);
 
 /* For heap.c: the index is free for another place or stack. */
 void heap_forget_stack(struct heap *h, uint32_t index);

@@ -124,7 +124,8 @@ PART(state_at, "state_at", KEYS("state", "snapshot", "present"), 3, STATE_AT)
 	X(growth_bytes_per_s, DOUBLE, growth_bytes_per_s, false, 0) \
 	X(verdict, ENUM, verdict, false, VERDICT_LEAK + 1) \
 	X(peak_bytes, U64, peak_bytes, false, 0)    \
-	X(reallocs, U64, reallocs, false, 0)
+	X(reallocs, U64, reallocs, false, 0)        \
+	X(temporary_bytes, U64, temporary_bytes, false, 0)
 #define FIELD_STRUCT report_site
 PART(site, "site", KEYS("id"), 1, SITE)
 PART(site_at, "site_at", KEYS("site", "snapshot", "present"), 3, SITE_AT)

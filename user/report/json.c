@@ -228,6 +228,8 @@ static void write_site(const struct report *r, const struct report_site *s,
 	jsonw_double(&w, "growth_bytes_per_s", st->growth_bytes_per_s);
 	jsonw_u64(&w, "peak_bytes", s->peak_bytes);
 	jsonw_u64(&w, "reallocs", s->reallocs);
+	if (s->temporary_bytes)
+		jsonw_u64(&w, "temporary_bytes", s->temporary_bytes);
 	jsonw_str(&w, "verdict", verdict_name(s->verdict));
 	jsonw_bool(&w, "sampled", r->windows || (s->n_stacks > 1 && r->sample_bytes > 1));
 	if (r->sample_bytes)

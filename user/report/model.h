@@ -98,6 +98,7 @@ struct report_site {
 	bool below;
 	uint64_t live_bytes, live_blocks, old_bytes, allocs, alloc_bytes;
 	uint64_t peak_bytes, reallocs;
+	uint64_t temporary_bytes; /* of alloc_bytes: freed before a collection found them alive */
 	uint32_t survived_cycles;
 	double growth_bytes_per_s;
 	double error_pct; /* of its bytes when they come from windows, 95 % confidence */
