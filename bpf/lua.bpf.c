@@ -77,8 +77,12 @@ static __noinline int on_throw(struct pt_regs *ctx, const struct lmt_probe *p, _
 	struct lmt_state *st;
 	__u64 g = 0, place;
 
-	if (!p || (__u32)reg_get(ctx, p->reg_osize) != LUA_ERRMEM)
+	if (!p)
 		return 0;
+	if ((__u32)reg_get(ctx, p->reg_osize) != LUA_ERRMEM) {
+		__sync_fetch_and_add(&throws, 1);
+		return 0;
+	}
 	known = bpf_map_lookup_elem(&refusals, &tid);
 	if (known)
 		return tell_oom(slot, tid, known, 1);

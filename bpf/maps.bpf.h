@@ -251,6 +251,9 @@ volatile __u64 now_ms __weak = 0;
  * and while none is seen, what is known proves nothing either. User space.
  */
 volatile __u32 gaps __weak = 0;
+
+/* luaD_throw() without a memory error: yields and other errors. */
+volatile __u64 throws __weak = 0;
 /* Next free entry of states; both sides add to it atomically. User space starts it at 1. */
 volatile __u32 next_state __weak = 0;
 /* Threads in births, so that the common case costs one load. */

@@ -113,6 +113,10 @@ void attach_set_active(struct attach *a, bool on);
 void attach_pause(struct attach *a);
 int attach_resume(struct attach *a);
 
+/* Calls of luaD_throw() that were no memory errors; and takes that probe off everywhere, for good. */
+uint64_t attach_throws(const struct attach *a);
+void attach_drop_throws(struct attach *a);
+
 /* How often the programs on allocators ran, and how long, while somebody had that counted. */
 void attach_alloc_runs(const struct attach *a, uint64_t *runs, uint64_t *ns);
 

@@ -26,6 +26,7 @@ struct batch {
 struct link {
 	int fd, slot;
 	bool alloc; /* on an allocator: taken off between windows */
+	bool throws; /* on luaD_throw(): taken off where it costs too much */
 };
 
 /* A place that has its probe, and the probe's row. */
@@ -45,6 +46,7 @@ struct attach {
 	vec_of(struct probed) probed;
 	vec_of(struct batch *) alloc_batches; /* to place the probes on allocators again */
 	bool paused;
+	bool no_throws; /* luaD_throw() is called too often */
 	vec_of(uint32_t) free_rows; /* of probes that were taken off */
 	struct lmt_callsite *callsites; /* the map itself */
 	bool system_wide;

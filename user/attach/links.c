@@ -85,7 +85,7 @@ static int enter_probe(struct attach *a, int slot, const struct plan_site *site)
 
 static int keep_link(struct attach *a, int slot, int fd, bool alloc)
 {
-	struct link link = { fd, slot, alloc };
+	struct link link = { .fd = fd, .slot = slot, .alloc = alloc };
 
 	if (fd < 0)
 		return fd;
@@ -161,6 +161,16 @@ static int keep_batch(struct attach *a, const struct batch *b)
 	return -ENOMEM;
 }
 
+static int link_throw(struct attach *a, const struct batch *b)
+{
+	size_t first = a->links.n;
+	int rc = a->no_throws ? 0 : link_program(a, a->skel->progs.lua_entry, b, false);
+
+	for (size_t i = first; i < a->links.n; i++)
+		a->links.v[i].throws = true;
+	return rc;
+}
+
 static int link_batch(struct attach *a, enum plan_program program, const struct batch *b)
 {
 	int rc;
@@ -168,6 +178,8 @@ static int link_batch(struct attach *a, enum plan_program program, const struct 
 	switch (program) {
 	case PLAN_ENTRY:
 		return link_program(a, a->skel->progs.lua_entry, b, false);
+	case PLAN_THROW:
+		return link_throw(a, b);
 	case PLAN_LUAJIT:
 		if (bpf_program__fd(a->skel->progs.luajit_entry) < 0)
 			return 0; /* LuaJIT came later: its memory errors and FFI calls are not seen */
@@ -185,18 +197,34 @@ static int link_batch(struct attach *a, enum plan_program program, const struct 
 	return -EINVAL;
 }
 
-void attach_pause(struct attach *a)
+static void close_links(struct attach *a, bool throws)
 {
 	size_t n = 0;
 
 	a->skel->bss->gaps = LMT_GAPS_NOW; /* first: from now on calls escape us */
 	for (size_t i = 0; i < a->links.n; i++) {
-		if (a->links.v[i].alloc)
+		if (throws ? a->links.v[i].throws : a->links.v[i].alloc)
 			close(a->links.v[i].fd);
 		else
 			a->links.v[n++] = a->links.v[i];
 	}
 	a->links.n = n;
+}
+
+uint64_t attach_throws(const struct attach *a)
+{
+	return a->skel->bss->throws;
+}
+
+void attach_drop_throws(struct attach *a)
+{
+	close_links(a, true);
+	a->no_throws = true;
+}
+
+void attach_pause(struct attach *a)
+{
+	close_links(a, false);
 	a->paused = true;
 }
 
@@ -311,7 +339,7 @@ static int link_alike(struct attach *a, struct batch *b, const struct plan *p, s
 
 int attach_plan(struct attach *a, int slot, pid_t pid, const struct plan *p, struct errmsg *err)
 {
-	static const enum plan_program order[] = { PLAN_ENTRY, PLAN_LUAJIT, PLAN_ALLOC };
+	static const enum plan_program order[] = { PLAN_ENTRY, PLAN_THROW, PLAN_LUAJIT, PLAN_ALLOC };
 	auto_free bool *done = calloc(p->sites.n + 1, sizeof(*done));
 
 	if (!done)

@@ -121,6 +121,8 @@ static void set_probe(struct plan_site *s, uint8_t kind, uint8_t flags)
 		s->probe.reg_ptr = s->place.reg[0];
 		s->probe.reg_osize = s->place.reg[1];
 	}
+	if (kind == LMT_PROBE_THROW)
+		s->program = PLAN_THROW;
 	if (kind == LMT_PROBE_ERR_MEM || kind == LMT_PROBE_FFI_CALL || kind == LMT_PROBE_C_CALL)
 		s->program = PLAN_LUAJIT;
 }

@@ -15,6 +15,8 @@
 #define RUNS_ENOUGH 200          /* of the programs, to tell what one costs */
 #define RUNS_A_CALL 1.5          /* entry and return of one that allocates, entry of one that frees */
 #define LAZY_TICKS 10
+#define THROWS_NS 150e6   /* between looks at luaD_throw() */
+#define THROWS_SHARE 0.2  /* of the budget, for it */
 #define USUAL_RUN_NS 300.0
 #define USUAL_TRAP_NS 1000.0
 
@@ -226,6 +228,33 @@ static int go_to_windows(struct session *s)
 	return rc;
 }
 
+/*
+ * PUC Lua yields by luaD_throw(), where memory errors are noticed: a program of coroutines would pay
+ * more for that than for the windows. Exact sees each refusal of the allocator as well.
+ */
+static void check_throws(struct session *s, const struct budget_seen *seen)
+{
+	uint64_t throws = attach_throws(s->attach);
+	double ns = (double)(throws - s->cost.throws) *
+		    (s->features.emulated_ns > 0 ? s->features.emulated_ns : USUAL_TRAP_NS);
+	double wall = (double)(seen->now_ns - s->cost.throws_ns);
+
+	if (s->cost.throws_off || s->cost.budget.only_exact || wall < THROWS_NS)
+		return;
+	if (s->cost.throws_ns && ns > wall * s->opt->max_overhead / 100 * THROWS_SHARE) {
+		log_info("not seen from now on: memory errors of PUC Lua, unless in a window: it yields or throws "
+			 "%.0f times a second", (double)(throws - s->cost.throws) / wall * 1e9);
+		attach_drop_throws(s->attach);
+		s->cost.throws_off = true;
+		vec_each(t, &s->targets)
+			if (t->plan && plan_add_blind_spot(t->plan, "memory errors of PUC Lua between windows: "
+							    "it yields too often for a probe there"))
+				log_debug("out of memory");
+	}
+	s->cost.throws = throws;
+	s->cost.throws_ns = seen->now_ns;
+}
+
 int session_budget_step(struct session *s)
 {
 	enum budget_phase before = s->cost.budget.phase;
@@ -236,7 +265,7 @@ int session_budget_step(struct session *s)
 	if (!urgent && ++s->cost.ticks % LAZY_TICKS)
 		return 0; /* asking every process takes time too */
 	seen = look_now(s);
-
+	check_throws(s, &seen);
 	if (budget_can_calibrate(&s->cost.budget, &seen))
 		calibrate(s, &seen);
 	what = budget_step(&s->cost.budget, &seen);
