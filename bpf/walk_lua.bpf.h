@@ -23,7 +23,7 @@ struct top {
 	__u64 func;  /* PUC: stack slot of the function; LuaJIT: the function or its prototype */
 	__u64 proto; /* known already; 0: read it through func when the site is new */
 	__u32 flags; /* LMT_SITE_… */
-	__u32 pad;
+	__u32 by;    /* tells places apart whose Lua code is the same; most often 0 */
 	__u64 L;     /* PUC: the running thread; 0 unknown */
 };
 

@@ -70,7 +70,7 @@ static const struct opt table[] = {
 	{ 0, "min-growth", OPT_U64, AT(min_growth), COMMAND_DIFF, "Output", "BYTES", "growth of a line that counts (default 4k)", 0, 0, NULL },
 	{ 0, "exit-code", OPT_FLAG, AT(exit_code), COMMAND_DIFF, "Output", NULL, "exit with status 1 when a line grew", 0, 0, NULL },
 
-	{ 0, "kinds", OPT_STR, AT(kinds_text), TRACE | COMMAND_REPORT, "Findings", "LIST", "only findings of these kinds, comma-separated (default: all)", 0, 0, NULL },
+	{ 0, "kinds", OPT_STR, AT(kinds_text), TRACE | COMMAND_REPORT, "Findings", "LIST", "only findings of these kinds, comma-separated (default: all but c-leak, which follows every malloc)", 0, 0, NULL },
 	{ 0, "suppressions", OPT_STR, AT(suppressions_file), TRACE, "Findings", "FILE", "leave out known findings: lines kind:pattern", 0, 0, NULL },
 	{ 0, "watch-call", OPT_LIST, AT(watch_calls), TRACE, "Findings", "MODULE:FUNCTION", "look for freed memory among a C function's arguments (repeatable)", 0, 0, NULL },
 	{ 0, "exit-code", OPT_FLAG, AT(exit_code), TRACE | COMMAND_REPORT | CENSUS, "Findings", NULL, "exit with status 1 when there are findings", 0, 0, NULL },

@@ -13,7 +13,7 @@ void detect_leak(struct findings *fs, struct heap *h, const struct snapshot *sna
 		const struct heap_state *st = &h->states.v[s->state];
 		struct finding *f;
 
-		if (s->verdict != VERDICT_LEAK || st->closed)
+		if (s->verdict != VERDICT_LEAK || st->closed || s->kind == KIND_C_HEAP)
 			continue;
 		f = finding_make(fs, FINDING_LEAK, s->id);
 		if (!f)
