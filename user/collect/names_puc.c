@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Names of PUC Lua 5.1 to 5.4: symbolic execution of the caller's code up to the call, to see
+ * Names of PUC Lua 5.1 to 5.5: symbolic execution of the caller's code up to the call, to see
  * what was last put into the register called (ldebug.c: getfuncname, getobjname, findsetreg).
  */
 #include "names.h"
@@ -28,7 +28,7 @@ struct machine {
 	uint32_t version; /* from this on */
 	const char *ops;
 	const char *events; /* metamethods of opcodes, "op name " … */
-	bool new_format;    /* 5.4: seven bits of opcode */
+	bool new_format;    /* 5.4 on: seven bits of opcode */
 };
 
 static const struct machine machines[] = {
@@ -40,6 +40,9 @@ static const struct machine machines[] = {
 	  "23 __shl 24 __shr 25 __unm 26 __bnot 28 __len 29 __concat ", false },
 	{ 504, "mss" "kk" "sssn" "u-btIFNNNNsS" "sssssssssssss" "ssssssssssss" "MMM" "aasaa" "C-j"
 	  "=<{==<{<{" "-s" "cc" "---" "ss-is-sss-",
+	  "49 unm 50 bnot 52 len 53 concat ", true },
+	{ 505, "mss" "kk" "sssn" "u-btIFNNNNsS" "sssssssssssss" "ssssssssssss" "MMM" "aasaa" "C-j"
+	  "=<{==<{<{" "-s" "cc" "---" "ss-is-sst-s-",
 	  "49 unm 50 bnot 52 len 53 concat ", true },
 };
 
@@ -230,7 +233,8 @@ static bool value_name(const struct code *c, uint32_t i, char *out, size_t size)
 	case 'F':
 		return constant(c, operand, out, size);
 	case 'S':
-		return key(c, i, operand, rk || (c->m->new_format && c->ins[i] >> 15 & 1), out, size);
+		return key(c, i, operand, rk || c->l->version >= 505 || (c->m->new_format && c->ins[i] >> 15 & 1),
+			   out, size);
 	default:
 		return false;
 	}
