@@ -88,7 +88,7 @@ has_line() { grep -q -- "$1" "$2"; }
 start_gated() {
 	local name=$1
 	shift
-	rm -f "$TMP/$name.in"
+	rm -f "$TMP/$name.in" "$TMP/$name.out" # an earlier one may have had its name
 	mkfifo "$TMP/$name.in"
 	"$@" <"$TMP/$name.in" >"$TMP/$name.out" 2>"$TMP/$name.err" &
 	target=$!
@@ -103,6 +103,7 @@ open_gate() { echo >&"$gate"; }
 start_trace() {
 	local name=$1
 	shift
+	rm -f "$TMP/$name.trace.err"
 	"$TRACER" "$@" >"$TMP/$name.trace" 2>"$TMP/$name.trace.err" &
 	tracer=$!
 	pids+=("$tracer")

@@ -351,6 +351,7 @@ int session_trace(struct session *s, struct errmsg *err)
 	struct loop l = LOOP_CLOSED;
 	int rc;
 
+	loop_hold_signals(s);
 	probe_features(s);
 	rc = feature_check(&s->features, err);
 	if (rc)

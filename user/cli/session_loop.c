@@ -51,19 +51,26 @@ int session_watch_target(struct session *s, struct session_target *t)
 	return watch(s->epoll_fd, t->pid_fd, SRC_TARGET + (uint64_t)(t - s->targets.v));
 }
 
-int loop_open(struct session *s, struct loop *l)
+sigset_t loop_hold_signals(const struct session *s)
 {
-	uint64_t interval = (uint64_t)(s->opt->interval * 1e9);
-	uint64_t duration = (uint64_t)(s->opt->duration * 1e9);
 	sigset_t set;
-	int rc;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
-	if (s->recorder)
+	if (s->opt->write_file)
 		sigaddset(&set, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &set, NULL);
+	return set;
+}
+
+int loop_open(struct session *s, struct loop *l)
+{
+	uint64_t interval = (uint64_t)(s->opt->interval * 1e9);
+	uint64_t duration = (uint64_t)(s->opt->duration * 1e9);
+	sigset_t set = loop_hold_signals(s);
+	int rc;
+
 	signal(SIGPIPE, SIG_IGN);
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	l->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

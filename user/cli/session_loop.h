@@ -6,6 +6,8 @@
 #ifndef LMT_CLI_SESSION_LOOP_H
 #define LMT_CLI_SESSION_LOOP_H
 
+#include <signal.h>
+
 #include "session.h"
 
 struct loop {
@@ -13,6 +15,12 @@ struct loop {
 };
 
 #define LOOP_CLOSED { -1, -1, -1, -1, -1 }
+
+/*
+ * Signals that end a trace wait for its loop from now on. A shell's background jobs have SIGINT
+ * ignored: one that comes while the probes are being placed would be lost.
+ */
+sigset_t loop_hold_signals(const struct session *s);
 
 /* 0 or a negative errno; then too loop_close() is due. */
 int loop_open(struct session *s, struct loop *l);
