@@ -13,6 +13,7 @@
  */
 #include "maps.bpf.h"
 
+#include "c_heap.bpf.h"
 #include "call.bpf.h"
 #include "filter.bpf.h"
 #include "find_alloc.bpf.h"
@@ -191,12 +192,6 @@ static __always_inline bool enter(struct pt_regs *ctx, const struct lmt_probe *p
 	*cookie = cookie_make(births_open && begin_birth(p, c) ? CALL_BIRTH : CALL_NEW, c->nsize,
 			      c->osize, state);
 	return true;
-}
-
-static __always_inline __u64 born_now(const struct lmt_state *st)
-{
-	return (now_ms & LMT_BORN_MS_MASK) |
-	       (__u64)(st->gc_cycle & LMT_CYCLE_MASK) << LMT_BORN_MS_BITS;
 }
 
 static __always_inline void put_block(__u32 slot, struct lmt_state *st, __u64 ptr,
@@ -446,6 +441,25 @@ static __noinline int nested_end(const struct pt_regs *ctx)
 	return 0;
 }
 
+/* For the C heap: what is taken from malloc() until the allocator returns is Lua's. */
+static __noinline int lua_begins(const struct pt_regs *ctx)
+{
+	struct pending *pend = pending_get(true);
+
+	if (pend)
+		pend->lua_sp = ctx->sp;
+	return 0;
+}
+
+static __noinline int lua_ends(void)
+{
+	struct pending *pend = pending_get(false);
+
+	if (pend)
+		pend->lua_sp = 0;
+	return 0;
+}
+
 static __always_inline bool handle_enter(struct pt_regs *ctx, __u64 *cookie)
 {
 	__u32 slot = current_slot();
@@ -468,6 +482,8 @@ static __always_inline bool handle_enter(struct pt_regs *ctx, __u64 *cookie)
 	} else {
 		get_call(ctx, p, &c);
 	}
+	if (c_heap && c.nsize)
+		lua_begins(ctx);
 	if (p->flags & LMT_PROBE_MAY_NEST) {
 		if (!enter(ctx, p, slot, &c, cookie))
 			*cookie = 0;
@@ -485,6 +501,8 @@ static __always_inline void handle_leave(struct pt_regs *ctx, __u64 cookie)
 		return;
 	if (cookie & COOKIE_NEST)
 		nested_end(ctx);
+	if (c_heap)
+		lua_ends();
 	leave(ctx, slot, cookie);
 }
 
@@ -528,5 +546,29 @@ int alloc_leave(struct pt_regs *ctx)
 	cookie = pend->cookie;
 	pend->cookie = 0;
 	handle_leave(ctx, cookie);
+	return 0;
+}
+
+/* The same for malloc() and its kin, see c_heap.bpf.h. */
+SEC("uprobe")
+int c_heap_session(struct pt_regs *ctx)
+{
+	if (!bpf_session_is_return())
+		return !c_enter(ctx);
+	c_leave(ctx);
+	return 0;
+}
+
+SEC("uprobe")
+int c_heap_enter(struct pt_regs *ctx)
+{
+	c_enter(ctx);
+	return 0;
+}
+
+SEC("uretprobe")
+int c_heap_leave(struct pt_regs *ctx)
+{
+	c_leave(ctx);
 	return 0;
 }

@@ -24,6 +24,10 @@
 #define LMT_KEY_BUSY (1ull << 63)
 #define LMT_SLOT_MAX 4096 /* processes traced at once; slot 0 is never used */
 
+/* What C code took from malloc() while a state's C function ran is in the ledger too, apart. */
+#define LMT_C_KEY(slot, addr) LMT_KEY((slot) + LMT_SLOT_MAX, addr)
+#define LMT_KEY_IS_C(key) (LMT_KEY_SLOT(key) >= LMT_SLOT_MAX)
+
 /* How a process is followed besides being traced. */
 enum {
 	LMT_FOLLOW = 1,      /* tell of its forks and execs; its children inherit this */
@@ -79,6 +83,7 @@ struct lmt_bucket {
 
 /* What an allocation tag (osize when ptr is NULL) can be; anything above is LMT_TAG_OTHER. */
 #define LMT_TAG_OTHER 15
+#define LMT_TAG_C 0xfe /* sites of the C heap */
 
 /* lmt_state.flags */
 enum {
@@ -128,7 +133,8 @@ struct lmt_state {
 	__u64 lost_bytes;
 	__u32 runtime; /* id of the copy of Lua that made it; 0 unknown */
 	__u32 pad3;
-	__u64 pad2[2]; /* whole cache lines: states of different threads do not share one */
+	__u64 c_takes; /* blocks that C code took from malloc() meanwhile, where that is followed */
+	__u64 pad2[1]; /* whole cache lines: states of different threads do not share one */
 };
 
 /* lmt_site.flags */
@@ -170,7 +176,7 @@ struct lmt_site {
 		__u32 near;   /* JIT: from proto to a pc thereabouts; 0 unknown */
 	};
 	union {
-		__u64 reallocs;  /* times a block grew there */
+		__u64 reallocs;  /* times a block grew there; TAG_C: where the C code goes on */
 		__u64 temporary; /* STACK: sum of bytes/p of blocks that were freed young */
 	};
 };
@@ -192,6 +198,17 @@ enum {
 	LMT_PROBE_ERR_MEM,  /* lj_err_mem(L) */
 	LMT_PROBE_FFI_CALL, /* lj_vm_ffi_call(CCallState *) */
 	LMT_PROBE_C_CALL,   /* a C function whose pointer arguments are looked at */
+	LMT_PROBE_C_HEAP,   /* malloc() or one of its kin; args: LMT_C_… */
+};
+
+/* What a function of the C heap does; its first arguments are in reg_ud … reg_nsize. */
+enum {
+	LMT_C_MALLOC = 1,     /* (size) */
+	LMT_C_CALLOC,         /* (n, size) */
+	LMT_C_REALLOC,        /* (ptr, size) */
+	LMT_C_ALIGNED,        /* (alignment, size) */
+	LMT_C_POSIX_MEMALIGN, /* (&ptr, alignment, size) */
+	LMT_C_FREE,           /* (ptr) */
 };
 
 enum {
@@ -208,13 +225,13 @@ struct lmt_probe {
 	__u32 layout;
 	__u8 kind;
 	__u8 flags;
-	__u8 reg_ud; /* C_CALL: reg_ud … reg_nsize are the first four arguments; in NEWSTATE reg_ptr is f; in CLOSE reg_ptr is L; THROW: reg_osize is code */
+	__u8 reg_ud; /* C_CALL, C_HEAP: reg_ud … reg_nsize are the first four arguments; in NEWSTATE reg_ptr is f; in CLOSE reg_ptr is L; THROW: reg_osize is code */
 	__u8 reg_ptr;
 	__u8 reg_osize;
 	__u8 reg_nsize;
 	__u8 runtime; /* id in its process of the copy of Lua it stands in; 0: in none */
 	__u8 pushed;  /* bytes between the stack pointer and the return address */
-	__u8 args;    /* C_CALL: which arguments are pointers, by bit */
+	__u8 args;    /* C_CALL: which arguments are pointers, by bit; C_HEAP: LMT_C_… */
 	__u8 pad[3];
 	__u64 exit_ret; /* ERR_MEM: where lj_trace_exit returns to; 0 unknown */
 };

@@ -162,6 +162,9 @@ struct pending {
 	__u64 ptr; /* of a realloc */
 	__u64 nsize;
 	__u64 open_sp; /* LMT_PROBE_MAY_NEST: stack pointer of the outer call; 0 none */
+	__u64 lua_sp; /* while Lua's allocator runs and the C heap is followed: its stack pointer */
+	__u64 c_sp;   /* of the caller of the C heap's function that runs; 0 none */
+	__u64 c_size, c_out; /* its size; where posix_memalign() puts its result */
 	struct lmt_block old;
 	__u32 had_old;
 	__u32 places; /* scratch of learn_thread() */
@@ -254,6 +257,8 @@ volatile __u32 gaps __weak = 0;
 
 /* luaD_throw() without a memory error: yields and other errors. */
 volatile __u64 throws __weak = 0;
+/* What C code takes from malloc() is followed. User space. */
+volatile __u32 c_heap __weak = 0;
 /* Next free entry of states; both sides add to it atomically. User space starts it at 1. */
 volatile __u32 next_state __weak = 0;
 /* Threads in births, so that the common case costs one load. */

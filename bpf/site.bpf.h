@@ -69,7 +69,7 @@ static __always_inline __u64 site_key(__u32 state, __u32 tag, const struct top *
 {
 	__u64 h = (top->pc ^ (__u64)tag << 48 ^ (__u64)top->flags << 56) * 0x9E3779B97F4A7C15ull;
 
-	h = (h ^ h >> 32 ^ state) * 0xD6E8FEB86659FD93ull;
+	h = (h ^ h >> 32 ^ state ^ (__u64)top->by << 32) * 0xD6E8FEB86659FD93ull;
 	h ^= h >> 32;
 	return h ? h : 1;
 }

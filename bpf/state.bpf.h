@@ -80,6 +80,12 @@ static __always_inline void owner_del(__u32 slot, __u64 uaddr)
 	bpf_map_delete_elem(&owners, &key);
 }
 
+static __always_inline __u64 born_now(const struct lmt_state *st)
+{
+	return (now_ms & LMT_BORN_MS_MASK) |
+	       (__u64)(st->gc_cycle & LMT_CYCLE_MASK) << LMT_BORN_MS_BITS;
+}
+
 /* Its block was freed, or its arena unmapped: another may be born at its address. */
 SUBPROG int state_dead(__u32 slot, __u32 i)
 {

@@ -24,6 +24,8 @@ struct top {
 	__u64 proto; /* known already; 0: read it through func when the site is new */
 	__u32 flags; /* LMT_SITE_… */
 	__u32 trace; /* LuaJIT, in machine code: its number */
+	__u32 by;    /* tells places apart whose Lua code is the same; most often 0 */
+	__u32 pad;
 	__u64 L;     /* PUC: the running thread; 0 unknown */
 };
 

@@ -47,6 +47,12 @@ static void choose_programs(struct attach *a, const struct attach_config *cfg)
 	bpf_program__set_autoload(a->skel->progs.alloc_session, a->k.session);
 	bpf_program__set_autoload(a->skel->progs.alloc_enter, !a->k.session);
 	bpf_program__set_autoload(a->skel->progs.alloc_leave, !a->k.session);
+	bpf_program__set_autoload(a->skel->progs.c_heap_session, cfg->c_heap && a->k.session);
+	bpf_program__set_autoload(a->skel->progs.c_heap_enter, cfg->c_heap && !a->k.session);
+	bpf_program__set_autoload(a->skel->progs.c_heap_leave, cfg->c_heap && !a->k.session);
+	set_type(a->skel->progs.c_heap_session, SYS_UPROBE_SESSION);
+	set_type(a->skel->progs.c_heap_enter, entry);
+	set_type(a->skel->progs.c_heap_leave, entry);
 	set_type(a->skel->progs.alloc_session, SYS_UPROBE_SESSION);
 	set_type(a->skel->progs.alloc_enter, entry);
 	set_type(a->skel->progs.alloc_leave, entry);
@@ -169,6 +175,7 @@ int attach_new(const struct attach_config *cfg, const struct features *k, struct
 	}
 	set_map_fds(a);
 	a->skel->bss->next_state = 1; /* index 0 is "none" */
+	a->skel->bss->c_heap = cfg->c_heap;
 	rc = map_callsites(a);
 	if (rc) {
 		errmsg_set(err, rc, "cannot map a table of the BPF programs: %s", strerror(-rc));

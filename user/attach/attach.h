@@ -27,6 +27,7 @@ struct attach_config {
 	uint32_t max_sites;
 	bool system_wide; /* one probe for all processes that map its file */
 	bool follow_all;  /* tell of every exec in the system */
+	bool c_heap;      /* malloc() is followed too */
 	bool luajit;      /* LuaJIT may be among the targets: its programs take long to verify */
 	bool floor; /* programs that do nothing: the cost of the probes alone */
 	uint32_t max_stacks;

@@ -147,6 +147,16 @@ static int link_alloc(struct attach *a, const struct batch *b)
 	return rc ? rc : link_program(a, a->skel->progs.alloc_enter, b, false);
 }
 
+static int link_c_heap(struct attach *a, const struct batch *b)
+{
+	int rc;
+
+	if (a->k.session)
+		return link_multi(a, a->skel->progs.c_heap_session, SYS_UPROBE_SESSION, b, false);
+	rc = link_program(a, a->skel->progs.c_heap_leave, b, true);
+	return rc ? rc : link_program(a, a->skel->progs.c_heap_enter, b, false);
+}
+
 /* Remembers the batch, so that it can be placed again after a pause. */
 static int keep_batch(struct attach *a, const struct batch *b)
 {
@@ -184,6 +194,8 @@ static int link_batch(struct attach *a, enum plan_program program, const struct 
 		if (bpf_program__fd(a->skel->progs.luajit_entry) < 0)
 			return 0; /* LuaJIT came later: its memory errors and FFI calls are not seen */
 		return link_program(a, a->skel->progs.luajit_entry, b, false);
+	case PLAN_C_HEAP:
+		return link_c_heap(a, b);
 	case PLAN_ALLOC:
 		if (keep_batch(a, b))
 			return -ENOMEM;
@@ -366,7 +378,8 @@ int attach_site(struct attach *a, int slot, pid_t pid, const struct plan_site *s
 		struct errmsg *err)
 {
 	/* A function of the C library is watched in the processes that need it, never in all. */
-	bool shared = a->system_wide && site->probe.kind != LMT_PROBE_C_CALL;
+	bool shared = a->system_wide && site->probe.kind != LMT_PROBE_C_CALL &&
+		      site->probe.kind != LMT_PROBE_C_HEAP;
 	struct batch b = { .file = site->file, .slot = shared ? 0 : slot, .pid = shared ? 0 : pid,
 			   .offsets = { site->offset }, .n = 1 };
 	int row = enter_probe(a, b.slot, site), rc = row;

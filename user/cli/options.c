@@ -51,7 +51,7 @@ static const struct opt table[] = {
 	{ 0, "pause-budget", OPT_U64, AT(pause_budget_ms), CENSUS | TRACE, "What to do", "MS", "a census stops the target for no longer than this at once (default 50; 0: never)", 0, 60000, NULL },
 	{ 0, "strings", OPT_FLAG, AT(strings), CENSUS, "What to do", NULL, "group strings by how they begin, which shows their text", 0, 0, NULL },
 
-	{ 0, "kinds", OPT_STR, AT(kinds_text), TRACE | COMMAND_REPORT, "Findings", "LIST", "only findings of these kinds, comma-separated (default: all)", 0, 0, NULL },
+	{ 0, "kinds", OPT_STR, AT(kinds_text), TRACE | COMMAND_REPORT, "Findings", "LIST", "only findings of these kinds, comma-separated (default: all but c-leak, which follows every malloc)", 0, 0, NULL },
 	{ 0, "suppressions", OPT_STR, AT(suppressions_file), TRACE, "Findings", "FILE", "leave out known findings: lines kind:pattern", 0, 0, NULL },
 	{ 0, "watch-call", OPT_LIST, AT(watch_calls), TRACE, "Findings", "MODULE:FUNCTION", "look for freed memory among a C function's arguments (repeatable)", 0, 0, NULL },
 	{ 0, "exit-code", OPT_FLAG, AT(exit_code), TRACE | COMMAND_REPORT | CENSUS, "Findings", NULL, "exit with status 1 when there are findings", 0, 0, NULL },

@@ -161,6 +161,7 @@ static int attach_all(struct session *s, struct errmsg *err)
 		.system_wide = s->opt->all || s->opt->name || s->opt->cgroup,
 		.follow_all = s->opt->all || s->opt->name || s->opt->cgroup,
 		.luajit = may_meet_luajit(s),
+		.c_heap = session_wants_c_heap(s),
 		.floor = getenv("LUAMEMTRACE_FLOOR") != NULL, /* tests/bench */
 		.max_stacks = MAX_STACKS,
 		.stack_depth = (uint32_t)s->opt->stack_depth,
@@ -265,6 +266,7 @@ int session_look(struct session *s, bool report, bool last)
 		rc = snapshot_take(s->live, &filter, &s->gc, &snap);
 	if (rc)
 		return rc;
+	session_follow_c_heap(s);
 	rc = session_read_kinds(s, &snap);
 	if (!rc)
 		rc = heap_apply(&s->heap, &snap);

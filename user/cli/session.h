@@ -55,6 +55,7 @@ struct session_target {
 	size_t reported_runtimes; /* …and so many of its runtime records */
 	uint64_t library_kib; /* mapped code; a change tells of dlopen() */
 	bool ffi_seen;
+	bool c_heap_done; /* its malloc() was looked for */
 	bool plain_frees;  /* memory of a closed state was given back past the allocators we probe */
 	bool missed_calls; /* an allocator was called before it got its probe, or has none */
 	vec_of(struct session_watch) watched;

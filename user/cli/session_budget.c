@@ -10,7 +10,7 @@
 #include "attach/sys.h"
 #include "base/hashmap.h"
 #include "base/log.h"
-#include "session.h"
+#include "session_find.h"
 
 #define RUNS_ENOUGH 200          /* of the programs, to tell what one costs */
 #define RUNS_A_CALL 1.5          /* entry and return of one that allocates, entry of one that frees */
@@ -83,7 +83,7 @@ static struct budget_seen look_now(struct session *s)
 /* What goes into a file is to be whole: there auto is exact. */
 static bool keeps_all(const struct session *s)
 {
-	return s->opt->write_file || s->opt->folded || s->opt->flamegraph || s->opt->pprof;
+	return s->opt->write_file || session_wants_c_heap(s) || s->opt->folded || s->opt->flamegraph || s->opt->pprof;
 }
 
 void session_budget_start(struct session *s)

@@ -104,7 +104,7 @@ static const char *found_function(const struct session_target *t, struct file *f
 	return NULL;
 }
 
-static struct named_address name_caller(struct session *s, struct session_target *t, uint64_t ip)
+struct named_address session_name_caller(struct session *s, struct session_target *t, uint64_t ip)
 {
 	struct named_address a = ip ? name_address(s, t, ip - 1) : (struct named_address){ 0 };
 	const struct module *m = a.module ? target_module_at(t->target, ip - 1) : NULL;
@@ -271,7 +271,7 @@ static const char *name_function(struct session *s, struct session_target *t,
 	vec_each(w, &t->watched)
 		if (e->probe && w->probe == e->probe)
 			return strpool_get(s->strings, w->name);
-	a = name_caller(s, t, e->arg[LMT_STALE_FUNCTION] + 1);
+	a = session_name_caller(s, t, e->arg[LMT_STALE_FUNCTION] + 1);
 	return a.symbol ? a.symbol : a.module;
 }
 
@@ -318,7 +318,7 @@ int session_on_finding(struct session *s, struct session_target *t, const struct
 		target_refresh(t->target, NULL);
 	n.state = st && st->number ? st : NULL;
 	name_frames(s, &n);
-	n.caller = name_caller(s, t, e->ip);
+	n.caller = session_name_caller(s, t, e->ip);
 	name_copies(s, t, &n);
 	n.allocator = allocator_of(s, t, n.state);
 	n.saw_all = saw_all(s, t);
@@ -359,6 +359,7 @@ void session_find_look(struct session *s, struct snapshot *snap, bool last)
 {
 	s->findings.windows = s->cost.windows;
 	session_check_orphans(s, snap);
+	session_name_c_code(s);
 	detect_snapshot(&s->findings, &s->heap, snap, last);
 	review(s, last);
 }

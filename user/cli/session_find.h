@@ -29,6 +29,15 @@ void session_find_look(struct session *s, struct snapshot *snap, bool last);
 /* Those of a closed state's blocks that malloc() got back by other ways are taken out. */
 void session_check_orphans(struct session *s, struct snapshot *snap);
 
+/* Is malloc() to be followed? Then it is, in the processes whose Lua is known and that are not yet. */
+bool session_wants_c_heap(const struct session *s);
+void session_follow_c_heap(struct session *s);
+/* Looks up which function it was that took what may be a leak. */
+void session_name_c_code(struct session *s);
+
+/* The function that a return address lies in, as far as the file or the resolver says. */
+struct named_address session_name_caller(struct session *s, struct session_target *t, uint64_t ip);
+
 /* True unless the options do not want the finding. */
 bool session_wants_finding(const struct session *s, const struct finding *f);
 

@@ -159,6 +159,8 @@ int session_attach_target(struct session *s, struct session_target *t, struct er
 		session_on_ffi(s, t);
 	if (!rc && follow_wanted(s) && t->resolved->runtimes.n)
 		know_program(s, t);
+	if (!rc)
+		session_follow_c_heap(s);
 	if (!rc && !follow_wanted(s)) /* a probe in every process of the system would be too much */
 		session_watch_loader(s, t);
 	return rc ? rc : attach_publish(s->attach, t->slot, pid, err);
@@ -263,7 +265,8 @@ static bool gone_block(uint32_t slot, uint32_t state, void *ctx)
 	uint32_t n;
 	const struct lmt_state *table = live_states(s->live, &n);
 
-	if (slot < LMT_SLOT_MAX && s->of_slot[slot] && s->of_slot[slot]->ended)
+	slot %= LMT_SLOT_MAX; /* also of what C code took; see LMT_C_KEY */
+	if (s->of_slot[slot] && s->of_slot[slot]->ended)
 		return true;
 	return state < n && LMT_ARENA_GONE(table[state].flags);
 }

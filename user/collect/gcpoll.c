@@ -107,8 +107,9 @@ static void settle(struct gcpoll_state *s, const struct lmt_state *entry,
 
 static void poll_one(struct gcpoll_state *s, struct lmt_state *entry, uint64_t now_ms, bool always)
 {
-	uint64_t calls = entry->allocs + entry->frees + entry->reallocs, seen_ms;
-	struct pace_point at = { now_ms, entry->allocs, entry->old_frees };
+	uint64_t work = entry->allocs + entry->c_takes, seen_ms;
+	uint64_t calls = work + entry->frees + entry->reallocs;
+	struct pace_point at = { now_ms, work, entry->old_frees };
 	uint32_t cycles_before = s->cycles;
 	struct state_gc now;
 

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "block.h"
+
 const char *kind_name(enum block_kind kind)
 {
 	static const char *const names[] = {
@@ -21,6 +23,8 @@ enum block_kind kind_of_tag(const struct lmt_layout *l, uint32_t tag)
 		[6] = KIND_FUNCTION, [7] = KIND_USERDATA, [8] = KIND_THREAD,
 	};
 
+	if (tag == LMT_TAG_C)
+		return KIND_C_HEAP;
 	if (!l || l->family != LMT_FAMILY_PUC || l->version < 502)
 		return KIND_UNKNOWN;
 	if (tag == (uint32_t)l->K_proto.off)

@@ -12,7 +12,7 @@
 
 struct pace_point {
 	uint64_t ms;        /* since the start of the trace */
-	uint64_t work;      /* blocks allocated until then */
+	uint64_t work;      /* blocks allocated until then; what C took counts where it is followed */
 	uint64_t old_frees; /* blocks freed that predate the trace */
 };
 

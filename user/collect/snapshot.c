@@ -153,10 +153,12 @@ static void add_block(struct scan *s, uint64_t key, const struct lmt_block *b)
 		return; /* caught while it was being written */
 	if (LMT_ARENA_GONE(s->states[b->state].flags))
 		return;
-	s->by_state[b->state].bytes += bytes;
-	s->by_state[b->state].blocks++;
-	if (s->states[b->state].flags & LMT_STATE_DEAD)
-		add_orphan(s, b, uaddr);
+	if (!LMT_KEY_IS_C(key)) { /* the C heap is not the state's */
+		s->by_state[b->state].bytes += bytes;
+		s->by_state[b->state].blocks++;
+		if (s->states[b->state].flags & LMT_STATE_DEAD)
+			add_orphan(s, b, uaddr);
+	}
 	if (!passes(s, b))
 		return;
 	place = live_place_of(s->live, b->site);

@@ -28,6 +28,7 @@ static const struct {
 static void (*const snapshot_detectors[])(struct findings *fs, struct heap *h,
 					  const struct snapshot *snap, bool last) = {
 	detect_leak,
+	detect_c_leak,
 	detect_outlived,
 	detect_drift,
 };

@@ -171,6 +171,7 @@ void detect_shrink(struct findings *fs, const struct noticed *n);
 void detect_err_mem(struct findings *fs, const struct noticed *n);
 void detect_stale_arg(struct findings *fs, const struct noticed *n);
 void detect_leak(struct findings *fs, struct heap *h, const struct snapshot *snap, bool last);
+void detect_c_leak(struct findings *fs, struct heap *h, const struct snapshot *snap, bool last);
 void detect_outlived(struct findings *fs, struct heap *h, const struct snapshot *snap, bool last);
 void detect_drift(struct findings *fs, struct heap *h, const struct snapshot *snap, bool last);
 

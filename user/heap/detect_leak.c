@@ -22,7 +22,7 @@ void detect_leak(struct findings *fs, struct heap *h, const struct snapshot *sna
 		const struct heap_state *st = &h->states.v[s->state];
 		struct finding *f;
 
-		if (st->closed)
+		if (st->closed || s->kind == KIND_C_HEAP)
 			continue;
 		if (has_ceased(s, st))
 			finding_withdraw(fs, FINDING_LEAK, s->id);

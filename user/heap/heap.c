@@ -227,7 +227,13 @@ static int apply_site(struct heap *h, const struct snapshot_site *from)
 	}
 	s->allocs += from->site.allocs;
 	s->alloc_bytes += from->site.alloc_bytes;
-	s->reallocs += from->site.reallocs;
+	if (kind != KIND_C_HEAP) {
+		s->reallocs += from->site.reallocs;
+	} else if (from->live_bytes >= s->c_ip_bytes) {
+		s->c_function = s->c_ip == from->site.reallocs ? s->c_function : 0;
+		s->c_ip = from->site.reallocs;
+		s->c_ip_bytes = from->live_bytes;
+	}
 	if (from->survived_cycles > s->survived_cycles)
 		s->survived_cycles = from->survived_cycles;
 	return 0;
@@ -298,7 +304,7 @@ int heap_apply(struct heap *h, const struct snapshot *snap)
 		if (h->states.v[s->state].ended)
 			continue;
 		s->live_bytes = s->live_blocks = s->old_bytes = 0;
-		s->allocs = s->alloc_bytes = s->reallocs = 0;
+		s->allocs = s->alloc_bytes = s->reallocs = s->c_ip_bytes = 0;
 		s->survived_cycles = 0;
 		s->old = (struct cohorts){ 0 };
 	}

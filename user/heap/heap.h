@@ -62,6 +62,8 @@ struct heap_site {
 	uint64_t peak_bytes; /* the most that was live in a snapshot */
 	uint64_t allocs, alloc_bytes;
 	uint64_t reallocs; /* times a block grew there */
+	uint64_t c_ip, c_ip_bytes; /* KIND_C_HEAP: where the C code that took most goes on; how much */
+	uint32_t c_function; /* its name, in the string pool; 0 not looked up yet */
 	uint32_t survived_cycles;
 	struct cohorts old;
 	enum verdict verdict;

@@ -1,0 +1,64 @@
+#!/bin/bash
+# Memory that C code takes from malloc() on behalf of Lua and never gives back is told, with the Lua line and
+# the C function; what is freed, by whomever, or kept up to a limit is not.
+# SPDX-License-Identifier: MIT
+. "$(dirname "$0")/lib.sh"
+need_root
+
+# Two sorts of programs in one trace each, until their leaks are told: the judgement takes its time.
+leaks=("lua5.1 udata" "lua5.4 bare" "lua5.3 grow" "luajit ffi" "luajit bare")
+goods=("lua5.1 good" "lua5.2 good" "lua5.4 good" "luajit good")
+declare -A pid_of
+gates=()
+list=''
+for p in "${leaks[@]}" "${goods[@]}"; do
+	read -r rt mode <<<"$p"
+	start_gated "$rt-$mode" "$HOSTS/inc_cleak-$rt" "$mode"
+	pid_of[$p]=$target
+	gates+=("$gate")
+	list+=${list:+,}$target
+done
+start_trace all -p "$list" -m exact --json --kinds c-leak 1
+for g in "${gates[@]}"; do echo >&"$g"; done
+
+told() { jq -c "select(.type == \"finding\" and .pid == $1)" "$TMP/all.trace" | tail -n 1; }
+all_told() {
+	for p in "${leaks[@]}"; do
+		[ -n "$(told "${pid_of[$p]}")" ] || return 1
+	done
+}
+wait_for 90 all_told
+stop_trace
+is "$status" 0 "the tracer ends with status 0"
+for p in "${leaks[@]}"; do
+	f=$(told "${pid_of[$p]}")
+	case $p in
+	*udata) want="udata/1000" ;;
+	*bare) want="helper|bare/500" ;;
+	*grow) want="grow/3000" ;;
+	*) want="malloc/700" ;;
+	esac
+	is "$(jq -r .kind <<<"$f")" c-leak "$p: told"
+	like "$(jq -r .evidence.function <<<"$f")" "^(${want%/*})\$" "$p: the C function"
+	# A block or two of other sorts may come from the same line.
+	is "$(jq -r ".evidence.bytes / .evidence.blocks / ${want#*/} | . > 0.95 and . < 1.05" <<<"$f")" true \
+		"$p: the size of each block"
+	like "$(jq -r .stack[0].lua <<<"$f")" '^(@cwork.lua:4|\[string .*ffi.*\]:2)$' "$p: the Lua line"
+	is "$(jq -c "select(.type == \"state\" and .pid == ${pid_of[$p]}) | .live_bytes > 1000000" "$TMP/all.trace" | tail -n 1)" \
+		false "$p: none of it is counted as the state's own"
+done
+for p in "${goods[@]}"; do
+	is "$(told "${pid_of[$p]}")" "" "$p: silent"
+	like "$(jq -c "select(.type == \"site\" and .pid == ${pid_of[$p]} and .kind == \"c-heap\") | .live_blocks" "$TMP/all.trace" | tail -n 1)" \
+		'^[1-9]' "$p: though the C heap was followed"
+done
+kill "${pid_of[@]}" 2>/dev/null
+
+# Not asked for: nothing of it.
+start_gated off "$HOSTS/inc_cleak-lua5.4" bare
+start_trace off -p "$target" -m exact --json -d 1
+open_gate
+wait "$tracer"
+is "$(jq -c 'select(.kind == "c-heap")' "$TMP/off.trace")" "" "without --kinds c-leak the C heap is left alone"
+kill "$target"
+done_testing
