@@ -288,6 +288,140 @@ int session_look(struct session *s, bool report, bool last)
 	return rc;
 }
 
+/*
+ * Looks at the trends; a look that takes long happens less often, at most 2 % of a core. Counted is
+ * our own time, not what others took from us. A recording must not miss too much, though.
+ */
+static int on_snapshot_timer(struct session *s, struct loop *l)
+{
+	uint64_t t0 = clock_ns(CLOCK_PROCESS_CPUTIME_ID), pause = SNAPSHOT_MS * 1000000ull, took;
+	struct itimerspec its = { 0 };
+	int rc = look(s, false, false);
+
+	took = clock_ns(CLOCK_PROCESS_CPUTIME_ID) - t0;
+	s->next_look_ns = clock_ns(CLOCK_MONOTONIC) + took * LOOK_SHARE;
+	s->deaths = 0;
+	if (took * 50 > pause)
+		pause = took * 50;
+	if (s->recorder && pause > RECORD_MS * 1000000ull)
+		pause = RECORD_MS * 1000000ull;
+	its.it_value = (struct timespec){ (time_t)(pause / 1000000000u), (long)(pause % 1000000000u) };
+	its.it_interval = its.it_value;
+	timerfd_settime(l->snapshot_fd, 0, &its, NULL);
+	return rc;
+}
+
+/* All that were given have ended, and nobody is waited for. */
+static void check_end(struct session *s)
+{
+	bool all = !s->opt->all && !s->opt->name && !s->opt->cgroup;
+
+	vec_each(t, &s->targets)
+		all &= t->ended;
+	if (all && !s->child && !s->follow.list.n && s->end == SESSION_RUNNING)
+		s->end = SESSION_TARGETS;
+}
+
+/* A target that runs another program now has no Lua heap left that we know. */
+static void check_execs(struct session *s)
+{
+	vec_each(t, &s->targets) {
+		if (!t->execed || t->ended)
+			continue;
+		log_info("process %d runs another program now", t->target->pid);
+		session_end_target(s, t);
+		if (t->held)
+			launch_on_exec(s, t->target->pid);
+		else
+			follow_add(s, t->target->pid, 0, true);
+	}
+}
+
+static void swallow(int fd)
+{
+	uint64_t n;
+
+	if (read(fd, &n, sizeof(n)) < 0)
+		return; /* nothing there after all */
+}
+
+static void on_signal(struct session *s, int fd)
+{
+	struct signalfd_siginfo info;
+
+	if (read(fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (info.ssi_signo == SIGUSR1)
+		recorder_mark(s->recorder, s);
+	else
+		s->end = SESSION_SIGNAL;
+}
+
+static int on_source(struct session *s, struct loop *l, uint64_t id)
+{
+	int rc = 0;
+
+	switch (id) {
+	case SRC_SIGNAL:
+		on_signal(s, l->signal_fd);
+		break;
+	case SRC_RING:
+		rc = live_drain(s->live, session_on_event, s);
+		check_execs(s);
+		session_label_states(s, clock_ns(CLOCK_MONOTONIC)); /* some are closed soon */
+		break;
+	case SRC_GC:
+		swallow(l->gc_fd);
+		session_poll_gc(s);
+		session_label_states(s, clock_ns(CLOCK_MONOTONIC));
+		follow_run(s);
+		launch_reap(s);
+		rc = session_budget_step(s);
+		if (!rc && s->deaths > LOOK_DEATHS && clock_ns(CLOCK_MONOTONIC) > s->next_look_ns)
+			rc = on_snapshot_timer(s, l);
+		break;
+	case SRC_SNAPSHOT:
+		swallow(l->snapshot_fd);
+		session_watch_libraries(s);
+		rc = on_snapshot_timer(s, l);
+		break;
+	case SRC_INTERVAL:
+		swallow(l->interval_fd);
+		if (s->opt->count && s->reports + 1 >= s->opt->count)
+			s->end = SESSION_COUNT; /* the last report is that of the end */
+		else
+			rc = look(s, true, false);
+		break;
+	case SRC_DURATION:
+		s->end = SESSION_DURATION;
+		break;
+	default:
+		session_end_target(s, &s->targets.v[id - SRC_TARGET]);
+	}
+	return rc;
+}
+
+static int run_loop(struct session *s, struct loop *l)
+{
+	int rc = 0;
+
+	while (!rc && s->end == SESSION_RUNNING && !s->write_errno) {
+		/* With the file gone there is nothing left to do, unless reports go to stdout too. */
+		if (recorder_error(s->recorder) && s->opt->no_report)
+			break;
+
+		struct epoll_event ev[16];
+		int n = epoll_wait(s->epoll_fd, ev, 16, -1);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		for (int i = 0; !rc && i < n; i++)
+			rc = on_source(s, l, ev[i].data.u64);
+		check_end(s);
+	}
+	return rc;
+}
+
 static void say_started(const struct session *s)
 {
 	unsigned int probes = attach_probe_count(s->attach);
