@@ -25,6 +25,7 @@ struct top {
 	__u32 flags; /* LMT_SITE_… */
 	__u32 trace; /* LuaJIT, in machine code: its number */
 	__u32 by;    /* tells places apart whose Lua code is the same; most often 0 */
+	__u32 pad;
 	__u64 L;     /* PUC: the running thread; 0 unknown */
 };
 

@@ -121,19 +121,25 @@ static void set_up(struct walk *w, const struct layout *row)
 	w->limit = w->vm_bytes / SMALLEST_OBJECT;
 }
 
+bool walk_open(struct walk *w, struct image *im, const struct proc_maps *maps,
+	       const struct layout *row, uint64_t L, uint64_t G)
+{
+	*w = (struct walk){ .im = im, .maps = maps, .L = L, .G = G };
+	w->g = image_at(im, G, (uint64_t)row->l.size_G.off);
+	if (!w->g || !image_at(im, L, (uint64_t)row->l.size_L.off))
+		return walk_torn(w, G, "the state itself is not in the copy");
+	set_up(w, row);
+	return true;
+}
+
 int walk_heap(struct walk *w, struct image *im, const struct proc_maps *maps,
 	      const struct layout *row, uint64_t L, uint64_t G)
 {
 	const struct walk_family *f = row->l.family == LMT_FAMILY_PUC ? &walk_puc : &walk_luajit;
 	uint32_t n;
 
-	*w = (struct walk){ .im = im, .maps = maps, .L = L, .G = G };
-	w->g = image_at(im, G, (uint64_t)row->l.size_G.off);
-	if (!w->g || !image_at(im, L, (uint64_t)row->l.size_L.off)) {
-		walk_torn(w, G, "the state itself is not in the copy");
+	if (!walk_open(w, im, maps, row, L, G))
 		return -EBADMSG;
-	}
-	set_up(w, row);
 	if (w->vm_bytes >> 40) {
 		walk_torn(w, G, "an absurd heap size");
 		return -EBADMSG;

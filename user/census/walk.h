@@ -89,6 +89,10 @@ struct walk {
 	uint64_t torn_uaddr;
 };
 
+/* Only the state itself, for those who follow a few references; false when it is not in the copy. */
+bool walk_open(struct walk *w, struct image *im, const struct proc_maps *maps,
+	       const struct layout *row, uint64_t L, uint64_t G);
+
 /*
  * Walks the heap of the state. 0, -EBADMSG when the copy is torn or does not add up (w tells
  * where), -ENOMEM. Call walk_deinit() in any case.

@@ -216,7 +216,7 @@ static int add_state(struct session *s, struct built_report *b, struct heap_stat
 		.pid = h->pid,
 		.state = h->number,
 		.runtime = h->runtime,
-		.label = h->summed_up ? "closed" : NULL,
+		.label = h->summed_up ? "closed" : h->label ? strpool_get(s->strings, h->label) : NULL,
 		.L = h->st.main,
 		.g = h->st.g,
 		.allocator = rs && h->number ? allocator_text(b, t, rs) : NULL,

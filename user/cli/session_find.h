@@ -38,6 +38,9 @@ void session_name_c_code(struct session *s);
 /* The function that a return address lies in, as far as the file or the resolver says. */
 struct named_address session_name_caller(struct session *s, struct session_target *t, uint64_t ip);
 
+/* What their program calls the states that have no name yet. */
+void session_label_states(struct session *s, uint64_t now_ns);
+
 /* True unless the options do not want the finding. */
 bool session_wants_finding(const struct session *s, const struct finding *f);
 

@@ -188,12 +188,14 @@ static int on_source(struct session *s, struct loop *l, uint64_t id)
 	case SRC_RING:
 		rc = live_drain(s->live, session_on_event, s);
 		check_execs(s);
+		session_label_states(s, clock_ns(CLOCK_MONOTONIC)); /* some are closed soon */
 		if (s->follow.n_likely)
 			follow_run(s);
 		break;
 	case SRC_GC:
 		swallow(l->gc_fd);
 		session_poll_gc(s);
+		session_label_states(s, clock_ns(CLOCK_MONOTONIC));
 		follow_run(s);
 		launch_reap(s);
 		if (s->serve)

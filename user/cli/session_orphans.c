@@ -48,9 +48,28 @@ static void check_target(struct session *s, struct session_target *t, struct sna
 
 		if (!st || st->pid != t->target->pid)
 			continue;
-		kind->n_free += chunk_fate(&mem, &rule, &block) == CHUNK_FREE ||
-				(!rule.known && t->plain_frees); /* it has ended: who knows */
+		switch (chunk_fate(&mem, &rule, &block)) {
+		case CHUNK_FREE:
+			kind->n_free++;
+			break;
+		case CHUNK_MAYBE:
+			kind->n_maybe++;
+			break;
+		case CHUNK_UNKNOWN: /* it has ended, or malloc() is another one */
+			kind->n_maybe += t->plain_frees;
+			break;
+		case CHUNK_IN_USE:
+			break;
+		}
 		t->plain_frees |= kind->n_free != 0;
+	}
+	/* In doubt they went the way of their like. */
+	vec_each(kind, &snap->orphans) {
+		const struct heap_state *st = heap_find_state(&s->heap, kind->state);
+
+		if (st && st->pid == t->target->pid &&
+		    (t->plain_frees || kind->n_maybe == kind->n_sample))
+			kind->n_free += kind->n_maybe;
 	}
 }
 

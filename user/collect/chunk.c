@@ -64,18 +64,22 @@ static bool is_cache(const struct memread *mem, uint64_t word)
 }
 
 /*
- * In a cache or a fast bin? An address of another block alone does not tell: a leaked list's
- * elements hold such.
+ * In a cache or a fast bin? An address of another block alone does not tell: a leaked list's elements
+ * hold such. Nor does a hidden reference: a block that nobody wrote to since holds that of its last
+ * stay in a bin. But what leaves a cache loses its second word, a random key (2.34) or is_cache().
  */
-static bool is_cached(const struct memread *mem, uint64_t uaddr, uint64_t size)
+static enum chunk_fate fate_by_words(const struct memread *mem, uint64_t uaddr, uint64_t size)
 {
 	uint64_t hidden, word[2];
 
 	if (size > CACHE_TOLD || !memread_exact(mem, uaddr, word, sizeof(word)))
-		return false;
+		return CHUNK_IN_USE;
+	if (is_cache(mem, word[1]))
+		return CHUNK_FREE;
 	hidden = word[0] ^ uaddr / PAGE;
-	return !hidden || is_link(mem, hidden, size) || is_cache(mem, word[1]) ||
-	       is_chunk_of_size(mem, word[0] + 16, size);
+	if (!hidden || is_link(mem, hidden, size))
+		return word[1] >> 48 ? CHUNK_FREE : CHUNK_MAYBE;
+	return is_chunk_of_size(mem, word[0] + 16, size) ? CHUNK_MAYBE : CHUNK_IN_USE;
 }
 
 static enum chunk_fate fate_at(const struct memread *mem, uint64_t uaddr, uint64_t need)
@@ -92,7 +96,7 @@ static enum chunk_fate fate_at(const struct memread *mem, uint64_t uaddr, uint64
 	if (!(flags & PREV_IN_USE) && (!memread_uint(mem, uaddr - 16, 8, &before) ||
 				       !is_chunk_of_size(mem, uaddr - before, before)))
 		return CHUNK_FREE;
-	return is_cached(mem, uaddr, size) ? CHUNK_FREE : CHUNK_IN_USE;
+	return fate_by_words(mem, uaddr, size);
 }
 
 /* Every kind of live block has to fit; of freed ones some were merged with what lay before them. */
@@ -104,7 +108,7 @@ static bool fits(const struct memread *mem, const struct chunk_block *b, size_t 
 	for (size_t i = 0; i < n; i++) {
 		uint64_t uaddr = b[i].uaddr - head, need = b[i].size + head, size, flags;
 
-		good += in_use ? fate_at(mem, uaddr, need) == CHUNK_IN_USE
+		good += in_use ? fate_at(mem, uaddr, need) != CHUNK_FREE
 			       : read_chunk(mem, uaddr, need, &size, &flags);
 	}
 	return in_use ? n >= ENOUGH && good * 8 >= n * 7 : good >= 2 && good * 4 >= n;

@@ -22,7 +22,8 @@ struct chunk_rule {
 	uint32_t head;
 };
 
-enum chunk_fate { CHUNK_UNKNOWN, CHUNK_IN_USE, CHUNK_FREE };
+/* MAYBE: in use and never written to, or free in a list of small chunks. */
+enum chunk_fate { CHUNK_UNKNOWN, CHUNK_IN_USE, CHUNK_FREE, CHUNK_MAYBE };
 
 /*
  * Learns the rule from blocks of which most are in use (`in_use`), or from any. Not known when

@@ -60,7 +60,8 @@ struct snapshot_orphans {
 	uint32_t tag, prev_tag;
 	uint64_t blocks, bytes;
 	uint32_t n_sample; /* so many of them are in snapshot.orphan_blocks */
-	uint32_t n_free;   /* …and of those so many were freed in a way that was not seen */
+	uint32_t n_free;   /* …and of those so many were freed in a way that was not seen, */
+	uint32_t n_maybe;  /* so many perhaps */
 	uint32_t site_votes;
 };
 

@@ -170,6 +170,8 @@ void detect_oom(struct findings *fs, const struct noticed *n);
 void detect_shrink(struct findings *fs, const struct noticed *n);
 void detect_err_mem(struct findings *fs, const struct noticed *n);
 void detect_stale_arg(struct findings *fs, const struct noticed *n);
+/* Was a leak, and has levelled off or is gone. */
+bool detect_has_ceased(const struct heap_site *s, const struct heap_state *st);
 void detect_leak(struct findings *fs, struct heap *h, const struct snapshot *snap, bool last);
 void detect_c_leak(struct findings *fs, struct heap *h, const struct snapshot *snap, bool last);
 void detect_outlived(struct findings *fs, struct heap *h, const struct snapshot *snap, bool last);

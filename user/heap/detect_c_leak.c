@@ -13,7 +13,11 @@ void detect_c_leak(struct findings *fs, struct heap *h, const struct snapshot *s
 		const struct heap_state *st = &h->states.v[s->state];
 		struct finding *f;
 
-		if (s->verdict != VERDICT_LEAK || st->closed || s->kind != KIND_C_HEAP)
+		if (st->closed || s->kind != KIND_C_HEAP)
+			continue;
+		if (detect_has_ceased(s, st))
+			finding_withdraw(fs, FINDING_C_LEAK, s->id);
+		if (s->verdict != VERDICT_LEAK)
 			continue;
 		f = finding_make(fs, FINDING_C_LEAK, s->id);
 		if (!f)

@@ -9,7 +9,7 @@
  * What was seen to grow and has levelled off since, or is gone, was a cache that filled. That it
  * is not sure any more is no such thing.
  */
-static bool has_ceased(const struct heap_site *s, const struct heap_state *st)
+bool detect_has_ceased(const struct heap_site *s, const struct heap_state *st)
 {
 	return s->verdict == VERDICT_STABLE || (st->age.known && !s->old_bytes);
 }
@@ -24,7 +24,7 @@ void detect_leak(struct findings *fs, struct heap *h, const struct snapshot *sna
 
 		if (st->closed || s->kind == KIND_C_HEAP)
 			continue;
-		if (has_ceased(s, st))
+		if (detect_has_ceased(s, st))
 			finding_withdraw(fs, FINDING_LEAK, s->id);
 		if (s->verdict != VERDICT_LEAK)
 			continue;

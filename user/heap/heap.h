@@ -48,6 +48,8 @@ struct heap_state {
 	bool ended; /* gone from the BPF tables: these are its last figures */
 	struct heap_balance balance;
 	uint32_t label;           /* in the string pool: what its program calls it; 0 unknown */
+	uint32_t label_tries;     /* how often it was asked for */
+	uint64_t label_next_ns;
 	bool summed_up;           /* many closed states in one; pid 0 */
 	uint32_t sites;           /* position + 1 of the first in heap.sites; 0 none */
 };
