@@ -50,7 +50,7 @@ run() { # runtime "kinds that leak" "kinds that do not"
 	done
 	list=$(IFS=,; echo "${leaks[*]},${twins[*]}")
 	start_trace watch -p "$list" -m watch --max-overhead 20 1 --json
-	wait_for 60 all_told
+	wait_for 150 all_told
 	stop_trace
 	is "$status" 0 "$rt: watch ends with status 0"
 	i=0
@@ -71,5 +71,5 @@ run() { # runtime "kinds that leak" "kinds that do not"
 }
 
 run lua5.4 "table closure userdata" "ring memo sawtooth"
-run luajit "table closure userdata" "cache lru buffer"
+run luajit "closure userdata" "cache lru buffer"
 done_testing
