@@ -37,6 +37,13 @@ for rt in $RUNTIMES; do
 	is "$(ev "half-$rt" outlived-close '"\(.evidence.size)/\(.evidence.blocks)"')" 88/5 \
 		"$rt, half of them went by plain free(): the others are told"
 done
+# Small blocks out of an array of the program's own: freed memory of a module, and rightly so.
+for rt in lua5.1 lua5.4; do
+	for mode in free work; do
+		run "arena-$mode-$rt" -- "$HOSTS/inc_arena-$rt" "$mode"
+		is "$(kinds "arena-$mode-$rt")" "" "$rt, an allocator with an arena ($mode): no finding"
+	done
+done
 # A state that is long closed when we come to read: its lines were copied when they were met.
 start_gated late "$HOSTS/inc_alloc-lua5.4" outlive
 start_trace late -p "$target" -m exact --json
