@@ -225,7 +225,7 @@ static __noinline int locate(struct pt_regs *ctx, __u32 slot, __u32 state, struc
 
 	if (!top)
 		return 0;
-	*top = (struct top){ .flags = LMT_SITE_NO_LUA };
+	*top = (struct top){ .flags = LMT_SITE_NO_LUA, .tag = top->tag };
 	t.L = 0;
 	t.state = state;
 	t.foreign = 0;
@@ -260,7 +260,7 @@ static __noinline int leave_new(struct pt_regs *ctx, __u32 slot, __u64 cookie, _
 	struct top top;
 
 	/* A state's own block holds whatever was there before: nothing to be read from it yet. */
-	top = (struct top){ .flags = LMT_SITE_NO_LUA };
+	top = (struct top){ .flags = LMT_SITE_NO_LUA, .tag = COOKIE_TAG(cookie) };
 	if (COOKIE_KIND(cookie) != CALL_BIRTH)
 		state = (__u32)locate(ctx, slot, state, &top);
 	st = state_at(state);
@@ -311,6 +311,7 @@ static __noinline int realloc_done(struct pt_regs *ctx, __u32 slot, struct pendi
 	grown = pend->nsize > osize;
 	if (pend->had_old)
 		state = v.state;
+	top.tag = 0;
 	if (grown || !pend->had_old)
 		state = (__u32)locate(ctx, slot, state, &top);
 	st = state_at(state);
@@ -356,6 +357,7 @@ static __noinline int realloc_failed(struct pt_regs *ctx, __u32 slot, struct pen
 
 	if (!pend)
 		return 0;
+	top.tag = 0;
 	state = (__u32)locate(ctx, slot, pend->had_old ? pend->old.state : state, &top);
 	st = state_at(state);
 	if (!st)

@@ -132,9 +132,13 @@ struct lmt_state {
 	__u64 lost_blocks; /* not recorded: the ledger was full */
 	__u64 lost_bytes;
 	__u32 runtime; /* id of the copy of Lua that made it; 0 unknown */
-	__u32 pad3;
+	/* Where the pc is while a table is made, as learned; see walk_lua.bpf.h. */
+	__u32 pc_ret;    /* low half of the return address into luaV_execute(); 0: not learned */
+	__u8 pc_ret_at;  /* where that is, as pc_at; 255: the caller of the allocator itself */
+	__u8 pc_at;      /* where the pc is: 0-5 register, then words of that caller's stack */
+	__s16 table_pc;  /* of the latest table: instructions behind… */
+	__u32 table_saved; /* …the pc that was stored then (low half) */
 	__u64 c_takes; /* blocks that C code took from malloc() meanwhile, where that is followed */
-	__u64 pad2[1]; /* whole cache lines: states of different threads do not share one */
 };
 
 /* lmt_site.flags */

@@ -182,7 +182,8 @@ struct lmt_hot {
 	__u16 G_cur_L;  /* 0: there is none (2.0) */
 	__u16 G_jit_base;
 	__u16 G_vmstate;
-	__u16 pad;
+	__u8 pc_lags;   /* 5.4+: a table is made without storing the pc before */
+	__u8 pad;
 	__u8 fn_bytes;  /* of a function object that hold ffid and pc */
 	__u8 fn_gct;
 	__u8 fn_ffid;

@@ -25,7 +25,7 @@ struct top {
 	__u32 flags; /* LMT_SITE_… */
 	__u32 trace; /* LuaJIT, in machine code: its number */
 	__u32 by;    /* tells places apart whose Lua code is the same; most often 0 */
-	__u32 pad;
+	__u32 tag;   /* asked for: of the new block, 0 if it has none or is none */
 	__u64 L;     /* PUC: the running thread; 0 unknown */
 };
 
@@ -42,8 +42,22 @@ static __always_inline __u64 lua_closure_51(const struct lmt_layout *lay, __u64 
 
 #define UNWIND_WORDS 8 /* below a frame's end: return address and saved registers */
 
-/* Undoes the frame the caller returns into; false at a return address without a row. */
-static __always_inline bool unwind_step(struct caller *c, __u32 slot)
+#define IN_REGISTERS 6
+#define NOWHERE 255
+
+/* How lmt_state.pc_at tells a place on the stack. */
+static __always_inline __u8 stack_place(__u64 sp, __u64 place)
+{
+	__u64 n = (place - sp) / 8;
+
+	return n < NOWHERE - IN_REGISTERS ? (__u8)(IN_REGISTERS + n) : NOWHERE;
+}
+
+/*
+ * Undoes the frame the caller returns into; false at a return address without a row. at: where the
+ * registers are, counted from sp; NULL: nobody asks.
+ */
+static __always_inline bool unwind_step(struct caller *c, __u32 slot, __u64 sp, __u8 *at)
 {
 	__u64 key = LMT_KEY(slot, c->ip), words[UNWIND_WORDS], end;
 	struct lmt_unwind *row = bpf_map_lookup_elem(&unwind, &key);
@@ -56,10 +70,15 @@ static __always_inline bool unwind_step(struct caller *c, __u32 slot)
 	c->ip = words[UNWIND_WORDS - 1];
 	c->sp = end;
 #pragma unroll
-	for (int i = 0; i < 6; i++)
-		if (row->word[i])
-			c->reg[i] = word_at(words, UNWIND_WORDS,
-					    sizeof(words) - 8 * (row->word[i] & (UNWIND_WORDS - 1)));
+	for (int i = 0; i < 6; i++) {
+		__u32 below = 8 * (row->word[i] & (UNWIND_WORDS - 1));
+
+		if (!row->word[i])
+			continue;
+		c->reg[i] = word_at(words, UNWIND_WORDS, sizeof(words) - below);
+		if (at)
+			at[i] = stack_place(sp, end - below);
+	}
 	return true;
 }
 
@@ -67,7 +86,7 @@ static __always_inline bool unwind_step(struct caller *c, __u32 slot)
  * 5.1 stores the pc of a running function only before instructions that may raise an error, and
  * creating a table or a closure is none: L->savedpc is then that of an earlier line. The true one
  * is in a callee-saved register of luaV_execute, so undo the few frames above the allocator until
- * a register points into the function's code. Later versions always store it.
+ * a register points into the function's code. 5.2 and 5.3 count in the CallInfo itself.
  */
 SUBPROG __u64 find_pc_51(const struct lmt_layout *lay, __u64 closure, __u64 saved, __u32 slot,
 			 const struct caller *from)
@@ -86,10 +105,95 @@ SUBPROG __u64 find_pc_51(const struct lmt_layout *lay, __u64 closure, __u64 save
 		for (int i = 0; i < 6; i++)
 			if (c.reg[i] - code - 4 < 4ull * n)
 				return c.reg[i];
-		if (!unwind_step(&c, slot))
+		if (!unwind_step(&c, slot, 0, 0))
 			break;
 	}
 	return saved;
+}
+
+/*
+ * As find_pc_51(), and notes where it was: the frames between the allocator and OP_NEWTABLE are the
+ * same each time. 0: not found.
+ */
+SUBPROG __u64 learn_table_pc(const struct lmt_layout *lay, __u64 func, __u32 slot,
+			     const struct caller *from, __u32 state)
+{
+	__u64 closure, proto, code;
+	struct lmt_state *st = state_at(state);
+	struct caller c;
+	__u8 at[IN_REGISTERS] = { 0, 1, 2, 3, 4, 5 };
+	__u32 n = 0;
+
+	if (!lay || !from || !st || !read_user(&closure, 8, func) ||
+	    !read_user(&proto, 8, closure + (__u32)lay->LCL_p.off) ||
+	    !read_user(&code, 8, proto + (__u32)lay->P_code.off) ||
+	    !read_user(&n, 4, proto + (__u32)lay->P_sizecode.off))
+		return 0;
+	c = *from;
+	for (int step = 0; step <= LMT_UNWIND_STEPS; step++) {
+#pragma unroll
+		for (int i = 0; i < IN_REGISTERS; i++) {
+			if (c.reg[i] - code - 4 >= 4ull * n)
+				continue;
+			st->pc_ret = 0;
+			st->pc_at = at[i];
+			st->pc_ret_at = step ? stack_place(from->sp, c.sp - 8) : NOWHERE;
+			if (at[i] != NOWHERE && (!step || st->pc_ret_at != NOWHERE))
+				st->pc_ret = (__u32)c.ip;
+			return c.reg[i];
+		}
+		if (!unwind_step(&c, slot, from->sp, at))
+			break;
+	}
+	return 0;
+}
+
+/* Where it was learned to be, if the stack looks as it did then. 0: it does not. */
+static __always_inline __u64 learned_table_pc(const struct lmt_state *st, const struct caller *c)
+{
+	__u64 ret = c->ip, pc = 0;
+	__u32 at = st->pc_at;
+
+	if (!st->pc_ret ||
+	    (st->pc_ret_at != NOWHERE && !read_user(&ret, 8, c->sp + 8ull * (st->pc_ret_at - IN_REGISTERS))) ||
+	    (__u32)ret != st->pc_ret)
+		return 0;
+	if (at >= IN_REGISTERS)
+		return read_user(&pc, 8, c->sp + 8ull * (at - IN_REGISTERS)) ? pc : 0;
+#pragma unroll
+	for (__u32 i = 0; i < IN_REGISTERS; i++)
+		if (at == i)
+			pc = c->reg[i];
+	return pc;
+}
+
+#define TAG_TABLE 5 /* LUA_TTABLE, as passed to the allocator */
+
+/*
+ * 5.4 and later store the pc before what may raise an error, and making a table is not among it
+ * (lvm.c: OP_NEWTABLE). What else is allocated before the next store, the table's parts, belongs to
+ * the same line.
+ */
+static __always_inline __u64 lagging_pc(const struct lmt_layout *lay, const struct thread *t, __u32 slot,
+					const struct caller *caller, const struct top *top)
+{
+	struct lmt_state *st = state_at(t->state);
+	__u64 pc;
+	__s64 ahead;
+
+	if (!st)
+		return top->pc;
+	if (top->tag != TAG_TABLE)
+		return (__u32)top->pc == st->table_saved ? top->pc + 4ll * st->table_pc : top->pc;
+	pc = learned_table_pc(st, caller);
+	if (!pc)
+		pc = learn_table_pc(lay, top->func, slot, caller, t->state);
+	ahead = (__s64)(pc - top->pc) >> 2;
+	if (!pc || ahead != (__s16)ahead)
+		pc = top->pc;
+	st->table_saved = (__u32)top->pc;
+	st->table_pc = pc == top->pc ? 0 : (__s16)ahead;
+	return pc;
 }
 
 /* While the stack itself moves (5.4.6+), its addresses are kept as offsets from its base. */
@@ -128,6 +232,8 @@ static __always_inline bool puc_top(const struct lmt_layout *lay, const struct t
 				top->pc = find_pc_51(lay, closure,
 						     word_at(t->words, THREAD_WORDS, hot->L_savedpc),
 						     slot, caller);
+			else if (hot->pc_lags && i == 0)
+				top->pc = lagging_pc(lay, t, slot, caller, top);
 			top->flags = i ? LMT_SITE_BELOW : 0;
 			return true;
 		}

@@ -51,7 +51,7 @@ static enum chunk_fate freed(const struct chunk_rule *rule, const struct chunk_b
 
 static void live_and_freed_blocks_are_told_apart(void **state)
 {
-	static const size_t sizes[] = { 1, 24, 88, 104, 600, 3000 }, heads[] = { 0, 16, 32 };
+	static const size_t sizes[] = { 8, 24, 88, 104, 600, 3000 }, heads[] = { 0, 16, 32 };
 	static struct chunk_block b[N];
 	static void *block[N];
 

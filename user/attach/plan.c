@@ -368,7 +368,10 @@ int plan_add_callsites(struct plan *p, const struct runtime *rt)
 #define UNWIND_LEVELS 3   /* luaM_realloc_, luaH_new, luaV_execute, and one in between */
 #define UNWIND_MAX 4000
 
-/* Lua 5.1 keeps its pc in a register of luaV_execute: the frames between it and the allocator. */
+/*
+ * Lua 5.1, and 5.4 while it makes a table, keep the pc in a register of luaV_execute: the frames between
+ * that and the allocator.
+ */
 static int add_unwind(struct plan *p, const struct runtime *rt)
 {
 	const struct code *code = file_code(rt->file);
@@ -376,7 +379,7 @@ static int add_unwind(struct plan *p, const struct runtime *rt)
 	struct cfi *cfi;
 	int rc;
 
-	if (!code || !rt->layout || !rt->layout->l.hot.is_51)
+	if (!code || !rt->layout || !(rt->layout->l.hot.is_51 || rt->layout->l.hot.pc_lags))
 		return 0;
 	cfi = cfi_new(rt->file->elf);
 	rc = alloc_callers_find(code, rt->layout->l.G_alloc.off, UNWIND_LEVELS, UNWIND_MAX, &callers);

@@ -119,6 +119,7 @@ static void set_status_test(struct lmt_layout *l)
 		l->hot.lua_mask = (__u32)l->K_CIST_C.off;
 	else
 		l->hot.is_51 = 1;
+	l->hot.pc_lags = l->hot.lua_mask && !l->hot.lua_want;
 }
 
 /*
