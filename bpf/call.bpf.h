@@ -6,7 +6,7 @@
 #ifndef LMT_CALL_BPF_H
 #define LMT_CALL_BPF_H
 
-#include "read.bpf.h"
+#include "emit.bpf.h"
 
 /* Arguments of the allocator callback. */
 struct call {
@@ -21,7 +21,6 @@ struct told_call {
 static __noinline int send_call(__u32 slot, __u32 state, const struct told_call *c)
 {
 	struct lmt_call_event *e;
-	__u64 id = bpf_get_current_pid_tgid();
 
 	if (!c)
 		return 0;
@@ -30,13 +29,7 @@ static __noinline int send_call(__u32 slot, __u32 state, const struct told_call 
 		count(LMT_STAT_CALL_LOST);
 		return 0;
 	}
-	e->e.kind = LMT_EV_CALL;
-	e->e.slot = slot;
-	e->e.tgid = id >> 32;
-	e->e.tid = (__u32)id;
-	e->e.time_ns = bpf_ktime_get_ns();
-	e->e.state = state;
-	e->e.pad = 0;
+	event_begin(&e->e, LMT_EV_CALL, slot, state);
 	e->e.arg0 = c->ptr;
 	e->e.arg1 = c->old_ptr;
 	e->osize = c->osize;

@@ -10,15 +10,10 @@
 /* Never used: puts the event's layout into the object's BTF, where tests/bpf/t_abi.c reads it. */
 const struct lmt_event *emit_type __weak = 0;
 
-SUBPROG int emit(__u32 kind, __u32 slot, __u32 state, __u64 arg0, __u64 arg1)
+static __always_inline void event_begin(struct lmt_event *e, __u32 kind, __u32 slot, __u32 state)
 {
-	struct lmt_event *e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
 	__u64 id = bpf_get_current_pid_tgid();
 
-	if (!e) {
-		count(LMT_STAT_RING_FULL);
-		return 0;
-	}
 	e->kind = kind;
 	e->slot = slot;
 	e->tgid = id >> 32;
@@ -26,6 +21,17 @@ SUBPROG int emit(__u32 kind, __u32 slot, __u32 state, __u64 arg0, __u64 arg1)
 	e->time_ns = bpf_ktime_get_ns();
 	e->state = state;
 	e->pad = 0;
+}
+
+SUBPROG int emit(__u32 kind, __u32 slot, __u32 state, __u64 arg0, __u64 arg1)
+{
+	struct lmt_event *e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
+
+	if (!e) {
+		count(LMT_STAT_RING_FULL);
+		return 0;
+	}
+	event_begin(e, kind, slot, state);
 	e->arg0 = arg0;
 	e->arg1 = arg1;
 	bpf_ringbuf_submit(e, 0);

@@ -58,7 +58,7 @@ static __always_inline __u64 find_count(__u64 key)
  */
 static __always_inline struct lmt_finding *find_open(__u32 what, __u32 slot, __u32 state, __u64 by)
 {
-	__u64 key = find_key(what, slot, state, by), n = find_count(key), id;
+	__u64 key = find_key(what, slot, state, by), n = find_count(key);
 	struct lmt_finding *f;
 
 	if (!n)
@@ -69,13 +69,7 @@ static __always_inline struct lmt_finding *find_open(__u32 what, __u32 slot, __u
 		return 0;
 	}
 	__builtin_memset(f, 0, sizeof(*f));
-	id = bpf_get_current_pid_tgid();
-	f->e.kind = LMT_EV_FINDING;
-	f->e.slot = slot;
-	f->e.tgid = id >> 32;
-	f->e.tid = (__u32)id;
-	f->e.time_ns = bpf_ktime_get_ns();
-	f->e.state = state;
+	event_begin(&f->e, LMT_EV_FINDING, slot, state);
 	f->e.arg0 = what;
 	f->e.arg1 = n;
 	f->key = key;

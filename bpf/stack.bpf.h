@@ -174,20 +174,13 @@ SUBPROG int walk_stack(const struct lmt_layout *lay, __u32 state, const struct t
 static __always_inline bool stack_send(struct walk *w, __u32 state, __u32 site, __u64 block)
 {
 	struct lmt_state *st = state_at(state);
-	__u64 id = bpf_get_current_pid_tgid();
 	__u32 n = w->ev.n;
 
 	if (!st)
 		return false;
 	if (n > LMT_STACK_FRAMES)
 		n = LMT_STACK_FRAMES;
-	w->ev.e.kind = LMT_EV_STACK;
-	w->ev.e.slot = st->slot;
-	w->ev.e.tgid = id >> 32;
-	w->ev.e.tid = (__u32)id;
-	w->ev.e.time_ns = bpf_ktime_get_ns();
-	w->ev.e.state = state;
-	w->ev.e.pad = 0;
+	event_begin(&w->ev.e, LMT_EV_STACK, st->slot, state);
 	w->ev.e.arg0 = site;
 	w->ev.e.arg1 = block;
 	if (w->native[0])

@@ -11,6 +11,7 @@
 
 #include <bpf/btf.h>
 
+#include "base/clock.h"
 #include "discover/proc.h"
 #include "resolve/insn.h"
 #include "sys.h"
@@ -53,25 +54,17 @@ static const struct {
 /* Emulated by every kernel that has uprobes on x86-64; long nops only by newer ones. */
 #define EVERYWHERE (1u << EMU_PUSH | 1u << EMU_JMP | 1u << EMU_JCC | 1u << EMU_CALL | 1u << EMU_NOP1)
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 /* The best of a few rounds: anything that disturbs only adds. */
 static double ns_per_call(void (*fn)(void))
 {
 	uint64_t best = UINT64_MAX;
 
 	for (int r = 0; r < ROUNDS; r++) {
-		uint64_t t0 = now_ns(), dt;
+		uint64_t t0 = clock_ns(CLOCK_MONOTONIC), dt;
 
 		for (int i = 0; i < CALLS; i++)
 			fn();
-		dt = now_ns() - t0;
+		dt = clock_ns(CLOCK_MONOTONIC) - t0;
 		best = dt < best ? dt : best;
 	}
 	return (double)best / CALLS;

@@ -6,19 +6,12 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "discover/task.h"
 #include "resolve/states.h"
 
 #define LOOK_MS 2 /* between looks at threads that run */
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 void copier_init(struct copier *c, pid_t pid, const struct memread *mem, uint64_t budget_ns)
 {
@@ -103,7 +96,7 @@ void copier_learned(struct copier *c)
 /* Waits until no thread is running, or the time is over; the threads as they were then. */
 static int wait_idle(pid_t pid, unsigned int wait_ms, task_list *ret)
 {
-	uint64_t end = now_ns() + wait_ms * 1000000ull;
+	uint64_t end = clock_ns(CLOCK_MONOTONIC) + wait_ms * 1000000ull;
 
 	for (;;) {
 		bool running = false;
@@ -111,7 +104,7 @@ static int wait_idle(pid_t pid, unsigned int wait_ms, task_list *ret)
 
 		vec_each(t, ret)
 			running |= t->state == 'R';
-		if (rc || !running || now_ns() >= end)
+		if (rc || !running || clock_ns(CLOCK_MONOTONIC) >= end)
 			return rc;
 		nanosleep(&(struct timespec){ .tv_nsec = LOOK_MS * 1000000 }, NULL);
 	}
@@ -119,10 +112,7 @@ static int wait_idle(pid_t pid, unsigned int wait_ms, task_list *ret)
 
 static uint64_t cpu_ns(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+	return clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
 /* What it takes is told in processor time: during a stop nobody else is served first. */
@@ -185,7 +175,7 @@ int copier_take_stopped(struct copier *c, struct errmsg *err)
 		hurry(false);
 		return rc;
 	}
-	deadline = now_ns() - c->stopper.spent_ns + c->budget_ns;
+	deadline = clock_ns(CLOCK_MONOTONIC) - c->stopper.spent_ns + c->budget_ns;
 	rc = prepare(c, err);
 	done = !rc && fill(c, deadline);
 	in_time = stopper_resume(&c->stopper, &held);

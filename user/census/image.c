@@ -5,6 +5,8 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "base/clock.h"
+
 #define PAGE 4096ull
 #define CHUNK (1ull << 20) /* copied at once: small enough to look at the clock between */
 #define SPARSE (64ull << 10) /* of a process that is mostly not Lua, what is copied at once */
@@ -111,14 +113,6 @@ void image_populate(struct image *im, const struct memread *mem)
 		}
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 /* A run of pages that are there; a page that went away meanwhile is left out. */
 static bool fill_run(struct image *im, struct image_span *s, const struct memread *mem,
 		     uint64_t at, uint64_t end, uint64_t deadline_ns)
@@ -129,7 +123,7 @@ static bool fill_run(struct image *im, struct image_span *s, const struct memrea
 
 		im->copied_bytes += got;
 		at = got == want ? at + want : ((at + got) & ~(PAGE - 1)) + PAGE;
-		if (deadline_ns && now_ns() > deadline_ns)
+		if (deadline_ns && clock_ns(CLOCK_MONOTONIC) > deadline_ns)
 			return false;
 	}
 	return true;

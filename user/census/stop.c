@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/vec.h"
 #include "discover/task.h"
 
@@ -43,14 +44,6 @@ struct holder {
 	vec_of(struct held) threads;
 	uint64_t since_ns; /* the first of them halted; 0: none has */
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 static void release(struct holder *h)
 {
@@ -124,7 +117,7 @@ static int look_at(struct held *t)
 /* Where others want the processors too, a thread takes its time to halt: half of what there is. */
 static bool waited_enough(const struct holder *h, uint64_t asked_ns, uint64_t max_ns)
 {
-	return now_ns() > (h->since_ns ? h->since_ns + max_ns / 2 : asked_ns + FIRST_WAIT_NS);
+	return clock_ns(CLOCK_MONOTONIC) > (h->since_ns ? h->since_ns + max_ns / 2 : asked_ns + FIRST_WAIT_NS);
 }
 
 static int wait_halted(struct holder *h, uint64_t asked_ns, uint64_t max_ns)
@@ -136,7 +129,7 @@ static int wait_halted(struct holder *h, uint64_t asked_ns, uint64_t max_ns)
 		if (rc == -ESRCH || rc == -ECHILD)
 			h->threads.v[i] = h->threads.v[--h->threads.n];
 		else if (rc > 0)
-			i++, h->since_ns = h->since_ns ? h->since_ns : now_ns();
+			i++, h->since_ns = h->since_ns ? h->since_ns : clock_ns(CLOCK_MONOTONIC);
 		else if (rc < 0 || waited_enough(h, asked_ns, max_ns))
 			return rc < 0 ? rc : -EAGAIN;
 		else
@@ -147,7 +140,7 @@ static int wait_halted(struct holder *h, uint64_t asked_ns, uint64_t max_ns)
 
 static int stop_all(struct holder *h, uint64_t max_ns)
 {
-	uint64_t asked_ns = now_ns();
+	uint64_t asked_ns = clock_ns(CLOCK_MONOTONIC);
 	int rc = 0, n = 1;
 
 	h->since_ns = 0;
@@ -162,14 +155,14 @@ static int stop_all(struct holder *h, uint64_t max_ns)
 static bool hold(struct holder *h, int fd, uint64_t max_ns)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
-	uint64_t past = now_ns() - h->since_ns, left = max_ns > past ? max_ns - past : 0;
+	uint64_t past = clock_ns(CLOCK_MONOTONIC) - h->since_ns, left = max_ns > past ? max_ns - past : 0;
 	struct timespec ts = { (time_t)(left / 1000000000u), (long)(left % 1000000000u) };
 	struct answer a = { 0 };
 	struct request r;
 	bool in_time = ppoll(&p, 1, &ts, NULL) > 0;
 
 	release(h);
-	a.held_ns = now_ns() - h->since_ns;
+	a.held_ns = clock_ns(CLOCK_MONOTONIC) - h->since_ns;
 	a.rc = in_time ? 0 : -ETIME;
 	return recv(fd, &r, sizeof(r), 0) == sizeof(r) && send(fd, &a, sizeof(a), 0) == sizeof(a);
 }
@@ -186,7 +179,7 @@ static void __attribute__((noreturn)) holder_main(pid_t target, int fd)
 	while (recv(fd, &r, sizeof(r), 0) == sizeof(r)) {
 		struct answer a = { .rc = stop_all(&h, r.max_ns) };
 
-		a.held_ns = h.since_ns ? now_ns() - h.since_ns : 0;
+		a.held_ns = h.since_ns ? clock_ns(CLOCK_MONOTONIC) - h.since_ns : 0;
 		if (a.rc)
 			release(&h);
 		if (send(fd, &a, sizeof(a), MSG_NOSIGNAL) != sizeof(a) || a.rc ||

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "report/archive_fields.h"
 #include "session.h"
@@ -36,14 +37,6 @@ struct record_census {
 	char reason[64];
 	struct found found; /* by the latest that told something */
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 int record_census_new(struct record_census **ret)
 {
@@ -198,7 +191,7 @@ static int start(struct record_census *k, struct session *s, const char *reason)
 
 	snprintf(k->reason, sizeof(k->reason), "%s", reason);
 	k->begun = true;
-	k->started_ns = now_ns();
+	k->started_ns = clock_ns(CLOCK_MONOTONIC);
 	k->file = fd >= 0 ? fdopen(fd, "w+") : NULL;
 	if (!k->file)
 		return fd >= 0 ? (close(fd), -ENOMEM) : 0;
@@ -234,7 +227,7 @@ static const char *due(const struct record_census *k, const struct report *r, co
 		return "start";
 	if (why)
 		return why;
-	if (now_ns() - k->started_ns < PAUSE_NS)
+	if (clock_ns(CLOCK_MONOTONIC) - k->started_ns < PAUSE_NS)
 		return NULL;
 	if (r->findings.n > k->findings)
 		return "finding";
@@ -266,11 +259,11 @@ static bool is_interrupted(void)
 
 static int wait_for(struct record_census *k)
 {
-	uint64_t until = now_ns() + END_WAIT_NS;
+	uint64_t until = clock_ns(CLOCK_MONOTONIC) + END_WAIT_NS;
 	int rc = collect_if_done(k);
 
 	while (!rc && k->child) {
-		if (now_ns() > until || is_interrupted()) {
+		if (clock_ns(CLOCK_MONOTONIC) > until || is_interrupted()) {
 			end_child(k);
 			return collect(k); /* what is there */
 		}

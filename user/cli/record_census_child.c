@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "census/census.h"
 #include "record_census.h"
 #include "report/archive_fields.h"
@@ -194,11 +195,9 @@ static void take_process(struct child *k, pid_t pid)
 	struct memread mem;
 	struct resolved *res = NULL;
 	struct errmsg err;
-	struct timespec now;
 	uint64_t bytes;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	k->time_ns = session_realtime(k->s, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
+	k->time_ns = session_realtime(k->s, clock_ns(CLOCK_MONOTONIC));
 	if (target_open(pid, &t, &err))
 		return; /* it has ended */
 	if (memread_open_process(pid, &mem) ||

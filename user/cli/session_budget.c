@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "attach/sys.h"
+#include "base/clock.h"
 #include "base/hashmap.h"
 #include "base/log.h"
 #include "session_find.h"
@@ -69,11 +70,8 @@ static uint64_t waited_now(struct session *s)
 
 static struct budget_seen look_now(struct session *s)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (struct budget_seen){
-		.now_ns = (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec,
+		.now_ns = clock_ns(CLOCK_MONOTONIC),
 		.cpu_ns = cpu_now(s),
 		.wait_ns = waited_now(s),
 		.events = events_now(s),

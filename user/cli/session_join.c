@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "census/census.h"
 #include "session.h"
@@ -15,14 +16,6 @@
 #define MAX_HEAP (512ull << 20) /* copying and walking more takes too long in mid-trace */
 #define FIRST_PAUSE_NS 2000000000ull
 #define SHARE 30          /* a census takes at most this part of the time, as one of so many */
-
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec ts;
-
-	clock_gettime(clock, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 struct join {
 	struct session *s;
