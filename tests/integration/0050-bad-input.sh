@@ -27,7 +27,7 @@ refused 2 "not a process id" "-p with an empty item" -p 1,
 refused 2 "needs a value" "-p without a value" -p
 refused 2 "not one of" "unknown mode" -p 1 -m sometimes
 refused 2 "not a number" "a word for a number" -p 1 --max-blocks lots
-refused 2 "not an interval" "a word for the interval" -p 1 often
+refused 2 "neither a command nor an interval" "a word for the interval" -p 1 often
 refused 2 "unexpected word" "one word too many" -p 1 1 2 3
 refused 2 "no block can pass" "sizes that exclude each other" -p 1 -z 10 -Z 5
 refused 2 "cannot open" "a layout file that is not there" -p 1 --layout /nonexistent

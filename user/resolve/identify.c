@@ -9,24 +9,10 @@
 #include "find.h"
 #include "layout.h"
 
-/*
- * Texts only the core has (lmem.c/lj_errmsg.h, ldebug.c/lj_errmsg.h), all versions. A text of the core
- * begins behind a zero; these do not, so that a file of ours is not taken for one that holds Lua.
- */
-static const char *const core_texts[] = { &"?not enough memory"[1], &"?attempt to %s a %s value"[1] };
-
-static bool has_string(struct elf_file *elf, const char *text)
-{
-	uint64_t at = 0;
-
-	while ((at = elf_find_bytes(elf, text, strlen(text), at + 1))) {
-		const uint8_t *before = elf_data(elf, at - 1, 1);
-
-		if (!before || !*before)
-			return true;
-	}
-	return false;
-}
+/* Texts only the core has (lmem.c/lj_errmsg.h, ldebug.c/lj_errmsg.h), all versions… */
+static const char *const core_texts[] = { "not enough memory", "attempt to %s a %s value" };
+/* …and our own files, which look for them. */
+static const char our_mark[] = "luamemtrace looks for Lua and holds none";
 
 static bool has_text(struct elf_file *elf, const char *text)
 {
@@ -65,7 +51,8 @@ static bool is_luajit(struct elf_file *elf)
 void identify_file(struct elf_file *elf, struct identity *ret)
 {
 	bool exports = elf_find_sym(elf, "lua_newstate", NULL) != 0;
-	bool core = !exports && has_string(elf, core_texts[0]) && has_string(elf, core_texts[1]);
+	bool core = !exports && has_text(elf, core_texts[0]) && has_text(elf, core_texts[1]) &&
+		    !has_text(elf, our_mark);
 
 	*ret = (struct identity){ .holds_lua = exports || core,
 				  .evidence = exports ? "defines lua_newstate" : "holds the core's texts" };
