@@ -57,6 +57,8 @@ PLAIN_SRCS := $(wildcard tests/hosts/plain/*.c tests/hosts/plain/*.S)
 HOSTS := $(foreach r,$(HOST_RUNTIMES),$(HOST_SRCS:tests/hosts/%.c=$(B)/hosts/%-$(r))) \
 	$(patsubst tests/hosts/plain/%,$(B)/hosts/%,$(basename $(PLAIN_SRCS)))
 INTEGRATION := $(sort $(wildcard tests/integration/[0-9]*.sh))
+# These measure, trace the whole system, or compare what others may have probed.
+ALONE := $(filter $(addprefix tests/integration/,0040% 0050% 0080% 0420% 0440% 07% 08%),$(INTEGRATION))
 
 .PHONY: all check fuzz check-integration hosts lint bench bench-census install clean help deps-check
 .DELETE_ON_ERROR:
@@ -154,7 +156,8 @@ check: all $(UNITS) $(B)/fuzz/db-plain $(B)/fuzz/suppress-plain ## Unit and gold
 	$(Q)CLANG='$(CLANG)' tools/bpf-insns.sh $(B)
 
 check-integration: all hosts ## Tests on real processes: needs root and BPF
-	$(Q)BUILD=$(abspath $(B)) prove --timer --failures --comments $(PROVEFLAGS) $(INTEGRATION)
+	$(Q)BUILD=$(abspath $(B)) prove -j2 --timer --failures --comments $(PROVEFLAGS) $(filter-out $(ALONE),$(INTEGRATION))
+	$(Q)BUILD=$(abspath $(B)) prove --timer --failures --comments $(PROVEFLAGS) $(ALONE)
 
 lint: ## Layers, function lengths, shell scripts, manual
 	$(Q)tools/check-layers.sh

@@ -152,7 +152,8 @@ nothing_lost() { # trace
 	local n
 	n=$(faults "$1")
 	[ "$n" = 0 ] || echo "# $n reads failed: lines of as many blocks are not known" >&2
-	jq -c 'select(.type == "end") | .complete or (.lost | .read_fault <= 300 and (del(.read_fault) | add) == 0)' "$1"
+	jq -c 'select(.type == "end") | .complete or (.lost | .read_fault <= 300 and (del(.read_fault) | add) == 0) or
+		[.lost, .blind_spots]' "$1" # what was lost, when it is not nothing
 }
 
 # The interpreters and hosts a test runs over.
