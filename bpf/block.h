@@ -147,6 +147,7 @@ enum {
 	LMT_SITE_BELOW = 2, /* a C or built-in function lies above the Lua frame */
 	LMT_SITE_NO_LUA = 4, /* no Lua function on the stack */
 	LMT_SITE_STACK = 8,  /* a whole stack; see struct lmt_site */
+	LMT_SITE_STALE = 16, /* the pc may be that of an earlier line of the function */
 };
 
 /*

@@ -111,18 +111,57 @@ SUBPROG __u64 find_pc_51(const struct lmt_layout *lay, __u64 closure, __u64 save
 	return saved;
 }
 
+#define OP_NEWTABLE 19 /* 5.4 and 5.5; the pc is behind it, or behind the extra argument that follows it */
+#define LARGE_FRAME 96 /* bytes */
+#define FRAME_WORDS 32 /* of luaV_execute()'s frame, where compilers keep the pc that use no register for it */
+
+/* Is it the pc of a function that makes a table now? */
+static __always_inline bool makes_table(__u64 pc, __u64 code, __u32 n)
+{
+	__u32 ins[2];
+
+	return pc - code - 8 < 4ull * n && !(pc & 3) && read_user(ins, sizeof(ins), pc - 8) &&
+	       ((ins[0] & 0x7f) == OP_NEWTABLE || (ins[1] & 0x7f) == OP_NEWTABLE);
+}
+
+/* ret_at: the word of the stack that tells, where there are frames between, that they are there again. */
+static __always_inline __u64 note_table_pc(struct lmt_state *st, const struct caller *c, bool between,
+					   __u8 ret_at, __u8 at, __u64 pc)
+{
+	bool near = at != NOWHERE && (!between || ret_at != NOWHERE);
+
+	st->pc_at = near ? at : 0;
+	st->pc_ret_at = ret_at;
+	st->pc_ret = near ? (__u32)c->ip : 0;
+	return pc;
+}
+
+/* Which word of the frame it is; FRAME_WORDS: none. */
+SUBPROG __u32 find_pc_in_frame(__u64 sp, __u64 code, __u32 n)
+{
+	__u64 word;
+	__u32 i;
+
+	for (i = 0; i < FRAME_WORDS; i++)
+		if (read_user(&word, 8, sp + 8 * i) && makes_table(word, code, n))
+			break;
+	return i;
+}
+
 /*
  * As find_pc_51(), and notes where it was: the frames between the allocator and OP_NEWTABLE are the
- * same each time. 0: not found.
+ * same each time. Where it is in no register it is in luaV_execute's own frame; small ones are others'
+ * and may hold what was left there long ago. 0: not found; then this state is not asked again.
  */
 SUBPROG __u64 learn_table_pc(const struct lmt_layout *lay, __u64 func, __u32 slot,
 			     const struct caller *from, __u32 state)
 {
-	__u64 closure, proto, code;
+	__u64 closure, proto, code, word;
 	struct lmt_state *st = state_at(state);
-	struct caller c;
-	__u8 at[IN_REGISTERS] = { 0, 1, 2, 3, 4, 5 };
-	__u32 n = 0;
+	struct caller c, next;
+	__u8 at[IN_REGISTERS] = { 0, 1, 2, 3, 4, 5 }, ret_at = NOWHERE;
+	__u32 n = 0, i;
+	bool more = true;
 
 	if (!lay || !from || !st || !read_user(&closure, 8, func) ||
 	    !read_user(&proto, 8, closure + (__u32)lay->LCL_p.off) ||
@@ -130,21 +169,21 @@ SUBPROG __u64 learn_table_pc(const struct lmt_layout *lay, __u64 func, __u32 slo
 	    !read_user(&n, 4, proto + (__u32)lay->P_sizecode.off))
 		return 0;
 	c = *from;
-	for (int step = 0; step <= LMT_UNWIND_STEPS; step++) {
+	for (int step = 0; step <= LMT_UNWIND_STEPS && more; step++) {
 #pragma unroll
-		for (int i = 0; i < IN_REGISTERS; i++) {
-			if (c.reg[i] - code - 4 >= 4ull * n)
-				continue;
-			st->pc_ret = 0;
-			st->pc_at = at[i];
-			st->pc_ret_at = step ? stack_place(from->sp, c.sp - 8) : NOWHERE;
-			if (at[i] != NOWHERE && (!step || st->pc_ret_at != NOWHERE))
-				st->pc_ret = (__u32)c.ip;
-			return c.reg[i];
-		}
-		if (!unwind_step(&c, slot, from->sp, at))
-			break;
+		for (int r = 0; r < IN_REGISTERS; r++)
+			if (makes_table(c.reg[r], code, n))
+				return note_table_pc(st, &c, step > 0, ret_at, at[r], c.reg[r]);
+		next = c;
+		more = unwind_step(&next, slot, from->sp, at);
+		i = !more || next.sp - c.sp >= LARGE_FRAME ? find_pc_in_frame(c.sp, code, n) : FRAME_WORDS;
+		if (i < FRAME_WORDS && read_user(&word, 8, c.sp + 8 * i))
+			return note_table_pc(st, &c, step > 0, ret_at, stack_place(from->sp, c.sp + 8 * i),
+					     word);
+		c = next;
+		ret_at = stack_place(from->sp, c.sp - 8);
 	}
+	st->pc_at = NOWHERE;
 	return 0;
 }
 
@@ -175,7 +214,7 @@ static __always_inline __u64 learned_table_pc(const struct lmt_state *st, const 
  * the same line.
  */
 static __always_inline __u64 lagging_pc(const struct lmt_layout *lay, const struct thread *t, __u32 slot,
-					const struct caller *caller, const struct top *top)
+					const struct caller *caller, struct top *top)
 {
 	struct lmt_state *st = state_at(t->state);
 	__u64 pc;
@@ -186,8 +225,10 @@ static __always_inline __u64 lagging_pc(const struct lmt_layout *lay, const stru
 	if (top->tag != TAG_TABLE)
 		return (__u32)top->pc == st->table_saved ? top->pc + 4ll * st->table_pc : top->pc;
 	pc = learned_table_pc(st, caller);
-	if (!pc)
+	if (!pc && st->pc_at != NOWHERE)
 		pc = learn_table_pc(lay, top->func, slot, caller, t->state);
+	if (!pc)
+		top->flags |= LMT_SITE_STALE;
 	ahead = (__s64)(pc - top->pc) >> 2;
 	if (!pc || ahead != (__s16)ahead)
 		pc = top->pc;
@@ -232,9 +273,9 @@ static __always_inline bool puc_top(const struct lmt_layout *lay, const struct t
 				top->pc = find_pc_51(lay, closure,
 						     word_at(t->words, THREAD_WORDS, hot->L_savedpc),
 						     slot, caller);
-			else if (hot->pc_lags && i == 0)
-				top->pc = lagging_pc(lay, t, slot, caller, top);
 			top->flags = i ? LMT_SITE_BELOW : 0;
+			if (hot->pc_lags && i == 0)
+				top->pc = lagging_pc(lay, t, slot, caller, top);
 			return true;
 		}
 		ci = hot->is_51 ? ci - size : word_at(ciw, CI_WORDS, hot->ci_prev);

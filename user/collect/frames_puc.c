@@ -99,6 +99,7 @@ bool frames_puc(const struct memread *mem, const struct lmt_layout *l, const str
 	if (!get(&p, p.proto, l->P_source, &source) || !source ||
 	    !puc_string(mem, l, source, chunk, sizeof(chunk)) || !get(&p, p.proto, l->P_line, &defined))
 		return false;
+	ret->approx = site->flags & LMT_SITE_STALE;
 	if (!line_of(&p, site->pc, &line) || !line) {
 		line = defined; /* 0, a main chunk: then no line is shown */
 		ret->approx = true;
