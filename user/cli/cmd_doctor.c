@@ -76,18 +76,22 @@ static void check_lockdown(struct checks *cs)
 
 static void check_bpf(struct checks *cs, const struct features *f)
 {
+	static const char as_root[] = "run as root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE";
+
 	add(cs, "BTF", f->btf ? CHECK_OK : CHECK_FAIL,
 	    "use a kernel built with CONFIG_DEBUG_INFO_BTF", "/sys/kernel/btf/vmlinux%s",
 	    f->btf ? "" : " cannot be read");
 	add(cs, "load BPF programs", f->load ? CHECK_OK : CHECK_FAIL,
-	    "run as root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE", "%s",
+	    as_root, "%s",
 	    f->load ? "tried: works" : strerror(f->load_errno));
 	add(cs, "uprobe_multi", f->multi ? CHECK_OK : CHECK_NOTE,
-	    "needs Linux 6.6; perf-event uprobes are used instead", "%s",
+	    !f->load ? as_root : "needs Linux 6.6; perf-event uprobes are used instead", "%s",
 	    f->multi ? "tried on our own code: works" : strerror(f->multi_errno));
 	add(cs, "uprobe session", f->session ? CHECK_OK : CHECK_NOTE,
-	    "needs Linux 6.13; frees then cost a return trap too", "%s",
-	    f->session ? "program and kernel functions are there" : "not there");
+	    !f->load ? as_root : "needs Linux 6.13; frees then cost a return trap too", "%s",
+	    f->session ? "program and kernel functions are there"
+	    : f->load  ? "not there"
+		       : "could not be tried");
 	add(cs, "perf-event uprobes", f->perf ? CHECK_OK : f->multi ? CHECK_NOTE : CHECK_FAIL,
 	    f->multi ? "not needed, uprobe_multi works" : "run as root (CAP_SYS_ADMIN)", "%s",
 	    f->perf ? "tried on our own code: works" : strerror(f->perf_errno));
