@@ -226,10 +226,14 @@ static void sweep(struct session *s)
 		c->seen = c->once;
 	proc_each(on_pid, s);
 	for (size_t i = 0; i < s->follow.list.n;) {
-		if (s->follow.list.v[i].seen)
+		struct candidate *c = &s->follow.list.v[i];
+
+		if (c->seen) {
 			i++;
-		else
-			drop(&s->follow, &s->follow.list.v[i]);
+			continue;
+		}
+		note_unseen(s, c);
+		drop(&s->follow, c);
 	}
 }
 
