@@ -151,7 +151,8 @@ SUBPROG __u32 find_pc_in_frame(__u64 sp, __u64 code, __u32 n)
 /*
  * As find_pc_51(), and notes where it was: the frames between the allocator and OP_NEWTABLE are the
  * same each time. Where it is in no register it is in luaV_execute's own frame; small ones are others'
- * and may hold what was left there long ago. 0: not found; then this state is not asked again.
+ * and may hold what was left there long ago. 0: not found; if it never was, this state is not asked
+ * again.
  */
 SUBPROG __u64 learn_table_pc(const struct lmt_layout *lay, __u64 func, __u32 slot,
 			     const struct caller *from, __u32 state)
@@ -183,7 +184,8 @@ SUBPROG __u64 learn_table_pc(const struct lmt_layout *lay, __u64 func, __u32 slo
 		c = next;
 		ret_at = stack_place(from->sp, c.sp - 8);
 	}
-	st->pc_at = NOWHERE;
+	if (!st->pc_ret) /* else it was a table of another making: a debug hook's */
+		st->pc_at = NOWHERE;
 	return 0;
 }
 
@@ -222,8 +224,12 @@ static __always_inline __u64 lagging_pc(const struct lmt_layout *lay, const stru
 
 	if (!st)
 		return top->pc;
+	if (top->tag != TAG_TABLE && (__u32)top->pc != st->table_saved)
+		return top->pc;
+	if (st->pc_at == NOWHERE)
+		top->flags |= LMT_SITE_STALE;
 	if (top->tag != TAG_TABLE)
-		return (__u32)top->pc == st->table_saved ? top->pc + 4ll * st->table_pc : top->pc;
+		return top->pc + 4ll * st->table_pc;
 	pc = learned_table_pc(st, caller);
 	if (!pc && st->pc_at != NOWHERE)
 		pc = learn_table_pc(lay, top->func, slot, caller, t->state);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
@@ -187,6 +188,8 @@ static int on_source(struct session *s, struct loop *l, uint64_t id)
 		break;
 	case SRC_RING:
 		rc = live_drain(s->live, session_on_event, s);
+		if (s->calls_begun && fflush(stdout) && !s->write_errno) /* who reads a pipe waits for them */
+			s->write_errno = errno;
 		check_execs(s);
 		session_label_states(s, clock_ns(CLOCK_MONOTONIC)); /* some are closed soon */
 		if (s->follow.n_likely)
