@@ -19,7 +19,7 @@ moments_before() { # file: recorded before the first trigger or mark
 }
 
 # Nothing happens
-start_leak 60
+start_leak 150
 "$TRACER" record -p "$target" -w "$TMP/q.db" --trigger 'heap>900G' -d 2 2>"$TMP/q.err"
 is "$? $(ls "$TMP/q.db" 2>/dev/null)" "0 " "no trigger: status 0, no file"
 like "$(cat "$TMP/q.err")" "no trigger fired" "and says so"
@@ -49,7 +49,7 @@ like "$("$TRACER" report "$TMP/u.db")" "leak.lua:11" "and the leaking line"
 "$TRACER" record -p "$target" -w "$TMP/h.db" --trigger 'signal,heap>500k' -d 4 2>/dev/null
 is "$? $(sqlite3 "$TMP/h.db" "SELECT text LIKE 'heap>500k: the heap of state 1%' FROM v_events WHERE kind = 'trigger'")" \
 	"0 1" "heap>SIZE fires and says why"
-"$TRACER" record -p "$target" -w "$TMP/g.db" --trigger 'growth>100k/min' -d 30 2>/dev/null
+"$TRACER" record -p "$target" -w "$TMP/g.db" --trigger 'growth>100k/min' -d 60 2>/dev/null
 is "$? $(sqlite3 "$TMP/g.db" "SELECT text LIKE 'growth>100k/min: the heaps of process%' FROM v_events WHERE kind = 'trigger'")" \
 	"0 1" "growth>RATE fires for a leak"
 kill "$target"
@@ -83,7 +83,13 @@ is "$?" 0 "the target crashes: status 0"
 like "$(reason "$TMP/s.db")" "killed by signal 11" "the report says by which signal it died"
 ok "$([ "$(moments_before "$TMP/s.db")" -ge 2 ]; echo $?)" "the file holds moments from before the crash"
 like "$("$TRACER" report "$TMP/s.db")" "leak.lua:11" "and the lines"
-start_leak 5
-"$TRACER" record -p "$target" -w "$TMP/x.db" --trigger signal 2>/dev/null
+lua5.4 -e 'repeat local t = {} until io.open(arg[1])' - "$TMP/enough" </dev/null &
+target=$!
+pids+=("$target")
+"$TRACER" record -p "$target" -w "$TMP/x.db" --trigger signal 2>"$TMP/x.err" &
+tracer=$!
+wait_for 20 has_line '^luamemtrace: tracing' "$TMP/x.err"
+touch "$TMP/enough"
+wait "$tracer"
 is "$? $(ls "$TMP/x.db" 2>/dev/null)" "0 " "an ordinary end is no trigger"
 done_testing

@@ -240,6 +240,13 @@ static int add_state(struct session *s, struct built_report *b, struct heap_stat
 
 	if (poll && !poll->gone && h->layout)
 		out.gc_state = gcstate_name(h->layout, poll->gc.gcstate);
+	if (poll && !poll->gone && out.heap_known) {
+		struct gc_range range = gcpoll_range(poll);
+
+		out.heap_low = range.low;
+		out.heap_high = range.high;
+		out.heap_floor = gcpoll_floor(poll);
+	}
 	if (!h->before_attach)
 		out.born_realtime_ns = session_realtime(s, h->st.born_ns);
 	if (h->closed)

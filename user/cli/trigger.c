@@ -27,13 +27,14 @@ struct trigger {
 #define SAMPLES 120
 #define SAMPLE_NS 1000000000ull
 #define MIN_SAMPLES 6     /* before anything is said about growth */
-#define STEADY_SAMPLES 20 /* before small growth is told from the sawtooth of a collected heap */
+#define STEADY_SAMPLES 12 /* before small growth is told from the sawtooth of a collected heap */
 #define STEADY_CYCLES 2   /* in each half: else what rises is only the way to the next collection */
+#define PAUSE_FACTOR 3    /* the default pause lets a heap double between two collections */
 
 /* Heap of one process over the last two minutes. */
 struct history {
 	struct {
-		uint64_t time_ns, bytes, cycles;
+		uint64_t time_ns, low, high, floor, cycles;
 	} s[SAMPLES];
 	unsigned int n;
 };
@@ -167,42 +168,59 @@ static bool check_finding(struct trigger *t, const struct report *r, char *why, 
 
 struct span {
 	uint64_t low, high, cycles;
+	uint64_t floor; /* at its end; 0: not known */
 };
 
 static struct span span_of(const struct history *h, unsigned int from, unsigned int to)
 {
-	struct span s = { UINT64_MAX, 0, h->s[to - 1].cycles - h->s[from].cycles };
+	struct span s = { .low = UINT64_MAX,
+			  .cycles = h->s[to - 1].cycles - h->s[from].cycles,
+			  .floor = h->s[to - 1].floor };
 
 	for (unsigned int i = from; i < to; i++) {
-		if (h->s[i].bytes < s.low)
-			s.low = h->s[i].bytes;
-		if (h->s[i].bytes > s.high)
-			s.high = h->s[i].bytes;
+		if (h->s[i].low < s.low)
+			s.low = h->s[i].low;
+		if (h->s[i].high > s.high)
+			s.high = h->s[i].high;
 	}
 	return s;
 }
 
 /*
- * A collected heap is a sawtooth: what counts is how its low points rise from half to half. Seen
- * once a second the lows are not exact: they must rise by a good part of a tooth.
+ * A collected heap is a sawtooth, and the way up a tooth is no growth. With several collections in
+ * each half of the history its low points tell; with few, its size after the first and after the
+ * latest; with none, only what the collector's pause cannot explain. Bytes, 0: does not grow.
  */
+static uint64_t growth_of(const struct history *h, const struct span *a, const struct span *b)
+{
+	uint64_t floor = 0, tooth;
+
+	for (unsigned int i = 0; i < h->n && !floor; i++)
+		floor = h->s[i].floor;
+	if (a->cycles >= STEADY_CYCLES && b->cycles >= STEADY_CYCLES) {
+		if (h->n < STEADY_SAMPLES && b->low <= a->high)
+			return 0;
+		return b->low > a->low + (a->high - a->low) / 8 ? b->low - a->low : 0;
+	}
+	if (a->cycles + b->cycles && floor && b->floor > floor) {
+		tooth = (a->high > b->high ? a->high : b->high) - floor;
+		return b->floor - floor > tooth / 4 ? (b->floor - floor) / 2 : 0;
+	}
+	return b->low > a->high && b->high / PAUSE_FACTOR >= a->low ? b->low - a->low : 0;
+}
+
 static double rate_of(const struct history *h)
 {
 	unsigned int half = h->n / 2;
 	struct span a, b;
 	double seconds;
-	bool sure;
 
 	if (h->n < MIN_SAMPLES)
 		return 0;
 	a = span_of(h, 0, half);
 	b = span_of(h, half, h->n);
 	seconds = (double)(h->s[h->n - 1].time_ns - h->s[0].time_ns) / 2e9;
-	sure = h->n >= STEADY_SAMPLES && a.cycles >= STEADY_CYCLES && b.cycles >= STEADY_CYCLES &&
-	       b.low > a.low && b.low - a.low > (b.high - a.low) / 4;
-	if (seconds <= 0 || (!sure && b.low <= a.high))
-		return 0;
-	return ((double)b.low - (double)a.low) / seconds;
+	return seconds > 0 ? (double)growth_of(h, &a, &b) / seconds : 0;
 }
 
 static struct history *history_of(struct triggers *t, pid_t pid)
@@ -214,31 +232,39 @@ static struct history *history_of(struct triggers *t, pid_t pid)
 	return at && *at ? &t->histories.v[*at - 1] : NULL;
 }
 
-static void add_sample(struct history *h, uint64_t time_ns, uint64_t bytes, uint64_t cycles)
+static void add_sample(struct history *h, uint64_t time_ns, const struct span *heap)
 {
 	if (h->n && time_ns - h->s[h->n - 1].time_ns < SAMPLE_NS / 2)
 		return;
 	if (h->n == SAMPLES)
 		memmove(h->s, h->s + 1, sizeof(h->s[0]) * --h->n);
 	h->s[h->n].time_ns = time_ns;
-	h->s[h->n].cycles = cycles;
-	h->s[h->n++].bytes = bytes;
+	h->s[h->n].low = heap->low;
+	h->s[h->n].high = heap->high;
+	h->s[h->n].floor = heap->floor;
+	h->s[h->n++].cycles = heap->cycles;
 }
 
 static void take_samples(struct triggers *t, const struct report *r)
 {
 	vec_each(p, &r->processes) {
 		struct history *h = history_of(t, p->pid);
-		uint64_t bytes = 0, cycles = 0;
+		struct span sum = { 0 };
+		bool floor_known = true;
 
 		vec_each(s, &r->states) {
 			if (s->pid != p->pid || s->closed_realtime_ns)
 				continue;
-			bytes += heap_of(s);
-			cycles += s->gc_cycles;
+			sum.low += s->heap_high ? s->heap_low : heap_of(s);
+			sum.high += s->heap_high ? s->heap_high : heap_of(s);
+			sum.cycles += s->gc_cycles;
+			sum.floor += s->heap_floor;
+			floor_known &= s->heap_floor != 0;
 		}
+		if (!floor_known)
+			sum.floor = 0;
 		if (h)
-			add_sample(h, r->end_realtime_ns, bytes, cycles);
+			add_sample(h, r->end_realtime_ns, &sum);
 	}
 }
 

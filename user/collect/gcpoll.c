@@ -105,6 +105,37 @@ static void settle(struct gcpoll_state *s, const struct lmt_state *entry,
 	s->settled_at = *at;
 }
 
+static void note_range(struct gcpoll_state *s, uint64_t bytes, uint64_t now_ms)
+{
+	struct gc_range *now = &s->range[0];
+
+	if (now_ms / 1000 != s->second || !now->high) {
+		s->range[1] = *now;
+		*now = (struct gc_range){ bytes, bytes };
+		s->second = now_ms / 1000;
+	}
+	now->low = bytes < now->low ? bytes : now->low;
+	now->high = bytes > now->high ? bytes : now->high;
+}
+
+struct gc_range gcpoll_range(const struct gcpoll_state *s)
+{
+	struct gc_range a = s->range[0], b = s->range[1];
+
+	if (!a.high)
+		return (struct gc_range){ s->gc.heap_bytes, s->gc.heap_bytes };
+	if (!b.high)
+		return a;
+	return (struct gc_range){ a.low < b.low ? a.low : b.low, a.high > b.high ? a.high : b.high };
+}
+
+uint64_t gcpoll_floor(const struct gcpoll_state *s)
+{
+	if (s->floors)
+		return s->floor_last;
+	return at_rest(s, &s->gc) && s->gc.estimate <= s->gc.heap_bytes ? s->gc.estimate : 0;
+}
+
 static void poll_one(struct gcpoll_state *s, struct lmt_state *entry, uint64_t now_ms, bool always)
 {
 	uint64_t work = entry->allocs + entry->c_takes, seen_ms;
@@ -132,6 +163,7 @@ static void poll_one(struct gcpoll_state *s, struct lmt_state *entry, uint64_t n
 		s->swept = false;
 	}
 	note_collections(s, &now, cycles_before, seen_ms);
+	note_range(s, now.heap_bytes, now_ms);
 	s->gc = now;
 	if (!s->swept && at_rest(s, &now) && s->cycles) {
 		s->floor_last = now.heap_bytes;

@@ -26,6 +26,11 @@ struct lmt_state;
 
 #define GCPOLL_FLIPS 8
 
+/* Between which sizes the heap was: what a look now and then would see of its sawtooth by chance. */
+struct gc_range {
+	uint64_t low, high;
+};
+
 struct gcpoll_state {
 	uint32_t index;  /* in the table of states */
 	uint64_t G;
@@ -43,6 +48,8 @@ struct gcpoll_state {
 	uint64_t full_ms, full_estimate; /* of the latest; what was born before had to be reachable */
 	uint32_t floors;                 /* sweeps seen to their end; the heap after first and last */
 	uint64_t floor_first, floor_last;
+	uint64_t second;                 /* since the start, of range[0]; range[1]: the one before */
+	struct gc_range range[2];
 	bool settled;                    /* garbage that predates the trace is gone */
 	struct pace_point settled_at;
 	struct pace *pace;               /* NULL until the state does anything */
@@ -64,6 +71,15 @@ void gcpoll_deinit(struct gcpoll *p);
  * since the start of the trace.
  */
 void gcpoll_run(struct gcpoll *p, struct lmt_state *table, uint32_t n, uint64_t now_ms);
+
+/* Heap's lowest and highest size over the last second or two; its present size if not known. */
+struct gc_range gcpoll_range(const struct gcpoll_state *s);
+
+/*
+ * The heap right after its latest collection, as far as that was seen; before the first one what
+ * the collector itself estimated; 0: not known.
+ */
+uint64_t gcpoll_floor(const struct gcpoll_state *s);
 
 /* The followed state of the index, or NULL. */
 struct gcpoll_state *gcpoll_find(struct gcpoll *p, uint32_t index);

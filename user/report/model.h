@@ -54,6 +54,8 @@ struct report_state {
 	uint32_t threads; /* coroutines */
 	bool heap_known;
 	uint64_t heap_bytes, heap_at_attach, live_bytes, live_blocks;
+	uint64_t heap_low, heap_high; /* over the last second or two; 0 where it is not followed */
+	uint64_t heap_floor;          /* after its latest collection; 0: not known */
 	uint64_t allocs, frees, reallocs, failures, alloc_bytes;
 	uint32_t gc_cycles;
 	bool gc_known;
