@@ -156,8 +156,7 @@ check: all $(UNITS) $(B)/fuzz/db-plain $(B)/fuzz/suppress-plain ## Unit and gold
 	$(Q)CLANG='$(CLANG)' tools/bpf-insns.sh $(B)
 
 check-integration: all hosts ## Tests on real processes: needs root and BPF
-	$(Q)BUILD=$(abspath $(B)) prove -j2 --timer --failures --comments $(PROVEFLAGS) $(filter-out $(ALONE),$(INTEGRATION))
-	$(Q)BUILD=$(abspath $(B)) prove --timer --failures --comments $(PROVEFLAGS) $(ALONE)
+	$(Q)BUILD=$(abspath $(B)) PROVEFLAGS='$(PROVEFLAGS)' tests/integration/run.sh $(filter-out $(ALONE),$(INTEGRATION)) -- $(ALONE)
 
 lint: ## Layers, function lengths, shell scripts, manual
 	$(Q)tools/check-layers.sh
