@@ -284,7 +284,7 @@ static void compare_retained(unsigned int seed)
 	assert_int_equal(reach_retained(&r), 0);
 	for (int i = 0; i < TABLES; i++) {
 		uint32_t n = walk_number(&w, h.table[i]);
-		uint64_t want = retained_slowly(&h, edge, i, w.obj[n].bytes);
+		uint64_t want = retained_slowly(&h, edge, i, walk_bytes(&w, &w.obj[n]));
 
 		assert_int_equal(reach_is_live(&r, n), want != 0);
 		assert_int_equal(reach_is_live(&r, n) ? r.retained[n] : 0, want);
@@ -317,7 +317,7 @@ static void a_chain_of_objects_needs_no_stack(void **state)
 	assert_int_equal(reach_retained(&r), 0);
 	last = walk_number(&w, h.table[TABLES - 1]);
 	assert_int_equal(r.parent[last], walk_number(&w, h.table[TABLES - 2]));
-	assert_int_equal(r.retained[walk_number(&w, h.table[0])], TABLES * w.obj[last].bytes);
+	assert_int_equal(r.retained[walk_number(&w, h.table[0])], TABLES * walk_bytes(&w, &w.obj[last]));
 	reach_deinit(&r);
 	walk_deinit(&w);
 	heap_deinit(&h);

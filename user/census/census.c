@@ -50,12 +50,14 @@ void census_deinit(struct census *c)
 }
 
 /* Of a block that is one piece, what the process has no memory for. */
-static uint64_t absent(const struct census *c, const struct census_object *o)
+static uint64_t absent(const struct census *c, const struct walk *w, const struct census_object *o)
 {
-	if (o->bytes < LARGE_BLOCK || (o->kind != CENSUS_USERDATA && o->kind != CENSUS_STRING &&
-				       o->kind != CENSUS_CDATA))
+	uint64_t bytes = walk_bytes(w, o);
+
+	if (bytes < LARGE_BLOCK || (o->kind != CENSUS_USERDATA && o->kind != CENSUS_STRING &&
+				    o->kind != CENSUS_CDATA))
 		return 0;
-	return o->bytes - glibc_resident(c->mem, o->uaddr, o->uaddr + o->bytes);
+	return bytes - glibc_resident(c->mem, o->uaddr, o->uaddr + bytes);
 }
 
 /* What is told without looking at who holds what. */
@@ -71,7 +73,7 @@ static void look_at(struct census *c, struct census_state *s, const struct walk 
 	s->coroutines = 0;
 	s->absent_bytes = 0;
 	for (uint32_t i = 0; i < w->n; i++) {
-		s->absent_bytes += absent(c, &w->obj[i]);
+		s->absent_bytes += absent(c, w, &w->obj[i]);
 		s->coroutines += w->obj[i].kind == CENSUS_THREAD && w->obj[i].uaddr != w->L;
 	}
 }

@@ -117,7 +117,7 @@ static uint64_t block_bytes(const struct walk *w, const struct census_object *o)
 {
 	if (o->kind == CENSUS_TABLE)
 		return (uint64_t)w->l->size_tab.off;
-	return o->kind == CENSUS_THREAD ? (uint64_t)w->l->size_L.off : o->bytes;
+	return o->kind == CENSUS_THREAD ? (uint64_t)w->l->size_L.off : walk_bytes(w, o);
 }
 
 /* May C data point there? At what an object shows to C: a string's text, a userdata's bytes. */

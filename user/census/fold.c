@@ -79,8 +79,7 @@ static void on_edge(void *ctx, uint64_t to, enum edge edge, uint64_t key)
 static void name_one(struct folding *f, uint32_t object)
 {
 	const struct reach *r = f->r;
-	const struct census_object *o = &r->w->obj[object];
-	uint32_t parent = r->parent[object], at;
+	uint32_t parent = r->parent[object];
 
 	if (parent & REACH_ROOT) {
 		const struct reach_root *root = &r->roots.v[parent & ~REACH_ROOT];
@@ -92,9 +91,15 @@ static void name_one(struct folding *f, uint32_t object)
 	if (!f->node_of[object]) /* a value kept by an ephemeron table */
 		f->node_of[object] = child(f, f->node_of[parent] ? f->node_of[parent] - 1 : 0,
 					   strpool_add(f->c->pool, "[*]")) + 1;
-	at = f->node_of[object] - 1;
-	f->nodes.v[at].bytes[o->kind] += o->bytes;
-	f->nodes.v[at].count[o->kind]++;
+}
+
+static void count_one(struct folding *f, uint32_t object)
+{
+	const struct census_object *o = &f->r->w->obj[object];
+	struct node *n = &f->nodes.v[f->node_of[object] - 1];
+
+	n->bytes[o->kind] += walk_bytes(f->r->w, o);
+	n->count[o->kind]++;
 }
 
 static void name_all(struct folding *f)
@@ -107,9 +112,12 @@ static void name_all(struct folding *f)
 		name_one(f, f->from);
 		edges_of(&r->edges, &r->w->obj[f->from], &sink);
 	}
-	for (uint32_t i = 0; i < r->w->n && !f->failed; i++)
-		if (reach_is_live(r, i) && reach_is_end(&r->w->obj[i]))
-			name_one(f, i);
+	for (uint32_t i = 0; i < r->w->n && !f->failed; i++) {
+		if (!reach_is_live(r, i))
+			continue;
+		name_one(f, i);
+		count_one(f, i);
+	}
 }
 
 /* ';' parts frames and a line is one stack, so neither may stand in a name. */

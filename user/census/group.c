@@ -163,7 +163,7 @@ static uint32_t origin_of(struct grouping *g, const struct census_object *o)
 	case CENSUS_BY_PROTO:
 		return o->kind == CENSUS_FUNCTION || o->kind == CENSUS_PROTO ? site_origin(g, o) : 0;
 	case CENSUS_BY_SIZE:
-		return size_class(g, o->bytes);
+		return size_class(g, walk_bytes(g->w, o));
 	case CENSUS_BY_METATABLE:
 		return type_origin(g, o);
 	case CENSUS_BY_CTYPE:
@@ -217,18 +217,19 @@ static int add_object(struct grouping *g, uint32_t i)
 	const struct census_object *o = &g->w->obj[i];
 	bool dead = !reach_is_live(g->r, i);
 	struct census_group *group;
+	uint64_t bytes = walk_bytes(g->w, o);
 	size_t at;
 
 	group = group_of(g, o, dead, &at);
 	if (!group)
 		return -ENOMEM;
 	group->count++;
-	group->bytes += o->bytes;
+	group->bytes += bytes;
 	vote(g, at, group, i);
 	if (o->kind == CENSUS_THREAD && !dead && o->uaddr != g->w->L)
 		g->s->coroutines++;
 	*(dead ? &g->s->dead_objects : &g->s->live_objects) += 1;
-	*(dead ? &g->s->dead_bytes : &g->s->live_bytes) += o->bytes;
+	*(dead ? &g->s->dead_bytes : &g->s->live_bytes) += bytes;
 	return 0;
 }
 

@@ -14,7 +14,7 @@ struct top {
 
 static uint64_t weight(const struct reach *r, uint32_t object)
 {
-	return r->retained ? r->retained[object] : r->w->obj[object].bytes;
+	return r->retained ? r->retained[object] : walk_bytes(r->w, &r->w->obj[object]);
 }
 
 static void consider(struct top *t, const struct reach *r, uint32_t object)
@@ -37,7 +37,7 @@ static int add_holder(struct census *c, struct census_state *s, struct reach *r,
 {
 	const struct census_object *o = &r->w->obj[object];
 	struct census_holder h = {
-		.uaddr = o->uaddr, .bytes = o->bytes, .kind = o->kind, .asked_for = asked,
+		.uaddr = o->uaddr, .bytes = walk_bytes(r->w, o), .kind = o->kind, .asked_for = asked,
 		.retained = r->retained ? r->retained[object] : 0,
 		.dead = !reach_is_live(r, object),
 	};
@@ -65,7 +65,7 @@ static uint32_t object_at(const struct walk *w, uint64_t uaddr)
 	if (n == IMAGE_NONE)
 		return n;
 	head = w->obj[n].kind == CENSUS_TABLE ? (uint64_t)w->l->size_tab.off
-	     : w->obj[n].kind == CENSUS_THREAD ? (uint64_t)w->l->size_L.off : w->obj[n].bytes;
+	     : w->obj[n].kind == CENSUS_THREAD ? (uint64_t)w->l->size_L.off : walk_bytes(w, &w->obj[n]);
 	return uaddr - w->obj[n].uaddr < head ? n : IMAGE_NONE;
 }
 

@@ -17,6 +17,7 @@ struct search {
 	struct reach *r;
 	struct walk *w;
 	uint32_t from;            /* object looked at now, or REACH_NONE: the roots */
+	uint32_t met;             /* in r->order, of which the first r->reached are done with */
 	vec_of(uint32_t) threads; /* put off until all names are used up */
 	size_t next_thread;
 	vec_of(struct waiting) waiting;
@@ -34,7 +35,7 @@ static void arrive(struct search *s, uint32_t to, uint32_t parent)
 	if (s->w->obj[to].kind == CENSUS_THREAD)
 		s->failed |= vec_push(&s->threads, to) != 0;
 	else if (!reach_is_end(&s->w->obj[to]))
-		r->order[r->reached++] = to;
+		r->order[s->met++] = to;
 }
 
 static void on_edge(void *ctx, uint64_t to, enum edge edge, uint64_t key)
@@ -107,19 +108,21 @@ static void search_all(struct search *s)
 
 	edges_roots(&r->edges, &roots);
 	while (!s->failed) {
-		if (at == r->reached) {
+		if (at == s->met) {
 			if (s->next_thread == s->threads.n)
 				break;
-			r->order[r->reached++] = s->threads.v[s->next_thread++];
+			r->order[s->met++] = s->threads.v[s->next_thread++];
 		}
-		s->from = r->order[at];
-		r->first[at++] = (uint32_t)r->to.n;
+		s->from = r->order[at++];
+		r->first[r->reached] = (uint32_t)r->to.n;
 		edges_of(&r->edges, &s->w->obj[s->from], &sink);
 		release_waiting(s, s->from);
+		if (r->to.n != r->first[r->reached])
+			r->order[r->reached++] = s->from;
 		if (r->to.n >= UINT32_MAX - UINT16_MAX)
 			s->failed = true;
 	}
-	r->first[at] = (uint32_t)r->to.n;
+	r->first[r->reached] = (uint32_t)r->to.n;
 }
 
 int reach_build(struct reach *r, const struct walk *w)

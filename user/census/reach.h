@@ -29,7 +29,7 @@ struct reach {
 	const struct walk *w;
 	struct edges edges;
 	uint32_t *parent;      /* by object: who holds it, a root, or REACH_NONE */
-	uint32_t *order;       /* what may refer to others, as it was met; reached of them */
+	uint32_t *order;       /* what refers to others, as it was met; reached of them */
 	uint32_t reached;
 	vec_of(struct reach_root) roots;
 	/* Who refers to whom, by position in order. Used up, with the order, by reach_retained(). */
@@ -45,7 +45,7 @@ void reach_deinit(struct reach *r);
 /* Bytes that only each object keeps alive, itself included (dominator tree). -ENOMEM. */
 int reach_retained(struct reach *r);
 
-/* Strings and C data refer to nothing: they are in no order. */
+/* Strings and C data refer to nothing. */
 static inline bool reach_is_end(const struct census_object *o)
 {
 	return o->kind == CENSUS_STRING || o->kind == CENSUS_CDATA;

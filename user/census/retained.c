@@ -9,7 +9,8 @@
  *
  * What refers to nothing, half of most heaps, is no vertex: who dominates it is the nearest common
  * ancestor of all that refer to it, once the tree of the others stands. That is what keeps the
- * memory small; arrays live no longer than they are needed, for the same reason.
+ * memory small; arrays live no longer than they are needed, and what is mostly short grows as it
+ * must, for the same reason.
  */
 #include "reach.h"
 
@@ -17,6 +18,10 @@
 #include <stdlib.h>
 
 #define LEAF 0x80000000u /* in reach.to: | object, which refers to nothing */
+
+struct visit {
+	uint32_t position, edge; /* the next to be followed */
+};
 
 struct tree {
 	uint32_t n;         /* vertices, 0 included */
@@ -26,10 +31,12 @@ struct tree {
 	uint32_t *ancestor; /* parent, later shortened; then: jump */
 	uint32_t *semi;     /* then: depth */
 	uint32_t *label;
-	uint32_t *stack;
 	uint32_t *pred_first, *pred;
+	uint32_t *leaf_first, *leaf; /* objects that refer to nothing, by vertex that refers to them */
 	uint32_t *from, *end; /* the vertices under each are these, counted from above */
 	uint32_t *leaf_idom; /* by object */
+	vec_of(struct visit) visits;
+	vec_of(uint32_t) way;
 };
 
 static void drop(uint32_t **array)
@@ -40,18 +47,14 @@ static void drop(uint32_t **array)
 
 static void tree_deinit(struct tree *t)
 {
-	drop(&t->vertex);
-	drop(&t->object);
-	drop(&t->idom);
-	drop(&t->ancestor);
-	drop(&t->semi);
-	drop(&t->label);
-	drop(&t->stack);
-	drop(&t->pred_first);
-	drop(&t->pred);
-	drop(&t->from);
-	drop(&t->end);
-	drop(&t->leaf_idom);
+	uint32_t **arrays[] = { &t->vertex, &t->object, &t->idom, &t->ancestor, &t->semi, &t->label,
+				&t->pred_first, &t->pred, &t->leaf_first, &t->leaf, &t->from, &t->end,
+				&t->leaf_idom };
+
+	for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]); i++)
+		drop(arrays[i]);
+	vec_deinit(&t->visits);
+	vec_deinit(&t->way);
 }
 
 static bool take(uint32_t **array, size_t n)
@@ -60,9 +63,10 @@ static bool take(uint32_t **array, size_t n)
 	return *array != NULL;
 }
 
-static bool is_leaf(const struct reach *r, uint32_t position)
+static bool take_zero(uint32_t **array, size_t n)
 {
-	return r->first[position] == r->first[position + 1];
+	*array = calloc(n, sizeof(**array));
+	return *array != NULL;
 }
 
 /* References and roots by position instead of object; leaves stay objects. */
@@ -75,8 +79,7 @@ static bool use_positions(struct reach *r)
 	for (uint32_t i = 0; i < r->w->n; i++)
 		position[i] = LEAF | i;
 	for (uint32_t p = 0; p < r->reached; p++)
-		if (!is_leaf(r, p))
-			position[r->order[p]] = p;
+		position[r->order[p]] = p;
 	vec_each(to, &r->to)
 		*to = position[*to];
 	vec_each(root, &r->roots)
@@ -85,119 +88,135 @@ static bool use_positions(struct reach *r)
 	return true;
 }
 
-/* Numbers what one root reaches. edge: as long as the stack. Returns the next free number. */
-static uint32_t search_from(struct tree *t, const struct reach *r, uint32_t *edge, uint32_t root,
-			    uint32_t next)
+/* A position met for the first time gets the next number, and its references come first. */
+static bool visit(struct tree *t, const struct reach *r, uint32_t position, uint32_t parent)
 {
-	uint32_t *at = t->stack, depth = 0;
+	t->vertex[position] = t->n;
+	t->object[t->n] = r->order[position];
+	t->idom[t->n++] = parent;
+	return !vec_push(&t->visits, (struct visit){ position, r->first[position] });
+}
 
+/* Numbers what one root reaches. */
+static bool search_from(struct tree *t, const struct reach *r, uint32_t root)
+{
 	if (root & LEAF || t->vertex[root])
-		return next;
-	t->vertex[root] = next;
-	t->object[next] = r->order[root];
-	t->idom[next++] = 0;
-	at[0] = root;
-	edge[0] = r->first[root];
-	for (;;) {
-		uint32_t p = at[depth], to;
+		return true;
+	if (!visit(t, r, root, 0))
+		return false;
+	while (t->visits.n) {
+		struct visit *at = &t->visits.v[t->visits.n - 1];
+		uint32_t to;
 
-		if (edge[depth] == r->first[p + 1]) {
-			if (!depth--)
-				return next;
+		if (at->edge == r->first[at->position + 1]) {
+			t->visits.n--;
 			continue;
 		}
-		to = r->to.v[edge[depth]++];
-		if (to & LEAF || t->vertex[to])
-			continue;
-		t->vertex[to] = next;
-		t->object[next] = r->order[to];
-		t->idom[next++] = t->vertex[p];
-		at[++depth] = to;
-		edge[depth] = r->first[to];
+		to = r->to.v[at->edge++];
+		if (!(to & LEAF) && !t->vertex[to] && !visit(t, r, to, t->vertex[at->position]))
+			return false;
 	}
+	return true;
 }
 
 static bool search(struct tree *t, struct reach *r)
 {
 	size_t n = (size_t)r->reached + 2;
-	uint32_t *edge = NULL, next = 1;
+	bool done = take_zero(&t->vertex, n) && take(&t->object, n) && take(&t->idom, n);
 
-	t->vertex = calloc(n, sizeof(*t->vertex));
-	if (!t->vertex || !take(&t->object, n) || !take(&t->idom, n) || !take(&t->stack, n) ||
-	    !take(&edge, n))
-		return false;
+	t->n = 1;
 	vec_each(root, &r->roots)
-		next = search_from(t, r, edge, root->position, next);
-	free(edge);
-	t->n = next;
-	t->idom[0] = 0;
+		done = done && search_from(t, r, root->position);
+	vec_deinit(&t->visits);
 	drop(&r->order);
-	return true;
+	if (done)
+		t->idom[0] = 0;
+	return done;
 }
 
-/* Who refers to each vertex, by a count and then from the front: pred_first[v + 1] moves on. */
-static bool find_preds(struct tree *t, const struct reach *r)
+/* Counts of n things to where each one's begin, at [i + 1], to be moved on; the sum. */
+static uint32_t add_up(uint32_t *first, uint32_t n)
 {
 	uint32_t sum = 0;
 
-	t->pred_first = calloc((size_t)t->n + 2, sizeof(*t->pred_first));
-	if (!t->pred_first)
-		return false;
-	vec_each(to, &r->to)
-		if (!(*to & LEAF))
-			t->pred_first[t->vertex[*to] + 1]++;
-	vec_each(root, &r->roots)
-		if (!(root->position & LEAF))
-			t->pred_first[t->vertex[root->position] + 1]++;
-	for (uint32_t v = 0; v <= t->n; v++) {
-		uint32_t k = t->pred_first[v + 1];
+	for (uint32_t v = 0; v <= n; v++) {
+		uint32_t k = first[v + 1];
 
-		t->pred_first[v + 1] = sum;
+		first[v + 1] = sum;
 		sum += k;
 	}
-	if (!take(&t->pred, (size_t)sum + 1))
-		return false;
-	vec_each(root, &r->roots)
-		if (!(root->position & LEAF))
-			t->pred[t->pred_first[t->vertex[root->position] + 1]++] = 0;
-	for (uint32_t p = 0; p < r->reached; p++)
-		for (uint32_t e = r->first[p]; e < r->first[p + 1]; e++)
-			if (!(r->to.v[e] & LEAF))
-				t->pred[t->pred_first[t->vertex[r->to.v[e]] + 1]++] = t->vertex[p];
-	return true;
+	return sum;
 }
 
-/* Only references to leaves are needed from now on. */
-static void keep_leaves(struct reach *r)
+/* Leaves by vertex, in lists of their own; only references between vertices stay in r->to. */
+static bool part_leaves(struct tree *t, struct reach *r)
 {
 	uint32_t n = 0, from = 0;
 
+	if (!take_zero(&t->leaf_first, (size_t)t->n + 2))
+		return false;
+	for (uint32_t p = 0; p < r->reached; p++)
+		for (uint32_t e = r->first[p]; e < r->first[p + 1]; e++)
+			t->leaf_first[t->vertex[p] + 1] += !!(r->to.v[e] & LEAF);
+	if (!take(&t->leaf, (size_t)add_up(t->leaf_first, t->n) + 1))
+		return false;
 	for (uint32_t p = 0; p < r->reached; p++) {
 		uint32_t end = r->first[p + 1];
 
 		for (uint32_t e = from; e < end; e++)
 			if (r->to.v[e] & LEAF)
+				t->leaf[t->leaf_first[t->vertex[p] + 1]++] = r->to.v[e] & ~LEAF;
+			else
 				r->to.v[n++] = r->to.v[e];
 		from = end;
 		r->first[p + 1] = n;
 	}
 	r->to.n = n;
 	vec_shrink(&r->to);
+	return true;
 }
 
-/* The vertex of smallest semi-dominator on the way up to `last`, shortening the way. */
+static void drop_edges(struct reach *r)
+{
+	free(r->first);
+	r->first = NULL;
+	vec_deinit(&r->to);
+}
+
+/* Who refers to each vertex. */
+static bool find_preds(struct tree *t, struct reach *r)
+{
+	if (!take_zero(&t->pred_first, (size_t)t->n + 2))
+		return false;
+	vec_each(to, &r->to)
+		t->pred_first[t->vertex[*to] + 1]++;
+	vec_each(root, &r->roots)
+		if (!(root->position & LEAF))
+			t->pred_first[t->vertex[root->position] + 1]++;
+	if (!take(&t->pred, (size_t)add_up(t->pred_first, t->n) + 1))
+		return false;
+	vec_each(root, &r->roots)
+		if (!(root->position & LEAF))
+			t->pred[t->pred_first[t->vertex[root->position] + 1]++] = 0;
+	for (uint32_t p = 0; p < r->reached; p++)
+		for (uint32_t e = r->first[p]; e < r->first[p + 1]; e++)
+			t->pred[t->pred_first[t->vertex[r->to.v[e]] + 1]++] = t->vertex[p];
+	drop(&t->vertex);
+	drop_edges(r);
+	return true;
+}
+
+/* The vertex of smallest semi-dominator on the way up to `last`, shortening the way; 0: no memory. */
 static uint32_t eval(struct tree *t, uint32_t v, uint32_t last)
 {
-	uint32_t n = 0, u = v;
-
 	if (v <= last)
 		return v;
-	while (t->ancestor[u] > last) {
-		t->stack[n++] = u;
-		u = t->ancestor[u];
-	}
-	while (n) {
-		uint32_t x = t->stack[--n], up = t->ancestor[x];
+	t->way.n = 0;
+	for (uint32_t u = v; t->ancestor[u] > last; u = t->ancestor[u])
+		if (vec_push(&t->way, u))
+			return 0;
+	while (t->way.n) {
+		uint32_t x = t->way.v[--t->way.n], up = t->ancestor[x];
 
 		if (t->semi[t->label[up]] < t->semi[t->label[x]])
 			t->label[x] = t->label[up];
@@ -206,8 +225,25 @@ static uint32_t eval(struct tree *t, uint32_t v, uint32_t last)
 	return t->label[v];
 }
 
+static bool find_semi(struct tree *t, uint32_t v)
+{
+	t->semi[v] = t->idom[v];
+	for (uint32_t e = t->pred_first[v]; e < t->pred_first[v + 1]; e++) {
+		uint32_t u = eval(t, t->pred[e], v);
+
+		if (!u && t->pred[e])
+			return false;
+		if (t->semi[u] < t->semi[v])
+			t->semi[v] = t->semi[u];
+	}
+	t->label[v] = v;
+	return true;
+}
+
 static bool find_semis(struct tree *t)
 {
+	bool done = true;
+
 	if (!take(&t->ancestor, t->n) || !take(&t->semi, t->n) || !take(&t->label, t->n))
 		return false;
 	for (uint32_t v = 0; v < t->n; v++) {
@@ -215,21 +251,13 @@ static bool find_semis(struct tree *t)
 		t->label[v] = v;
 		t->semi[v] = v;
 	}
-	for (uint32_t v = t->n - 1; v > 0; v--) {
-		t->semi[v] = t->idom[v];
-		for (uint32_t e = t->pred_first[v]; e < t->pred_first[v + 1]; e++) {
-			uint32_t u = eval(t, t->pred[e], v);
-
-			if (t->semi[u] < t->semi[v])
-				t->semi[v] = t->semi[u];
-		}
-		t->label[v] = v;
-	}
+	for (uint32_t v = t->n - 1; done && v > 0; v--)
+		done = find_semi(t, v);
 	drop(&t->pred);
 	drop(&t->pred_first);
-	drop(&t->stack);
 	drop(&t->label);
-	return true;
+	vec_deinit(&t->way);
+	return done;
 }
 
 /*
@@ -251,6 +279,7 @@ static void build_tree(struct tree *t)
 		jump[v] = depth[u] - depth[jump[u]] == depth[jump[u]] - depth[jump[jump[u]]]
 				  ? jump[jump[u]] : u;
 	}
+	drop(&t->semi);
 }
 
 /* Counts the tree from above, so that whether one is under another takes one look. */
@@ -277,24 +306,15 @@ static bool count_tree(struct tree *t)
 	return true;
 }
 
+static bool covers(const struct tree *t, uint32_t a, uint32_t b)
+{
+	return t->from[b] - t->from[a] < t->end[a] - t->from[a];
+}
+
 static uint32_t common_ancestor(const struct tree *t, uint32_t a, uint32_t b)
 {
-	const uint32_t *jump = t->ancestor, *depth = t->semi;
-
-	if (depth[a] > depth[b]) {
-		uint32_t c = a;
-
-		a = b;
-		b = c;
-	}
-	while (depth[b] > depth[a])
-		b = depth[jump[b]] >= depth[a] ? jump[b] : t->idom[b];
-	while (a != b) {
-		bool far = jump[a] == jump[b]; /* at or above the one that is looked for */
-
-		a = far ? t->idom[a] : jump[a];
-		b = far ? t->idom[b] : jump[b];
-	}
+	while (!covers(t, a, b))
+		a = covers(t, t->ancestor[a], b) ? t->idom[a] : t->ancestor[a];
 	return a;
 }
 
@@ -307,26 +327,18 @@ static bool place_leaves(struct tree *t, const struct reach *r)
 	vec_each(root, &r->roots)
 		if (root->position & LEAF)
 			t->leaf_idom[root->object] = 0;
-	for (uint32_t p = 0; p < r->reached; p++) {
-		uint32_t v = t->vertex[p];
+	for (uint32_t v = 1; v < t->n; v++)
+		for (uint32_t e = t->leaf_first[v]; e < t->leaf_first[v + 1]; e++) {
+			uint32_t *at = &t->leaf_idom[t->leaf[e]];
 
-		for (uint32_t e = r->first[p]; e < r->first[p + 1]; e++) {
-			uint32_t *at = &t->leaf_idom[r->to.v[e] & ~LEAF];
-
-			if (*at == REACH_NONE)
-				*at = v;
-			else if (t->from[v] - t->from[*at] >= t->end[*at] - t->from[*at])
-				*at = common_ancestor(t, *at, v);
+			*at = *at == REACH_NONE ? v : common_ancestor(t, *at, v);
 		}
-	}
+	drop(&t->leaf_first);
+	drop(&t->leaf);
+	drop(&t->ancestor);
+	drop(&t->from);
+	drop(&t->end);
 	return true;
-}
-
-static void drop_edges(struct reach *r)
-{
-	free(r->first);
-	r->first = NULL;
-	vec_deinit(&r->to);
 }
 
 /* A vertex comes before all it dominates. */
@@ -334,17 +346,17 @@ static bool sum_up(struct tree *t, struct reach *r)
 {
 	uint64_t *sum = calloc((size_t)t->n + 1, sizeof(*sum));
 
+	for (uint32_t i = 0; sum && i < r->w->n; i++)
+		if (t->leaf_idom[i] != REACH_NONE)
+			sum[t->leaf_idom[i]] += walk_bytes(r->w, &r->w->obj[i]);
+	drop(&t->leaf_idom);
 	r->retained = sum ? calloc((size_t)r->w->n + 1, sizeof(*r->retained)) : NULL;
-	for (uint32_t i = 0; r->retained && i < r->w->n; i++) {
-		if (t->leaf_idom[i] == REACH_NONE)
-			continue;
-		r->retained[i] = r->w->obj[i].bytes;
-		sum[t->leaf_idom[i]] += r->w->obj[i].bytes;
-	}
+	for (uint32_t i = 0; r->retained && i < r->w->n; i++)
+		if (reach_is_live(r, i))
+			r->retained[i] = walk_bytes(r->w, &r->w->obj[i]);
 	for (uint32_t v = t->n - 1; r->retained && v > 0; v--) {
-		sum[v] += r->w->obj[t->object[v]].bytes;
+		r->retained[t->object[v]] = sum[v] += r->retained[t->object[v]];
 		sum[t->idom[v]] += sum[v];
-		r->retained[t->object[v]] = sum[v];
 	}
 	free(sum);
 	return r->retained != NULL;
@@ -353,23 +365,14 @@ static bool sum_up(struct tree *t, struct reach *r)
 int reach_retained(struct reach *r)
 {
 	struct tree t = { 0 };
-	bool done = use_positions(r) && search(&t, r) && find_preds(&t, r);
+	bool done = use_positions(r) && search(&t, r) && part_leaves(&t, r) && find_preds(&t, r) &&
+		    find_semis(&t);
 
-	if (done) {
-		keep_leaves(r);
-		done = find_semis(&t);
-	}
+	drop_edges(r);
 	if (done) {
 		build_tree(&t);
-		done = count_tree(&t) && place_leaves(&t, r);
+		done = count_tree(&t) && place_leaves(&t, r) && sum_up(&t, r);
 	}
-	drop_edges(r);
-	drop(&t.vertex);
-	drop(&t.ancestor);
-	drop(&t.semi);
-	drop(&t.from);
-	drop(&t.end);
-	done = done && sum_up(&t, r);
 	tree_deinit(&t);
 	return done ? 0 : -ENOMEM;
 }

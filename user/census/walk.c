@@ -7,6 +7,7 @@
 
 #define SMALLEST_OBJECT 16
 #define AHEAD 8
+#define THREAD_BYTES 200 /* about: the one object whose size hangs on more than its first words */
 #define TOLERANCE 200 /* LuaJIT: one part in so many may be buffers not known here */
 
 const char *census_kind_name(enum census_kind kind)
@@ -67,17 +68,47 @@ void walk_look_ahead(struct walk *w, const uint8_t *table, uint64_t i, uint64_t 
 		image_prefetch(w->im, walk_ref(w, p));
 }
 
-static int measure_one(void *ctx, uint64_t uaddr)
+static int add_object(void *ctx, uint64_t uaddr)
 {
 	struct walk *w = ctx;
-	struct census_object *o = &w->obj[w->n];
-	const struct walk_family *f = w->l->family == LMT_FAMILY_PUC ? &walk_puc : &walk_luajit;
 
-	*o = (struct census_object){ .uaddr = uaddr };
-	if (!f->measure(w, o))
+	if (uaddr >> 47)
 		return -EBADMSG;
-	w->object_bytes += o->bytes;
-	w->n++;
+	w->obj[w->n++] = (struct census_object){ .uaddr = uaddr };
+	return 0;
+}
+
+static bool set_bytes(struct walk *w, struct census_object *o, uint64_t bytes)
+{
+	uint64_t *large;
+
+	w->object_bytes += bytes;
+	o->small = bytes < CENSUS_LARGE ? bytes : CENSUS_LARGE;
+	if (bytes < CENSUS_LARGE)
+		return true;
+	large = hashmap_get_or_add(&w->large, o->uaddr);
+	if (large)
+		*large = bytes;
+	return large != NULL;
+}
+
+/* In order of address; what each looks at besides its head is fetched some objects before. */
+static int measure_all(struct walk *w, const struct walk_family *f)
+{
+	for (uint32_t i = 0; i < w->n; i++) {
+		uint64_t bytes;
+
+		if (i + 2 * AHEAD < w->n) {
+			image_prefetch(w->im, w->obj[i + 2 * AHEAD].uaddr);
+			image_prefetch(w->im, w->obj[i + 2 * AHEAD].uaddr + THREAD_BYTES / 2);
+		}
+		if (f->ahead && i + AHEAD < w->n)
+			f->ahead(w, w->obj[i + AHEAD].uaddr);
+		if (!f->measure(w, &w->obj[i], &bytes))
+			return -EBADMSG;
+		if (!set_bytes(w, &w->obj[i], bytes))
+			return -ENOMEM;
+	}
 	return 0;
 }
 
@@ -137,6 +168,7 @@ int walk_heap(struct walk *w, struct image *im, const struct proc_maps *maps,
 {
 	const struct walk_family *f = row->l.family == LMT_FAMILY_PUC ? &walk_puc : &walk_luajit;
 	uint32_t n;
+	int rc;
 
 	if (!walk_open(w, im, maps, row, L, G))
 		return -EBADMSG;
@@ -154,8 +186,11 @@ int walk_heap(struct walk *w, struct image *im, const struct proc_maps *maps,
 	w->obj = malloc(((size_t)n + 1) * sizeof(*w->obj));
 	if (!w->obj)
 		return -ENOMEM;
-	if (image_each_mark(im, measure_one, w))
-		return -EBADMSG;
+	rc = image_each_mark(im, add_object, w);
+	if (!rc)
+		rc = measure_all(w, f);
+	if (rc)
+		return rc;
 	f->count_parts(w);
 	return w->torn || !adds_up(w) ? -EBADMSG : 0;
 }
@@ -163,6 +198,7 @@ int walk_heap(struct walk *w, struct image *im, const struct proc_maps *maps,
 void walk_deinit(struct walk *w)
 {
 	free(w->obj);
+	hashmap_deinit(&w->large);
 	if (w->shared) {
 		hashmap_deinit(w->shared);
 		free(w->shared);

@@ -39,13 +39,14 @@ enum census_kind {
 const char *census_kind_name(enum census_kind kind);
 
 /* There are millions of them: as small as they can be. */
-struct __attribute__((packed, aligned(4))) census_object {
-	uint64_t uaddr : 48;
-	uint64_t bytes : 40;
-	uint64_t kind : 7;      /* enum census_kind */
+#define CENSUS_LARGE 4095u      /* this size and above: in walk.large */
+struct census_object {
+	uint64_t uaddr : 47;
+	uint64_t small : 12;    /* bytes; ask walk_bytes() */
+	uint64_t kind : 4;      /* enum census_kind */
 	uint64_t is_c : 1;      /* a function written in C */
 };
-_Static_assert(sizeof(struct census_object) == 12, "packed");
+_Static_assert(sizeof(struct census_object) == 8, "packed");
 
 /* What the VM counts besides objects. */
 #define CENSUS_PARTS(X)                               \
@@ -77,6 +78,7 @@ struct walk {
 
 	struct census_object *obj; /* by address */
 	uint32_t n;
+	struct hashmap large;      /* address → bytes of the few that are */
 	uint64_t marked;           /* while lists are followed */
 	uint64_t limit;            /* more objects than this cannot be */
 	struct hashmap *shared;    /* 5.3: addresses of upvalues; see walk_puc.c */
@@ -104,6 +106,11 @@ void walk_deinit(struct walk *w);
 /* VM's total minus what was found. */
 int64_t walk_difference(const struct walk *w);
 
+static inline uint64_t walk_bytes(const struct walk *w, const struct census_object *o)
+{
+	return o->small < CENSUS_LARGE ? o->small : *hashmap_find(&w->large, o->uaddr);
+}
+
 /* The number of the object at the address, or IMAGE_NONE. */
 static inline uint32_t walk_number(const struct walk *w, uint64_t uaddr)
 {
@@ -114,7 +121,10 @@ static inline uint32_t walk_number(const struct walk *w, uint64_t uaddr)
 
 struct walk_family {
 	bool (*mark)(struct walk *w);                             /* follows the lists */
-	bool (*measure)(struct walk *w, struct census_object *o); /* uaddr is given */
+	/* Kind and bytes of the object whose uaddr is given. */
+	bool (*measure)(struct walk *w, struct census_object *o, uint64_t *bytes_ret);
+	/* It will be measured soon, and its head is there: fetches what that will look at. */
+	void (*ahead)(const struct walk *w, uint64_t uaddr); /* NULL: nothing */
 	void (*count_parts)(struct walk *w);
 };
 extern const struct walk_family walk_puc, walk_luajit;
@@ -165,6 +175,24 @@ static inline uint32_t walk_u32(const uint8_t *p)
  * references to chains, low bits are flags; i: where the walk is.
  */
 void walk_look_ahead(struct walk *w, const uint8_t *table, uint64_t i, uint64_t n);
+
+/*
+ * A list is one long chain of cache misses. But what was made in a loop lies in memory in steps:
+ * what is fetched lies as far ahead as the same object of an earlier round was behind.
+ */
+#define WALK_TRAIL 12 /* a multiple of how many objects a round mostly makes */
+struct walk_trail {
+	uint64_t behind[WALK_TRAIL];
+	unsigned int at;
+};
+
+static inline void walk_guess(struct walk *w, struct walk_trail *t, uint64_t uaddr)
+{
+	if (t->behind[t->at])
+		image_prefetch(w->im, 2 * uaddr - t->behind[t->at]);
+	t->behind[t->at] = uaddr;
+	t->at = t->at + 1 < WALK_TRAIL ? t->at + 1 : 0;
+}
 
 /* A reference of the family's width. */
 static inline uint64_t walk_ref(const struct walk *w, const uint8_t *p)

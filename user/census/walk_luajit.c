@@ -36,9 +36,12 @@ static bool mark_open(struct walk *w, uint64_t L)
 
 static bool mark_list(struct walk *w, uint64_t o, bool only_strings)
 {
+	struct walk_trail trail = { 0 };
+
 	while (o) {
 		const uint8_t *p = image_at(w->im, o, 16);
 
+		walk_guess(w, &trail, o);
 		if (!p)
 			return walk_torn(w, o, "a list leads out of the heap");
 		if (lj_kind(p[w->tag_at]) < 0 || (only_strings && p[w->tag_at] != LJ_STRING))
@@ -174,20 +177,18 @@ static uint64_t bytes_of(struct walk *w, const uint8_t *p, struct census_object 
 	}
 }
 
-static bool measure_luajit(struct walk *w, struct census_object *o)
+static bool measure_luajit(struct walk *w, struct census_object *o, uint64_t *bytes)
 {
 	const uint8_t *p = image_at(w->im, o->uaddr, 16);
-	uint64_t bytes;
 
 	if (p)
 		p = image_at(w->im, o->uaddr, head_bytes(w, p[w->tag_at]));
 	if (!p)
 		return walk_torn(w, o->uaddr, "an object is cut off");
 	o->kind = (unsigned int)lj_kind(p[w->tag_at]);
-	bytes = bytes_of(w, p, o);
-	if (!bytes || bytes > MAX_STRING)
+	*bytes = bytes_of(w, p, o);
+	if (!*bytes || *bytes > MAX_STRING)
 		return walk_torn(w, o->uaddr, "an object of impossible size");
-	o->bytes = bytes;
 	return true;
 }
 

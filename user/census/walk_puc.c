@@ -137,9 +137,13 @@ static bool mark_object(struct walk *w, uint64_t o, uint64_t *next_ret)
 
 static bool mark_list(struct walk *w, uint64_t o)
 {
-	while (o)
+	struct walk_trail trail = { 0 };
+
+	while (o) {
+		walk_guess(w, &trail, o);
 		if (!mark_object(w, o, &o))
 			return false;
+	}
 	return true;
 }
 
@@ -194,7 +198,7 @@ static bool mark_puc(struct walk *w)
 	return (w->l->version != 502 && w->l->version != 503) || mark_object(w, w->L, &next);
 }
 
-static bool measure_string(struct walk *w, struct census_object *o)
+static bool measure_string(struct walk *w, const struct census_object *o, uint64_t *bytes)
 {
 	const uint8_t *p = image_at(w->im, o->uaddr, (uint64_t)w->l->size_str.off > 32
 					    ? 32 : (uint64_t)w->l->size_str.off);
@@ -202,21 +206,21 @@ static bool measure_string(struct walk *w, struct census_object *o)
 
 	if (!p || !puc_text(w, o->uaddr, &t) || t.len > MAX_STRING)
 		return walk_torn(w, o->uaddr, "an impossible string");
-	o->bytes = t.block;
+	*bytes = t.block;
 	return true;
 }
 
-static bool measure_table(struct walk *w, struct census_object *o)
+static bool measure_table(struct walk *w, const struct census_object *o, uint64_t *bytes)
 {
 	struct puc_table t;
 
 	if (!puc_table(w, o->uaddr, &t) || t.array_n > MAX_ARRAY || t.log_nodes > MAX_LOG_NODES)
 		return walk_torn(w, o->uaddr, "an impossible table");
-	o->bytes = t.block;
+	*bytes = t.block;
 	return true;
 }
 
-static bool measure_function(struct walk *w, struct census_object *o)
+static bool measure_function(struct walk *w, struct census_object *o, uint64_t *bytes)
 {
 	const uint8_t *p = image_at(w->im, o->uaddr, 32);
 	uint64_t n;
@@ -225,12 +229,12 @@ static bool measure_function(struct walk *w, struct census_object *o)
 		return walk_torn(w, o->uaddr, "a function is cut off");
 	n = walk_get(p, w->c->fn_nup);
 	o->is_c = puc_is_c(w, p);
-	o->bytes = o->is_c ? (uint64_t)w->c->fn_cupvals.off + 16 * n
+	*bytes = o->is_c ? (uint64_t)w->c->fn_cupvals.off + 16 * n
 			   : (uint64_t)w->c->fn_upvals.off + 8 * n;
 	return true;
 }
 
-static bool measure_userdata(struct walk *w, struct census_object *o)
+static bool measure_userdata(struct walk *w, const struct census_object *o, uint64_t *bytes)
 {
 	const uint8_t *p = image_at(w->im, o->uaddr, 40);
 	uint64_t len, n;
@@ -238,7 +242,7 @@ static bool measure_userdata(struct walk *w, struct census_object *o)
 	len = p ? walk_get(p, w->c->U_len) : 0;
 	if (!p || len > MAX_STRING)
 		return walk_torn(w, o->uaddr, "an impossible userdata");
-	o->bytes = puc_userdata_head(w, p, &n) + len;
+	*bytes = puc_userdata_head(w, p, &n) + len;
 	return true;
 }
 
@@ -261,7 +265,7 @@ static bool count_calls(struct walk *w, uint64_t L, uint64_t *ret)
 	return true;
 }
 
-static bool measure_thread(struct walk *w, struct census_object *o)
+static bool measure_thread(struct walk *w, const struct census_object *o, uint64_t *bytes)
 {
 	const uint8_t *p = image_at(w->im, o->uaddr, (uint64_t)w->l->size_L.off);
 	uint64_t stack, last, slots, calls;
@@ -280,12 +284,12 @@ static bool measure_thread(struct walk *w, struct census_object *o)
 		return walk_torn(w, o->uaddr, "an impossible chain of calls");
 	if (slots * 16 > MAX_STACK || calls > MAX_CALLS)
 		return walk_torn(w, o->uaddr, "an impossible stack");
-	o->bytes = (uint64_t)w->l->size_L.off + (w->l->version >= 503 ? 8 : 0) + 16 * slots +
+	*bytes = (uint64_t)w->l->size_L.off + (w->l->version >= 503 ? 8 : 0) + 16 * slots +
 		   calls * (uint64_t)w->l->size_ci.off;
 	return true;
 }
 
-static bool measure_proto(struct walk *w, struct census_object *o)
+static bool measure_proto(struct walk *w, const struct census_object *o, uint64_t *bytes)
 {
 	const uint8_t *p = image_at(w->im, o->uaddr, (uint64_t)w->l->size_proto.off);
 	uint64_t k, n, code, lines, abslines, locvars, upvals;
@@ -306,19 +310,19 @@ static bool measure_proto(struct walk *w, struct census_object *o)
 	/* 5.5: code of a precompiled chunk may lie in memory that is not Lua's. */
 	if (w->l->version >= 505 && layout_has(w->c->P_flag) && walk_get(p, w->c->P_flag) & 4)
 		code = lines = abslines = 0;
-	o->bytes = (uint64_t)w->l->size_proto.off + 16 * k + 8 * n + 4 * code + lines +
+	*bytes = (uint64_t)w->l->size_proto.off + 16 * k + 8 * n + 4 * code + lines +
 		   8 * abslines + 16 * locvars + upvals;
 	return true;
 }
 
-static bool measure_puc(struct walk *w, struct census_object *o)
+static bool measure_puc(struct walk *w, struct census_object *o, uint64_t *bytes)
 {
 	const uint8_t *p = image_at(w->im, o->uaddr, 16);
 	int kind;
 
 	if (w->shared && hashmap_find(w->shared, o->uaddr)) {
 		o->kind = CENSUS_UPVALUE;
-		o->bytes = (uint64_t)w->c->size_upval.off;
+		*bytes = (uint64_t)w->c->size_upval.off;
 		return true;
 	}
 	kind = p ? puc_kind(w, p[8]) : -1;
@@ -327,21 +331,30 @@ static bool measure_puc(struct walk *w, struct census_object *o)
 	o->kind = (unsigned int)kind;
 	switch (kind) {
 	case CENSUS_STRING:
-		return measure_string(w, o);
+		return measure_string(w, o, bytes);
 	case CENSUS_TABLE:
-		return measure_table(w, o);
+		return measure_table(w, o, bytes);
 	case CENSUS_FUNCTION:
-		return measure_function(w, o);
+		return measure_function(w, o, bytes);
 	case CENSUS_USERDATA:
-		return measure_userdata(w, o);
+		return measure_userdata(w, o, bytes);
 	case CENSUS_THREAD:
-		return measure_thread(w, o);
+		return measure_thread(w, o, bytes);
 	case CENSUS_PROTO:
-		return measure_proto(w, o);
+		return measure_proto(w, o, bytes);
 	default:
-		o->bytes = (uint64_t)w->c->size_upval.off;
+		*bytes = (uint64_t)w->c->size_upval.off;
 		return true;
 	}
+}
+
+/* The first CallInfo of a thread hangs on one inside of it. */
+static void ahead_puc(const struct walk *w, uint64_t uaddr)
+{
+	const uint8_t *p = image_at(w->im, uaddr, (uint64_t)w->l->size_L.off);
+
+	if (p && layout_has(w->c->ci_next) && (p[8] & 0x3f) == 8)
+		image_prefetch(w->im, walk_get(p + w->l->L_base_ci.off, w->c->ci_next));
 }
 
 static void count_puc(struct walk *w)
@@ -357,5 +370,6 @@ static void count_puc(struct walk *w)
 const struct walk_family walk_puc = {
 	.mark = mark_puc,
 	.measure = measure_puc,
+	.ahead = ahead_puc,
 	.count_parts = count_puc,
 };
