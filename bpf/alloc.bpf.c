@@ -65,7 +65,9 @@ static __noinline int free_unknown(struct pt_regs *ctx, const struct lmt_probe *
 		i = state_of_ud(slot, c->ud);
 	if (!i) {
 		caller_at_entry(ctx, &caller);
-		i = find_thread(ctx, &caller, 0, slot, &t) ? t.state : unattributed(slot);
+		i = find_thread(&caller, p->layout, slot, &t);
+		if (!i || i == NEEDS_LAYOUT)
+			i = unattributed(slot);
 		if (t.foreign)
 			tell_foreign_caller(&t, slot, &caller);
 	}
@@ -211,43 +213,20 @@ static __always_inline void put_block(__u32 slot, struct lmt_state *st, __u64 pt
 	add(&st->lost_bytes, LMT_BLOCK_SIZE(v));
 }
 
-/*
- * Which state a call that returns belongs to and where its Lua code is. state: what is known
- * already. LuaJIT's global_State tells its thread; PUC Lua's does not, so there the thread is
- * always looked for.
- */
-static __noinline int locate(struct pt_regs *ctx, __u32 slot, __u32 state, struct top *top)
+/* Which state a call that returns belongs to, by locate(), or the process where that is not known. */
+static __always_inline __u32 locate_return(struct pt_regs *ctx, __u32 slot, __u32 state, struct top *top)
 {
-	const struct lmt_layout *lay;
 	struct caller caller;
-	struct lmt_state *st;
-	struct thread t;
+	__u32 found;
 
-	if (!top)
-		return 0;
-	*top = (struct top){ .flags = LMT_SITE_NO_LUA, .tag = top->tag };
-	t.L = 0;
-	t.state = state;
-	t.foreign = 0;
-	st = state_at(state);
-	lay = st ? layout_at(st->layout) : 0;
 	caller_at_return(ctx, &caller);
-	if (!lay || !lay->hot.G_cur_L) {
-		find_thread(ctx, &caller, 0, slot, &t);
-		if (state && t.state != state) { /* the block or the ud knows better */
-			t.state = state;
-			t.L = 0;
-		}
-		if (!t.state)
-			t.state = unattributed(slot);
-		st = state_at(t.state);
-		lay = st ? layout_at(st->layout) : 0;
+	found = locate(&caller, 0, slot, state, top);
+	if (found == NEEDS_LAYOUT) {
+		const struct lmt_probe *p = current_probe(ctx);
+
+		found = p && p->layout ? locate(&caller, p->layout, slot, state, top) : 0;
 	}
-	if (lay && !(st->flags & LMT_STATE_PROCESS))
-		top_frame(lay, &t, slot, &caller, top);
-	if (t.foreign)
-		tell_foreign(&t, slot, caller.ip, top);
-	return t.state;
+	return found ? found : unattributed(slot);
 }
 
 static __noinline int leave_new(struct pt_regs *ctx, __u32 slot, __u64 cookie, __u32 state)
@@ -262,7 +241,7 @@ static __noinline int leave_new(struct pt_regs *ctx, __u32 slot, __u64 cookie, _
 	/* A state's own block holds whatever was there before: nothing to be read from it yet. */
 	top = (struct top){ .flags = LMT_SITE_NO_LUA, .tag = COOKIE_TAG(cookie) };
 	if (COOKIE_KIND(cookie) != CALL_BIRTH)
-		state = (__u32)locate(ctx, slot, state, &top);
+		state = locate_return(ctx, slot, state, &top);
 	st = state_at(state);
 	if (!st)
 		return 0;
@@ -313,7 +292,7 @@ static __noinline int realloc_done(struct pt_regs *ctx, __u32 slot, struct pendi
 		state = v.state;
 	top.tag = 0;
 	if (grown || !pend->had_old)
-		state = (__u32)locate(ctx, slot, state, &top);
+		state = locate_return(ctx, slot, state, &top);
 	st = state_at(state);
 	if (!st)
 		return 0;
@@ -358,7 +337,7 @@ static __noinline int realloc_failed(struct pt_regs *ctx, __u32 slot, struct pen
 	if (!pend)
 		return 0;
 	top.tag = 0;
-	state = (__u32)locate(ctx, slot, pend->had_old ? pend->old.state : state, &top);
+	state = locate_return(ctx, slot, pend->had_old ? pend->old.state : state, &top);
 	st = state_at(state);
 	if (!st)
 		return 0;
@@ -467,6 +446,7 @@ static __always_inline bool handle_enter(struct pt_regs *ctx, __u64 *cookie)
 	__u32 slot = current_slot();
 	const struct lmt_probe *p;
 	struct call c;
+	bool wanted;
 
 	if (!slot)
 		return false;
@@ -486,13 +466,14 @@ static __always_inline bool handle_enter(struct pt_regs *ctx, __u64 *cookie)
 	}
 	if (c_heap && c.nsize)
 		lua_begins(ctx);
+	wanted = enter(ctx, p, slot, &c, cookie);
 	if (p->flags & LMT_PROBE_MAY_NEST) {
-		if (!enter(ctx, p, slot, &c, cookie))
+		if (!wanted)
 			*cookie = 0;
 		*cookie |= COOKIE_NEST;
 		return true;
 	}
-	return enter(ctx, p, slot, &c, cookie);
+	return wanted;
 }
 
 static __always_inline void handle_leave(struct pt_regs *ctx, __u64 cookie)

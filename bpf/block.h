@@ -257,6 +257,8 @@ struct lmt_callsite {
 	__u8 g_place;
 	__u8 L_place;
 	__u8 known; /* entered by user space: the runtime's id; g_place and L_place are valid */
+	__u32 layout; /* of the copy of Lua whose allocator was called; 0: not needed so far */
+	__u32 pad;
 };
 
 #define LMT_CALLSITE_HASH(key) ((__u32)((key) * 0x9E3779B97F4A7C15ull >> 40))
@@ -292,7 +294,7 @@ _Static_assert(sizeof(struct lmt_bucket) == 256, "ABI");
 _Static_assert(sizeof(struct lmt_state) == 192, "ABI");
 _Static_assert(sizeof(struct lmt_site) == 64, "ABI");
 _Static_assert(sizeof(struct lmt_probe) == 24, "ABI");
-_Static_assert(sizeof(struct lmt_callsite) == 24, "ABI");
+_Static_assert(sizeof(struct lmt_callsite) == 32, "ABI");
 _Static_assert(sizeof(struct lmt_unwind) == 12, "ABI");
 _Static_assert(sizeof(struct lmt_trace) == 24, "ABI");
 _Static_assert(sizeof(struct lmt_program) == 16, "ABI");

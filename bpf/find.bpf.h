@@ -129,6 +129,14 @@ SUBPROG int tell_site(__u32 at)
 	return 0;
 }
 
+/* The entry of a place for findings; 0 when the table is full. */
+SUBPROG __u32 finding_site(__u32 state, const struct top *top)
+{
+	struct lmt_site *site = 0;
+
+	return top ? site_get(state, LMT_TAG_FINDING, top, 0, &site) : 0;
+}
+
 /* The thread runs code of one copy of Lua on a state of another. */
 SUBPROG int tell_foreign(const struct thread *t, __u32 slot, __u64 ip, const struct top *top)
 {
@@ -140,7 +148,7 @@ SUBPROG int tell_foreign(const struct thread *t, __u32 slot, __u64 ip, const str
 	if (!t || !top)
 		return 0;
 	st = state_at(t->state);
-	at = site_get(t->state, LMT_TAG_FINDING, top, 0, &site);
+	at = site_get(t->state, LMT_TAG_FINDING, top, 0, &site); /* inline: calls nest deep enough here */
 	f = st ? find_open(LMT_FIND_CROSS_RUNTIME, slot, t->state, t->foreign) : 0;
 	if (!f)
 		return 0;
@@ -169,28 +177,29 @@ SUBPROG int tell_foreign_caller(struct thread *t, __u32 slot, const struct calle
 }
 
 /*
- * Where the Lua code of the caller is, as a site. state: 0 when it has to be found. Gives the site
- * in the low, the state in the high half.
+ * Which state the caller runs for, 0 when nobody knows, and where its Lua code is. state: what is known
+ * already. LuaJIT's global_State tells its thread; PUC Lua's does not, so there the thread is always
+ * looked for. layout, NEEDS_LAYOUT: as in find_thread().
  */
-SUBPROG __u64 find_place(const struct caller *caller, __u32 layout, __u32 slot, __u32 state,
-			 struct top *top)
+SUBPROG __u32 locate(const struct caller *caller, __u32 layout, __u32 slot, __u32 state,
+		     struct top *top)
 {
 	const struct lmt_layout *lay;
-	struct lmt_site *site = 0;
 	struct lmt_state *st;
 	struct thread t;
 
 	if (!caller || !top)
 		return 0;
-	*top = (struct top){ .flags = LMT_SITE_NO_LUA };
+	*top = (struct top){ .flags = LMT_SITE_NO_LUA, .tag = top->tag };
 	t.L = 0;
 	t.state = state;
 	t.foreign = 0;
 	st = state_at(state);
 	lay = st ? layout_at(st->layout) : 0;
 	if (!lay || !lay->hot.G_cur_L) {
-		find_thread(0, caller, layout, slot, &t);
-		if (state && t.state != state) {
+		if (find_thread(caller, layout, slot, &t) == NEEDS_LAYOUT)
+			return NEEDS_LAYOUT;
+		if (state && t.state != state) { /* the block or the ud knows better */
 			t.state = state;
 			t.L = 0;
 		}
@@ -198,11 +207,26 @@ SUBPROG __u64 find_place(const struct caller *caller, __u32 layout, __u32 slot, 
 		lay = st ? layout_at(st->layout) : 0;
 	}
 	if (!lay || st->flags & LMT_STATE_PROCESS)
-		return (__u64)t.state << 32;
+		return t.state;
 	top_frame(lay, &t, slot, caller, top);
 	if (t.foreign)
 		tell_foreign(&t, slot, caller->ip, top);
-	return (__u64)t.state << 32 | site_get(t.state, LMT_TAG_FINDING, top, 0, &site);
+	return t.state;
+}
+
+/* Where the Lua code of the caller is, as a site: that in the low, the state in the high half. */
+static __always_inline __u64 find_place(const struct caller *caller, __u32 layout, __u32 slot,
+					__u32 state, struct top *top)
+{
+	struct lmt_state *st;
+
+	state = locate(caller, layout, slot, state, top);
+	if (state == NEEDS_LAYOUT)
+		return 0;
+	st = state_at(state);
+	if (!st || st->flags & LMT_STATE_PROCESS)
+		return (__u64)state << 32;
+	return (__u64)state << 32 | finding_site(state, top);
 }
 
 #endif

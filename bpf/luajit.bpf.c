@@ -12,23 +12,47 @@
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 
 #define STACK_SEARCH 512   /* words of the native stack looked at for the exit handler's call */
-#define STACK_PIECE 32     /* …read at once */
+#define STACK_PIECE 32     /* …read at once, and verified once */
 #define TRACES_SEARCHED 1024
+#define TRACES_AT_ONCE 16 /* verified one by one */
 #define EXIT_UNKNOWN (~0ull)
 #define CHUNK_MAX (1ull << 32) /* a chunk of LuaJIT's allocator is smaller */
+
+enum { PIECE_WITHOUT, PIECE_WITH, PIECE_UNREADABLE };
+
+SUBPROG int piece_holds(__u64 sp, __u64 address)
+{
+	__u64 words[STACK_PIECE];
+
+	if (bpf_probe_read_user(words, sizeof(words), (const void *)sp))
+		return PIECE_UNREADABLE;
+	for (int i = 0; i < STACK_PIECE; i++)
+		if (words[i] == address)
+			return PIECE_WITH;
+	return PIECE_WITHOUT;
+}
 
 /* Does the native stack hold this return address? */
 SUBPROG int on_stack(__u64 sp, __u64 address)
 {
-	__u64 words[STACK_PIECE];
+	int rc = PIECE_WITHOUT;
 
-	for (int piece = 0; piece < STACK_SEARCH / STACK_PIECE; piece++, sp += sizeof(words)) {
-		if (bpf_probe_read_user(words, sizeof(words), (const void *)sp))
-			return 0;
-		for (int i = 0; i < STACK_PIECE; i++)
-			if (words[i] == address)
-				return 1;
-	}
+	for (int i = 0; i < STACK_SEARCH / STACK_PIECE && rc == PIECE_WITHOUT; i++)
+		rc = piece_holds(sp + 8ull * STACK_PIECE * i, address);
+	return rc == PIECE_WITH;
+}
+
+/* Which of TRACES_AT_ONCE traces has its return address below the C frame; 0: none. */
+SUBPROG __u32 trace_among(const struct lmt_layout *lay, __u32 state, __u64 cframe, __u32 first, __u32 n)
+{
+	struct lmt_trace tr = {};
+
+	if (!lay)
+		return 0;
+	for (__u32 i = 0; i < TRACES_AT_ONCE && first + i < n; i++)
+		if (lj_read_trace(lay, state, first + i, &tr) && tr.mcode &&
+		    lj_return_address(&tr, cframe))
+			return first + i;
 	return 0;
 }
 
@@ -38,16 +62,17 @@ SUBPROG int on_stack(__u64 sp, __u64 address)
  */
 SUBPROG __u32 running_trace(const struct lmt_layout *lay, __u32 state, __u64 L, __u64 J)
 {
-	struct lmt_trace tr = {};
 	__u64 cframe = 0, n = 0;
 
 	if (!lay || !read_word(&cframe, lay->hot.wide, L + lay->hot.L_cframe) ||
 	    !read_word(&n, false, J + (__u32)lay->J_sizetrace.off))
 		return 0;
-	for (__u32 i = 1; i < TRACES_SEARCHED && i < n; i++)
-		if (lj_read_trace(lay, state, i, &tr) && tr.mcode &&
-		    lj_return_address(&tr, cframe & ~7ull))
-			return i;
+	for (__u32 i = 1; i < TRACES_SEARCHED && i < n; i += TRACES_AT_ONCE) {
+		__u32 found = trace_among(lay, state, cframe & ~7ull, i, (__u32)n);
+
+		if (found)
+			return found;
+	}
 	return 0;
 }
 

@@ -143,12 +143,24 @@ SUBPROG int stack_freed(__u32 at, __u64 size, __u32 cycles)
 	return 1;
 }
 
-/* Gathers the stack of the running thread; number of frames. */
-SUBPROG int walk_stack(const struct lmt_layout *lay, __u32 state, const struct top *top,
+#define STEPS_AT_ONCE 9 /* verified one by one */
+
+/* Some frames further; 0 at the end. */
+SUBPROG int walk_steps(const struct lmt_layout *lay, struct walk *w)
+{
+	if (!lay || !w)
+		return 0;
+	for (int i = 0; i < STEPS_AT_ONCE; i++)
+		if (!(lay->hot.family == LMT_FAMILY_PUC ? puc_walk_step(lay, w) : lj_walk_step(lay, w)))
+			return 0;
+	return 1;
+}
+
+/* Ready to gather the stack of the running thread. */
+SUBPROG int walk_begin(const struct lmt_layout *lay, __u32 state, const struct top *top,
 		       struct walk *w)
 {
 	struct lmt_state *st = state_at(state);
-	bool puc;
 
 	if (!st || !top || !w)
 		return 0;
@@ -161,13 +173,19 @@ SUBPROG int walk_stack(const struct lmt_layout *lay, __u32 state, const struct t
 	w->g = st->g;
 	if (!lay || (!top->L && top->flags & LMT_SITE_NO_LUA))
 		return 0;
-	puc = lay->hot.family == LMT_FAMILY_PUC;
-	if (!(puc ? puc_walk_begin(lay, st->main, top, w) : lj_walk_begin(lay, state, top, w)))
-		return 0;
-	for (int i = 0; i < LMT_STACK_FRAMES + WALK_THREADS; i++)
-		if (!(puc ? puc_walk_step(lay, w) : lj_walk_step(lay, w)))
-			break;
-	return (int)w->ev.n;
+	return lay->hot.family == LMT_FAMILY_PUC ? puc_walk_begin(lay, st->main, top, w)
+						 : lj_walk_begin(lay, state, top, w);
+}
+
+/* Gathers it; number of frames. */
+static __always_inline __u32 walk_stack(const struct lmt_layout *lay, __u32 state,
+					const struct top *top, struct walk *w)
+{
+	bool more = walk_begin(lay, state, top, w);
+
+	for (int i = 0; i < LMT_STACK_FRAMES + WALK_THREADS && more; i += STEPS_AT_ONCE)
+		more = walk_steps(lay, w);
+	return w->ev.n;
 }
 
 /* Sends the stack gathered to user space; false when the ring is full. */

@@ -281,23 +281,15 @@ static __always_inline void check_home(const struct lmt_callsite *cs, struct thr
 		t->foreign = cs->known;
 }
 
-/* Of the copy of Lua whose allocator is probed here; where ctx is NULL it is known already. */
-static __always_inline const struct lmt_layout *probed_layout(void *ctx, __u32 layout)
-{
-	const struct lmt_probe *p;
-
-	if (!ctx)
-		return layout_at(layout);
-	p = current_probe(ctx);
-	return p ? layout_at(p->layout) : 0;
-}
+#define NEEDS_LAYOUT (~0u)
 
 /*
- * The state on whose behalf the caller called the allocator, and its running thread where that
- * can be told (t->L, else 0). ctx, layout: see probed_layout(). False when there is none.
+ * The state on whose behalf the caller called the allocator, 0 when there is none, and its running
+ * thread where that can be told (t->L, else 0). layout: of the copy of Lua whose allocator is probed
+ * here, which most often is not needed; with 0 the answer may be NEEDS_LAYOUT.
  */
-static __always_inline bool find_thread(void *ctx, const struct caller *c, __u32 layout, __u32 slot,
-					struct thread *t)
+static __always_inline __u32 find_thread(const struct caller *c, __u32 layout, __u32 slot,
+					 struct thread *t)
 {
 	struct lmt_callsite *cs = callsite_get(slot, c->ip);
 	const struct lmt_layout *lay;
@@ -307,9 +299,15 @@ static __always_inline bool find_thread(void *ctx, const struct caller *c, __u32
 	t->state = 0;
 	t->foreign = 0;
 	if (!cs)
-		return false;
+		return 0;
+	if (layout)
+		cs->layout = layout;
+	else
+		layout = cs->layout;
 	if (!cs->known || cs->g_place == LMT_PLACE_NONE) {
-		lay = probed_layout(ctx, layout);
+		if (!layout)
+			return NEEDS_LAYOUT;
+		lay = layout_at(layout);
 		if (cs->known && cs->L_place != LMT_PLACE_NONE && lay) {
 			t->state = try_place(lay, place_get(c, cs->L_place), slot, 0, t);
 			if (t->state && t->state != cs->state) {
@@ -317,26 +315,28 @@ static __always_inline bool find_thread(void *ctx, const struct caller *c, __u32
 				check_home(cs, t);
 			}
 			if (t->state)
-				return true;
+				return t->state;
 		}
-		return search_thread(c, lay, 0, cs, t);
+		return search_thread(c, lay, 0, cs, t) ? t->state : 0;
 	}
 	g = place_get(c, cs->g_place);
 	t->state = *(volatile __u32 *)&cs->state; /* shared with other threads: read it once */
 	if (!is_state(t->state, slot, g)) {
 		t->state = owner_of(slot, g);
 		if (!t->state) {
-			lay = probed_layout(ctx, layout);
+			if (!layout)
+				return NEEDS_LAYOUT;
+			lay = layout_at(layout);
 			if (lay)
 				report_unknown(lay, slot, g);
-			return false;
+			return 0;
 		}
 		cs->state = t->state;
 		check_home(cs, t);
 	}
 	if (cs->L_place == LMT_PLACE_NONE || !thread_at(c, cs->L_place, t->state, t))
 		search_thread(c, layout_of_state(t->state), t->state, cs, t);
-	return true;
+	return t->state;
 }
 
 #endif

@@ -45,6 +45,11 @@ static __always_inline __u64 lua_closure_51(const struct lmt_layout *lay, __u64 
 #define IN_REGISTERS 6
 #define NOWHERE 255
 
+/* Where the registers of a caller are, as lmt_state.pc_at tells it. */
+struct places {
+	__u8 reg[IN_REGISTERS];
+};
+
 /* How lmt_state.pc_at tells a place on the stack. */
 static __always_inline __u8 stack_place(__u64 sp, __u64 place)
 {
@@ -116,7 +121,7 @@ SUBPROG __u64 find_pc_51(const struct lmt_layout *lay, __u64 closure, __u64 save
 #define FRAME_WORDS 32 /* of luaV_execute()'s frame, where compilers keep the pc that use no register for it */
 
 /* Is it the pc of a function that makes a table now? */
-static __always_inline bool makes_table(__u64 pc, __u64 code, __u32 n)
+SUBPROG int makes_table(__u64 pc, __u64 code, __u32 n)
 {
 	__u32 ins[2];
 
@@ -134,6 +139,12 @@ static __always_inline __u64 note_table_pc(struct lmt_state *st, const struct ca
 	st->pc_ret_at = ret_at;
 	st->pc_ret = near ? (__u32)c->ip : 0;
 	return pc;
+}
+
+/* unwind_step(), where a call more does not matter. */
+SUBPROG int unwind_noting(struct caller *c, __u32 slot, __u64 sp, struct places *at)
+{
+	return c && at && unwind_step(c, slot, sp, at->reg);
 }
 
 /* Which word of the frame it is; FRAME_WORDS: none. */
@@ -160,7 +171,8 @@ SUBPROG __u64 learn_table_pc(const struct lmt_layout *lay, __u64 func, __u32 slo
 	__u64 closure, proto, code, word;
 	struct lmt_state *st = state_at(state);
 	struct caller c, next;
-	__u8 at[IN_REGISTERS] = { 0, 1, 2, 3, 4, 5 }, ret_at = NOWHERE;
+	struct places at = { { 0, 1, 2, 3, 4, 5 } };
+	__u8 ret_at = NOWHERE;
 	__u32 n = 0, i;
 	bool more = true;
 
@@ -172,11 +184,15 @@ SUBPROG __u64 learn_table_pc(const struct lmt_layout *lay, __u64 func, __u32 slo
 	c = *from;
 	for (int step = 0; step <= LMT_UNWIND_STEPS && more; step++) {
 #pragma unroll
-		for (int r = 0; r < IN_REGISTERS; r++)
+		for (int r = 0; r < IN_REGISTERS; r++) {
+			__u32 here = at.reg[r];
+
+			asm volatile("" : "+r"(here)); /* read by now: clang would compute a pointer */
 			if (makes_table(c.reg[r], code, n))
-				return note_table_pc(st, &c, step > 0, ret_at, at[r], c.reg[r]);
+				return note_table_pc(st, &c, step > 0, ret_at, (__u8)here, c.reg[r]);
+		}
 		next = c;
-		more = unwind_step(&next, slot, from->sp, at);
+		more = unwind_noting(&next, slot, from->sp, &at);
 		i = !more || next.sp - c.sp >= LARGE_FRAME ? find_pc_in_frame(c.sp, code, n) : FRAME_WORDS;
 		if (i < FRAME_WORDS && read_user(&word, 8, c.sp + 8 * i))
 			return note_table_pc(st, &c, step > 0, ret_at, stack_place(from->sp, c.sp + 8 * i),

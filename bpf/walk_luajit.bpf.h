@@ -159,19 +159,25 @@ static __always_inline __u64 lj_member(__u64 base, struct lmt_cell c)
 
 #define SNAP_STEPS 12 /* a trace has at most 500 snapshots by default */
 
+/* Where in the trace's machine code its n-th snapshot lies. */
+SUBPROG __u64 lj_snap_ofs(const struct lmt_layout *lay, __u64 snaps, __u64 n)
+{
+	return lay ? lj_member(snaps + (__u32)lay->size_snap.off * n, lay->snap_mcofs) : 0;
+}
+
 /* Where the trace goes on if it is left at the last snapshot before the place: a pc; 0 unknown. */
-SUBPROG __u64 lj_snap_pc(const struct lmt_layout *lay, __u64 tr, __u64 ofs)
+static __always_inline __u64 lj_snap_pc(const struct lmt_layout *lay, __u64 tr, __u64 ofs)
 {
 	__u64 snaps, snap, lo = 0, hi, pc = 0;
 
-	if (!lay || lay->snap_mcofs.off == LMT_OFF_NONE)
+	if (lay->snap_mcofs.off == LMT_OFF_NONE)
 		return 0;
 	snaps = lj_member(tr, lay->tr_snap);
 	hi = lj_member(tr, lay->tr_nsnap);
 	for (int i = 0; i < SNAP_STEPS && lo + 1 < hi; i++) {
 		__u64 mid = (lo + hi) / 2;
 
-		if (lj_member(snaps + (__u32)lay->size_snap.off * mid, lay->snap_mcofs) <= ofs)
+		if (lj_snap_ofs(lay, snaps, mid) <= ofs)
 			lo = mid;
 		else
 			hi = mid;
