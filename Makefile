@@ -60,7 +60,7 @@ INTEGRATION := $(sort $(wildcard tests/integration/[0-9]*.sh))
 # These measure, trace the whole system, or compare what others may have probed.
 ALONE := $(filter $(addprefix tests/integration/,0040% 0050% 0080% 0420% 0440% 07% 08%),$(INTEGRATION))
 
-.PHONY: all check fuzz check-integration hosts lint bench bench-census install clean help deps-check
+.PHONY: all check fuzz soak check-integration hosts lint bench bench-census install clean help deps-check
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -154,6 +154,9 @@ hosts: $(HOSTS) # programs for the integration tests to trace
 check: all $(UNITS) $(B)/fuzz/db-plain $(B)/fuzz/suppress-plain ## Unit and golden tests: no privilege needed
 	$(Q)CMOCKA_MESSAGE_OUTPUT=TAP BUILD=$(abspath $(B)) prove -e '' $(UNITS) tests/golden/run.sh tests/fuzz/run.sh
 	$(Q)CLANG='$(CLANG)' tools/bpf-insns.sh $(B)
+
+soak: all hosts ## Half an hour of processes that come, go and die under trace: root and BPF
+	$(Q)BUILD=$(abspath $(B)) SOAK=$${SOAK:-1800} tests/integration/0830-soak.sh
 
 check-integration: all hosts ## Tests on real processes: needs root and BPF
 	$(Q)BUILD=$(abspath $(B)) PROVEFLAGS='$(PROVEFLAGS)' tests/integration/run.sh $(filter-out $(ALONE),$(INTEGRATION)) -- $(ALONE)

@@ -2,11 +2,11 @@
 /*
  * many_states: thousands of states in one process, handed from thread to thread; others born and
  * closed all the time.
- * usage: many_states STATES BIRTHS_PER_SECOND THREADS SECONDS
+ * usage: many_states STATES BIRTHS_PER_SECOND THREADS SECONDS [KEPT]
  *
  * Opens STATES states, prints "ready", waits for a line. Then for SECONDS each thread takes the next
  * state that no other holds and runs a chunk in it, and the main thread lets states be born, run the
- * chunk and close. Each state that stays keeps one table for each run. Prints "runs N born N",
+ * chunk and close. Each state that stays keeps one table for each run, at most KEPT of them. Prints "runs N born N",
  * "done", waits for another line.
  */
 #include <pthread.h>
@@ -27,13 +27,14 @@ extern "C" {
 #endif
 
 static const char chunk[] = "kept = kept or {}\n"
-			    "kept[#kept + 1] = {}\n"
+			    "kept[(#kept < most) and #kept + 1 or 1] = {}\n"
 			    "local s = ''\n"
 			    "for i = 1, 5 do s = s .. i end\n";
 
 static lua_State **states;
 static atomic_char *taken;
 static int n_states;
+static int most_kept = 1000000000;
 static atomic_uint next_state, runs;
 static atomic_int over;
 
@@ -51,6 +52,8 @@ static lua_State *open_state(void)
 
 	if (!L || luaL_loadstring(L, chunk))
 		exit(1);
+	lua_pushnumber(L, most_kept);
+	lua_setglobal(L, "most");
 	return L;
 }
 
@@ -110,9 +113,11 @@ int main(int argc, char **argv)
 	int n_threads;
 	unsigned int born;
 
-	if (argc != 5 || (n_threads = atoi(argv[3])) > 64)
+	if (argc < 5 || argc > 6 || (n_threads = atoi(argv[3])) > 64)
 		return 2;
 	n_states = atoi(argv[1]);
+	if (argc == 6)
+		most_kept = atoi(argv[5]);
 	states = calloc((size_t)n_states + 1, sizeof(states[0]));
 	taken = calloc((size_t)n_states + 1, sizeof(taken[0]));
 	for (int i = 0; i < n_states; i++)

@@ -1,5 +1,5 @@
 #!/bin/bash
-# A hostile mix over time: the tracer ends as it began. SOAK=SECONDS (default 40).
+# A hostile mix over time: the tracer ends as it began. SOAK=SECONDS (default 40; `make soak`: half an hour).
 # SPDX-License-Identifier: MIT
 . "$(dirname "$0")/lib.sh"
 need_root
@@ -14,6 +14,17 @@ cp "$HOSTS/many_states-lua5.3" "$TMP/many/soak"
 rss() { awk '/^VmRSS/ { print $2 }' "/proc/$1/status"; }
 # shellcheck disable=SC2012 # numbers only
 descriptors() { ls "/proc/$1/fd" | wc -l; }
+
+# watch SECONDS: with a word each minute
+watch() {
+	local left=$1
+	while [ "$left" -gt 60 ]; do
+		sleep 60
+		left=$((left - 60))
+		echo "# $(date +%T) RSS $(rss "$tracer") KiB, $(descriptors "$tracer") descriptors, $(wc -c <"$TMP/soak.trace") bytes told"
+	done
+	sleep "$left"
+}
 
 # Short lives, some of them ended by force
 flock_of() { # program
@@ -38,7 +49,7 @@ mix() {
 
 rm -f "$TMP/many.in"
 mkfifo "$TMP/many.in"
-"$TMP/many/soak" 100 200 2 "$soak" <"$TMP/many.in" >"$TMP/many.out" &
+"$TMP/many/soak" 100 200 2 "$soak" 2000 <"$TMP/many.in" >"$TMP/many.out" &
 many=$!
 pids+=("$many")
 exec {gate}>"$TMP/many.in"
@@ -48,9 +59,9 @@ open_gate
 (trap 'kill $(jobs -p) 2>/dev/null' EXIT; mix) &
 mixer=$!
 pids+=("$mixer")
-sleep $((soak * 6 / 10))
+watch $((soak * 6 / 10))
 rss1=$(rss "$tracer") fds1=$(descriptors "$tracer") ticks1=$(awk '{ print $14 + $15 }' "/proc/$tracer/stat")
-sleep $((soak * 3 / 10))
+watch $((soak * 3 / 10))
 rss2=$(rss "$tracer") fds2=$(descriptors "$tracer") ticks2=$(awk '{ print $14 + $15 }' "/proc/$tracer/stat")
 kill "$mixer"
 wait "$mixer" 2>/dev/null

@@ -194,10 +194,18 @@ static bool is_hopeless(const struct census_state *s)
 	return s->alike >= ALIKE_TRIES;
 }
 
+/* Has it had the time it may take? */
+static bool is_late(const struct census *c)
+{
+	return c->opt->cpu_budget_ns && cpu_ns() - c->begun_cpu_ns > c->opt->cpu_budget_ns;
+}
+
 static unsigned int left_to_do(const struct census *c)
 {
 	unsigned int n = 0;
 
+	if (is_late(c))
+		return 0;
 	vec_each(s, &c->states)
 		n += !s->done && !s->gone && !is_hopeless(s);
 	return n;
@@ -210,7 +218,7 @@ static int try_states(struct census *c, const uint8_t *before, const uint8_t *af
 		uint32_t refused = s->refused;
 		int rc;
 
-		if (s->done || s->gone || is_hopeless(s))
+		if (s->done || s->gone || is_hopeless(s) || is_late(c))
 			continue;
 		if (!c->copier.still &&
 		    memcmp(before + i * HEAD_BYTES, after + i * HEAD_BYTES, HEAD_BYTES)) {
@@ -249,7 +257,7 @@ static int learn(struct census *c, struct errmsg *err)
 		struct edges e;
 		const struct edge_sink sink = { .ctx = &w, .edge = touch };
 
-		if (rc || s->done || s->gone || !rs->layout)
+		if (rc || s->done || s->gone || !rs->layout || is_late(c))
 			continue;
 		rc = walk_heap(&w, &c->copier.im, &c->copier.maps, rs->layout, rs->L, rs->G);
 		edges_init(&e, &w);
@@ -358,6 +366,7 @@ int census_take(struct census *c, struct errmsg *err)
 	bool may_stop = c->opt->pause_budget_ns > 0;
 	int rc = 0;
 
+	c->begun_cpu_ns = cpu_ns();
 	c->pool = strpool_new();
 	if (!c->pool)
 		return errmsg_set(err, -ENOMEM, "out of memory");

@@ -49,6 +49,7 @@ struct census_options {
 	uint64_t top;            /* holders to name */
 	uint64_t only_state;     /* number from 1; 0: all */
 	uint64_t pause_budget_ns; /* 0: never stop the target */
+	uint64_t cpu_budget_ns;  /* of this thread, then it is given up; 0: no limit */
 	bool show_strings;       /* strings by how they begin; else their text stays unseen */
 	bool folded;
 	bool light;              /* only what `list` shows: no paths, no groups, few tries */
@@ -129,6 +130,7 @@ struct census {
 	vec_of(struct census_state) states;
 	bool sparse;             /* only what is Lua's is copied */
 	uint64_t copied_bytes, estimate_ns;
+	uint64_t begun_cpu_ns;
 	const char *not_stopped; /* why the target was not stopped although that would have helped */
 	char not_stopped_text[600];
 };

@@ -101,9 +101,10 @@ static int add_runtime(struct built_report *b, const struct session_target *t,
 	};
 	int rc = 0;
 
-	if (with_functions)
-		out.bug = known_bug_of(rt->family, rt->version, file_code(rt->file), rt->fn, 0,
-				       &out.bug_certain);
+	if (with_functions) {
+		out.bug = rt->bug;
+		out.bug_certain = rt->bug_certain;
+	}
 	runtime_title(rt, title, sizeof(title));
 	out.title = keep(b, "%s", title);
 	for (size_t i = 0; !rc && with_functions && t->plan && i < t->plan->functions.n; i++)

@@ -107,6 +107,7 @@ struct session {
 	const struct options *opt;
 	const char *command; /* the command line, for the header */
 	struct files files;
+	uint64_t next_rest_ns; /* of files that nobody asks of any more */
 	struct features features;
 	vec_of(struct session_target) targets; /* room for all from the start: they never move */
 	struct session_target *of_slot[LMT_SLOT_MAX]; /* not of those that were retired */
@@ -178,6 +179,8 @@ void session_end_target(struct session *s, struct session_target *t);
 /* New libraries in a target: Lua may be among them. */
 int session_rescan_target(struct session *s, struct session_target *t);
 void session_watch_libraries(struct session *s);
+/* Now and then: gives up what was read of files, but of those in use. */
+void session_rest_files(struct session *s);
 /* Gives back what ended targets and closed states hold, once a snapshot has their last figures. */
 int session_retire(struct session *s, const struct snapshot *snap);
 /* Before the last report: sums up the oldest closed states beyond --max-states. */

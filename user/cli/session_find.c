@@ -28,7 +28,7 @@ static void add_ranges(struct session *s, const struct module *m, struct lmt_ran
 
 	if (!file || !file->elf)
 		return;
-	for (size_t i = 0; *n < LMT_RANGES && (seg = elf_segment(file->elf, i)); i++) {
+	for (size_t i = 0; *n < LMT_RANGES && (seg = elf_extent(file->elf, i)); i++) {
 		uint64_t start = file_uaddr(file, m, seg->vaddr);
 
 		if (seg->memsz)
@@ -152,7 +152,7 @@ static bool is_served(struct session *s, struct session_target *t, uint64_t uadd
 		struct file *file = files_get(&s->files, m);
 		const struct elf_segment *seg;
 
-		for (size_t i = 0; file && file->elf && (seg = elf_segment(file->elf, i)); i++) {
+		for (size_t i = 0; file && file->elf && (seg = elf_extent(file->elf, i)); i++) {
 			uint64_t start = file_uaddr(file, m, seg->vaddr), end = start + seg->memsz;
 
 			if (uaddr < start || uaddr >= end)

@@ -14,6 +14,7 @@
 #define MAX_JOINS 3       /* of one place, while it has no answer */
 #define MAX_NEWER 64      /* kinds of objects, states */
 #define MAX_HEAP (512ull << 20) /* copying and walking more takes too long in mid-trace */
+#define CPU_NS 3000000000ull    /* …and many states in many tries; the trace waits meanwhile */
 #define FIRST_PAUSE_NS 2000000000ull
 #define SHARE 30          /* a census takes at most this part of the time, as one of so many */
 
@@ -221,6 +222,7 @@ static void take_census(struct join *j)
 {
 	struct census_options opt = {
 		.pause_budget_ns = j->s->opt->pause_budget_ms * 1000000ull,
+		.cpu_budget_ns = CPU_NS,
 		.asks = j->asks.v,
 		.n_asks = j->asks.n,
 	};

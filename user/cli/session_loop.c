@@ -210,6 +210,7 @@ static int on_source(struct session *s, struct loop *l, uint64_t id)
 	case SRC_SNAPSHOT:
 		swallow(l->snapshot_fd);
 		session_watch_libraries(s);
+		session_rest_files(s);
 		rc = on_snapshot_timer(s, l);
 		break;
 	case SRC_INTERVAL:

@@ -19,8 +19,9 @@ const char *symbols_name_elf(struct file *f, uint64_t vaddr)
 {
 	const struct elf_function *fn = elf_function_at(f->elf, vaddr);
 	const char *name = name_in(f->elf, vaddr, fn);
+	struct elf_file *debug = name ? NULL : symfile_get(f);
 
-	return !name && symfile_get(f) ? name_in(f->debug, vaddr, fn) : name;
+	return debug ? name_in(debug, vaddr, fn) : name;
 }
 
 bool symbols_find(const struct target *t, struct files *files, uint64_t uaddr, struct symbol *ret)

@@ -191,6 +191,11 @@ struct elf_file *code_elf(const struct code *c)
 	return c->elf;
 }
 
+size_t code_bytes(const struct code *c)
+{
+	return c->n * sizeof(*c->fn) + c->cap_insns * sizeof(*c->insn) + c->edges.cap * sizeof(*c->edges.v);
+}
+
 size_t code_count(const struct code *c)
 {
 	return c->n;

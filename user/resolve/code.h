@@ -45,6 +45,9 @@ void code_free(struct code *c);
 
 struct elf_file *code_elf(const struct code *c);
 
+/* Memory it takes. */
+size_t code_bytes(const struct code *c);
+
 size_t code_count(const struct code *c);
 /* The i-th function by address. Valid until the code is freed. */
 const struct code_function *code_get(const struct code *c, size_t i);

@@ -18,7 +18,7 @@
 #define MAX_FILE (2ull << 30)
 #define MAX_FUNCTIONS (4u << 20)
 
-void elf_free(struct elf_file *f)
+void elf_rest(struct elf_file *f)
 {
 	if (!f)
 		return;
@@ -27,8 +27,19 @@ void elf_free(struct elf_file *f)
 	vec_deinit(&f->functions);
 	hashmap_deinit(&f->import_by_slot);
 	hashmap_deinit(&f->pointers);
+	f->have_symbols = f->have_relocs = f->have_functions = false;
+	for (size_t i = 0; i < f->n_segs; i++)
+		f->seg[i].data = NULL;
 	if (f->elf)
 		elf_end(f->elf);
+	f->elf = NULL;
+}
+
+void elf_free(struct elf_file *f)
+{
+	if (!f)
+		return;
+	elf_rest(f);
 	if (f->fd >= 0)
 		close(f->fd);
 	free(f);
@@ -153,7 +164,24 @@ fail:
 
 Elf *elf_handle(struct elf_file *f)
 {
+	if (!f->elf)
+		f->elf = elf_begin(f->fd, ELF_C_READ, NULL);
 	return f->elf;
+}
+
+bool elf_same_bytes(const struct elf_file *a, const struct elf_file *b)
+{
+	char x[1 << 14], y[sizeof(x)];
+	ssize_t n = 1;
+
+	if (a->size != b->size || strcmp(a->build_id, b->build_id))
+		return false;
+	for (off_t at = 0; n > 0; at += n) {
+		n = pread(a->fd, x, sizeof(x), at);
+		if (n < 0 || pread(b->fd, y, sizeof(y), at) != n || memcmp(x, y, (size_t)n))
+			return false;
+	}
+	return true;
 }
 
 int elf_fd(const struct elf_file *f)
@@ -204,7 +232,7 @@ static const uint8_t *load(struct elf_file *f, struct elf_segment *s)
 	Elf_Data *d;
 
 	if (!s->data && s->filesz) {
-		d = elf_getdata_rawchunk(f->elf, (int64_t)s->offset, s->filesz, ELF_T_BYTE);
+		d = elf_getdata_rawchunk(elf_handle(f), (int64_t)s->offset, s->filesz, ELF_T_BYTE);
 		if (!d || d->d_size < s->filesz)
 			s->filesz = 0;
 		else
@@ -219,6 +247,11 @@ const struct elf_segment *elf_segment(struct elf_file *f, size_t i)
 		return NULL;
 	load(f, &f->seg[i]);
 	return &f->seg[i];
+}
+
+const struct elf_segment *elf_extent(const struct elf_file *f, size_t i)
+{
+	return i < f->n_segs ? &f->seg[i] : NULL;
 }
 
 const uint8_t *elf_data(const struct elf_file *f, uint64_t vaddr, size_t len)
@@ -278,15 +311,15 @@ static const uint8_t *eh_frame_by_section(struct elf_file *f, uint64_t *vaddr, s
 	Elf_Scn *scn = NULL;
 	size_t strings;
 
-	if (elf_getshdrstrndx(f->elf, &strings))
+	if (elf_getshdrstrndx(elf_handle(f), &strings))
 		return NULL;
-	while ((scn = elf_nextscn(f->elf, scn))) {
+	while ((scn = elf_nextscn(elf_handle(f), scn))) {
 		GElf_Shdr sh;
 		const char *name;
 
 		if (!gelf_getshdr(scn, &sh) || sh.sh_type == SHT_NOBITS)
 			continue;
-		name = elf_strptr(f->elf, strings, sh.sh_name);
+		name = elf_strptr(elf_handle(f), strings, sh.sh_name);
 		if (!name || strcmp(name, ".eh_frame"))
 			continue;
 		*vaddr = sh.sh_addr;

@@ -24,6 +24,15 @@ struct elf_file;
 int elf_open(const char *path, struct elf_file **ret, struct errmsg *err);
 void elf_free(struct elf_file *f);
 
+/*
+ * Frees whatever was read, but for segments and build-id; what is asked for later is read again. Names
+ * and bytes that were borrowed are gone.
+ */
+void elf_rest(struct elf_file *f);
+
+/* Do both have the same bytes? Reads both, if nothing cheaper tells them apart. */
+bool elf_same_bytes(const struct elf_file *a, const struct elf_file *b);
+
 /* The open file; the ELF file's own. */
 int elf_fd(const struct elf_file *f);
 
@@ -48,6 +57,8 @@ struct elf_segment {
 
 /* The i-th loaded segment with its data read in, or NULL past the last. Borrowed. */
 const struct elf_segment *elf_segment(struct elf_file *f, size_t i);
+/* The same, without reading: where it lies. */
+const struct elf_segment *elf_extent(const struct elf_file *f, size_t i);
 
 /* True when the vaddr lies in an executable segment. */
 bool elf_is_code(const struct elf_file *f, uint64_t vaddr);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "elf_file.h"
+#include "elf_handle.h"
 
 #define MAX_SYMBOLS (4u << 20)
 #define PLT_STUB_MAX 16u
@@ -28,7 +29,7 @@ static int add_symbols(struct elf_file *f, Elf_Scn *scn, const GElf_Shdr *sh, co
 		type = GELF_ST_TYPE(sym.st_info);
 		if (type != STT_FUNC && type != STT_OBJECT && type != STT_GNU_IFUNC)
 			continue;
-		name = elf_strptr(f->elf, sh->sh_link, sym.st_name);
+		name = elf_strptr(elf_handle(f), sh->sh_link, sym.st_name);
 		if (name && *name &&
 		    vec_push(&f->symbols, (struct elf_symbol){ name, sym.st_value, source }))
 			return -ENOMEM;
@@ -50,7 +51,7 @@ static void read_symbols(struct elf_file *f)
 		Elf_Scn *scn = NULL;
 		GElf_Shdr sh;
 
-		while ((scn = elf_nextscn(f->elf, scn)))
+		while ((scn = elf_nextscn(elf_handle(f), scn)))
 			if (gelf_getshdr(scn, &sh) && sh.sh_type == tables[t].type)
 				add_symbols(f, scn, &sh, tables[t].name);
 	}
@@ -104,7 +105,7 @@ const char *elf_name_at(struct elf_file *f, uint64_t vaddr)
 
 static const char *symbol_name(struct elf_file *f, size_t symtab, size_t index, uint64_t *value)
 {
-	Elf_Scn *scn = elf_getscn(f->elf, symtab);
+	Elf_Scn *scn = elf_getscn(elf_handle(f), symtab);
 	Elf_Data *d = scn ? elf_getdata(scn, NULL) : NULL;
 	GElf_Shdr sh;
 	GElf_Sym sym;
@@ -114,7 +115,7 @@ static const char *symbol_name(struct elf_file *f, size_t symtab, size_t index, 
 		return NULL;
 	if (sym.st_shndx != SHN_UNDEF)
 		*value = sym.st_value;
-	return elf_strptr(f->elf, sh.sh_link, sym.st_name);
+	return elf_strptr(elf_handle(f), sh.sh_link, sym.st_name);
 }
 
 static void set_pointer(struct elf_file *f, uint64_t slot, uint64_t value)
@@ -190,7 +191,7 @@ static void read_relocs(struct elf_file *f)
 	if (f->have_relocs)
 		return;
 	f->have_relocs = true;
-	while ((scn = elf_nextscn(f->elf, scn))) {
+	while ((scn = elf_nextscn(elf_handle(f), scn))) {
 		GElf_Shdr sh;
 		Elf_Data *d;
 		size_t n;

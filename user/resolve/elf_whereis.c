@@ -60,7 +60,7 @@ bool whereis(struct elf_file *f, uint64_t vaddr, struct whereis *ret)
 	const struct elf_segment *s = NULL;
 	Elf *elf = elf_handle(f);
 
-	for (size_t i = 0; (s = elf_segment(f, i)); i++)
+	for (size_t i = 0; (s = elf_extent(f, i)); i++)
 		if (vaddr >= s->vaddr && vaddr - s->vaddr < s->memsz)
 			break;
 	if (!s || !elf)

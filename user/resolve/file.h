@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * file: the files of a target's modules, each opened and decoded once however often it is asked
- * for. L2 resolve.
+ * for, and one for all that have the same bytes (containers bring copies of everything). L2 resolve.
+ *
+ * Decoded code takes forty times the room of the file, so that of few files is kept, and what was not
+ * used for a while is given up; it is made again when asked for.
  */
 #ifndef LMT_RESOLVE_FILE_H
 #define LMT_RESOLVE_FILE_H
@@ -21,7 +24,11 @@ struct file {
 	uint64_t dev, inode;
 	char *open_path;      /* of the process it was first met in */
 	char *path;           /* as that process names it */
-	struct elf_file *elf; /* NULL: could not be opened, see err */
+	struct elf_file *elf; /* NULL: could not be opened, see err; that of `same` if there is one */
+	struct file *same;    /* an earlier file with the same bytes: what is read serves both; or NULL */
+	struct elf_file *own; /* with `same`: ours, never read, to place probes by */
+	struct files *among;  /* NULL: on its own */
+	uint64_t turn;        /* when it was used last */
 	struct elf_file *debug; /* the file's separate symbols, of the same build id; NULL: none */
 	const char *debug_source; /* "debugdata", "debug-file", "debuglink", "debuginfod" */
 	bool debug_tried;
@@ -39,12 +46,27 @@ struct file {
 
 struct files {
 	vec_of(struct file *) files;
+	uint64_t turn, rested; /* counts uses; as it was when files_rest() ran last */
 };
+
+#define FILES_CODE_BYTES (96u << 20) /* decoded code kept, but always the latest */
 
 void files_deinit(struct files *fs);
 
+/*
+ * Gives up what was read of files that were not used since the last call. Code, names and bytes that
+ * were borrowed from a file are gone.
+ */
+void files_rest(struct files *fs);
+
 /* The module's file; NULL only on ENOMEM. Its elf may be NULL. Borrowed. */
 struct file *files_get(struct files *fs, const struct module *m);
+
+/* The one by which all with the same bytes are read. */
+static inline struct file *file_first(struct file *f)
+{
+	return f->same ? f->same : f;
+}
 
 /* A path that leads to the file whatever becomes of its processes and names. f->elf must be open. */
 #define FILE_PATH 32

@@ -33,6 +33,7 @@ uint64_t find_puc_vm(struct file *f, const struct func_answer *fn)
 	struct elf_file *debug;
 	uint64_t vaddr;
 
+	f = file_first(f);
 	if (!f->elf || f->vm_tried)
 		return f->vm;
 	f->vm_tried = true;

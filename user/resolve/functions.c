@@ -28,7 +28,7 @@ static void look_up(struct file *file, enum func_id id, struct named *ret)
 	if (!debug)
 		return;
 	ret->n = elf_find_all(debug, func_name(id), ret->vaddr, MAX_NAMESAKES);
-	ret->source = file->debug_source;
+	ret->source = file_first(file)->debug_source;
 }
 
 static void use_symbols(struct file *file, struct func_answer *fn, struct named *named)

@@ -9,6 +9,7 @@
 #include "choose.h"
 #include "functions.h"
 #include "home.h"
+#include "known_bug.h"
 
 void resolved_free(struct resolved *r)
 {
@@ -16,8 +17,10 @@ void resolved_free(struct resolved *r)
 		return;
 	vec_each(rt, &r->runtimes)
 		free(rt->module);
-	vec_each(a, &r->allocators)
+	vec_each(a, &r->allocators) {
 		free(a->module);
+		free(a->symbol);
+	}
 	vec_deinit(&r->runtimes);
 	vec_deinit(&r->allocators);
 	vec_deinit(&r->states);
@@ -115,6 +118,8 @@ static struct runtime *identify(struct resolved *r, const struct module *m, unsi
 	if (rt) {
 		add_evidence(rt, id.evidence);
 		rt->state_block = functions_find(rt->file, rt->family, id.number, rt->fn);
+		rt->bug = known_bug_of(rt->family, rt->version, file_code(rt->file), rt->fn, 0,
+				       &rt->bug_certain);
 	}
 	return rt;
 }
@@ -125,6 +130,7 @@ int resolve_add_allocator(struct resolved *r, const struct target *t, uint64_t u
 	const struct module *m = target_module_at(t, uaddr);
 	const struct runtime *rt = resolved_runtime(r, runtime);
 	struct allocator a = { .uaddr = uaddr, .runtime = runtime, .layout = layout };
+	const char *name;
 
 	for (size_t i = 0; i < r->allocators.n; i++)
 		if (r->allocators.v[i].uaddr == uaddr)
@@ -139,7 +145,8 @@ int resolve_add_allocator(struct resolved *r, const struct target *t, uint64_t u
 		return -ENOMEM;
 	if (a.file) {
 		a.vaddr = file_vaddr(a.file, m, uaddr);
-		a.name = elf_name_at(a.file->elf, a.vaddr);
+		name = elf_name_at(a.file->elf, a.vaddr);
+		a.name = a.symbol = name ? strdup(name) : NULL;
 	}
 	for (int id = 0; rt && a.file == rt->file && id < FUNC_MAX; id++) {
 		if ((id == FUNC_LJ_ALLOC_F || id == FUNC_L_ALLOC) && rt->fn[id].vaddr == a.vaddr) {
@@ -149,6 +156,7 @@ int resolve_add_allocator(struct resolved *r, const struct target *t, uint64_t u
 	}
 	if (vec_push(&r->allocators, a)) {
 		free(a.module);
+		free(a.symbol);
 		return -ENOMEM;
 	}
 	return (int)r->allocators.n - 1;
@@ -238,8 +246,9 @@ static int add_found(struct resolved *r, const struct target *t, const struct me
 		return -ENOENT;
 	resolved_drop_state(r, st->L); /* one of another shape was there before */
 	rt = place_state(r, t, mem, st, out.gc.alloc);
-	out.layout = choose_layout(st->rows, st->n_rows, rt ? rt->version : "",
-				   rt ? file_code(rt->file) : NULL, &why);
+	out.layout = choose_layout(st->rows, st->n_rows, rt ? rt->version : "", NULL, &why);
+	if (!out.layout && rt) /* dear, if the code was given up meanwhile */
+		out.layout = choose_layout(st->rows, st->n_rows, rt->version, file_code(rt->file), &why);
 	if (rt) {
 		out.runtime = rt->id;
 		add_evidence(rt, why);

@@ -33,6 +33,8 @@ struct runtime {
 	const struct layout *layout; /* NULL: none of its states is known, or none fits */
 	char evidence[256];
 	struct func_answer fn[FUNC_MAX];
+	const struct known_bug *bug; /* NULL: none known */
+	bool bug_certain;
 };
 
 /* A function some state calls as its allocator. */
@@ -42,6 +44,7 @@ struct allocator {
 	uint64_t vaddr;
 	char *module;        /* path as the target names it; "" without a file */
 	const char *name;    /* "lj_alloc_f", "l_alloc", a symbol, or NULL */
+	char *symbol;        /* as the file names it, or NULL */
 	bool built_in;       /* one of Lua's own: known never to throw */
 	uint32_t runtime;    /* of the first state that uses it */
 	const struct layout *layout;

@@ -171,6 +171,7 @@ static bool try_debuginfod(struct file *f)
 
 struct elf_file *symfile_get(struct file *f)
 {
+	f = file_first(f);
 	if (f->debug_tried || !f->elf)
 		return f->debug;
 	f->debug_tried = true;
