@@ -13,6 +13,7 @@
 
 #define MAX_JOINS 3       /* of one place, while it has no answer */
 #define MAX_NEWER 64      /* kinds of objects, states */
+#define LITTER_SLACK 1.5  /* objects may be born while a window closes, and not all places have samples */
 #define MAX_HEAP (512ull << 20) /* copying and walking more takes too long in mid-trace */
 #define CPU_NS 3000000000ull    /* …and many states in many tries; the trace waits meanwhile */
 #define FIRST_PAUSE_NS 2000000000ull
@@ -170,6 +171,67 @@ static void refute_reborn(struct join *j)
 	}
 }
 
+/* What one window saw being born in one state. */
+struct litter {
+	uint32_t state;
+	uint64_t oldest; /* place in the list of all objects */
+	double n;        /* objects that were alive when it closed */
+};
+
+static struct litter *litter_of(struct litter *v, size_t *n, uint32_t state)
+{
+	for (size_t i = 0; i < *n; i++)
+		if (v[i].state == state)
+			return &v[i];
+	if (*n == MAX_NEWER)
+		return NULL;
+	v[*n] = (struct litter){ .state = state };
+	return &v[(*n)++];
+}
+
+/*
+ * Those of one window stand together in the list, and nothing that was given their memory later is
+ * older: what stands further from the oldest than as many as there were is reborn.
+ */
+static void refute_strays(struct join *j, size_t from, size_t to)
+{
+	struct litter litters[MAX_NEWER];
+	size_t n = 0;
+
+	for (size_t i = from; i < to; i++) {
+		const struct estimate_sample *x = j->sample.v[i];
+		struct litter *l = litter_of(litters, &n, x->state);
+
+		if (!l)
+			continue;
+		l->n += x->blocks;
+		if (j->asks.v[i].order > l->oldest && j->asks.v[i].answer != CENSUS_ABSENT)
+			l->oldest = j->asks.v[i].order;
+	}
+	for (size_t i = from; i < to; i++) {
+		struct census_ask *a = &j->asks.v[i];
+		const struct litter *l = litter_of(litters, &n, j->sample.v[i]->state);
+
+		if (l && a->order && a->answer == CENSUS_HELD &&
+		    (double)(l->oldest - a->order) > l->n * LITTER_SLACK)
+			a->answer = CENSUS_ABSENT;
+	}
+}
+
+static void refute_strays_of_all(struct join *j)
+{
+	size_t from = 0;
+
+	for (size_t i = 1; i <= j->asks.n; i++) {
+		if (i < j->asks.n && j->sample.v[i] && j->sample.v[from] &&
+		    j->sample.v[i]->window == j->sample.v[from]->window)
+			continue;
+		if (j->sample.v[from])
+			refute_strays(j, from, i);
+		from = i;
+	}
+}
+
 /* False when there were none: no heap could be walked. */
 static bool take_answers(struct join *j, const struct census *c)
 {
@@ -177,6 +239,7 @@ static bool take_answers(struct join *j, const struct census *c)
 	bool any = false;
 
 	refute_reborn(j);
+	refute_strays_of_all(j);
 	for (size_t i = 0; i < j->asks.n; i++) {
 		const struct census_ask *a = &j->asks.v[i];
 		struct heap_site *site = &s->heap.sites.v[j->site.v[i]];

@@ -13,7 +13,7 @@
 #define CHANGED_WORDS 1   /* more may change in an object that lives: the collector's own links */
 #define MAX_SAMPLES 8192
 #define MIN_CHECKED 8     /* samples that say something about a place */
-#define MIN_WINDOWS 3     /* that some must have survived of */
+#define MIN_WINDOWS 3     /* that some must have survived of; of a leak, enough cycles too */
 #define MIN_SURVIVED 0.25 /* of the samples */
 #define MIN_HELD 4        /* objects of the first third of the windows, and of the last */
 #define FLOOR_GROWTH 1.03 /* of the heap after collections, before anything in it can grow */
@@ -114,7 +114,9 @@ struct tally {
 	unsigned int checked, survived; /* old enough to say anything */
 	unsigned int windows, last_window;
 	unsigned int held_windows, last_held; /* with objects that a census found held */
-	struct third third[3];          /* of the windows before that census */
+	unsigned int old_windows;       /* …that outlived enough cycles */
+	struct third old;               /* those objects */
+	struct third third[3];          /* of the windows before that census, young ones too */
 	double joined, held;            /* blocks it was asked about, and found */
 	double blocks, bytes;           /* that the survivors stand for */
 	double in_window, squares;      /* bytes of the latest window; of those before, squared */
@@ -127,40 +129,53 @@ static bool is_mature(const struct estimate_sample *s, uint32_t now)
 	return now > s->cycle + COHORT_CYCLES;
 }
 
-static void count_held(struct tally *t, const struct estimate_sample *s, uint32_t joined)
+static void count_held(struct tally *t, const struct estimate_sample *s, bool mature, uint32_t joined)
 {
 	struct third *third = &t->third[(uint64_t)s->window * 3 / joined];
 
 	t->class = (uint32_t)(s->bytes / s->blocks / CLASS_BYTES);
 	third->checked++;
+	t->old.checked += mature;
 	t->joined += s->blocks;
 	if (!s->held)
 		return;
 	third->held++;
 	third->blocks += s->blocks;
+	t->old.held += mature;
 	t->held += s->blocks;
-	t->held_windows += s->window + 1 != t->last_held;
+	if (s->window + 1 != t->last_held) {
+		t->held_windows++;
+		t->old_windows += mature;
+	}
 	t->last_held = s->window + 1;
 }
 
+/* Samples come in the order of their windows: what a census said of a place is known by then. */
 static void count(struct tally *t, const struct estimate_sample *s, uint32_t now, uint32_t joined)
 {
-	if (s->object && s->window < joined)
-		count_held(t, s, joined);
+	bool mature = is_mature(s, now), asked = s->object && s->window < joined;
+	double share = 1;
+
+	if (asked)
+		count_held(t, s, mature, joined);
+	else if (!mature)
+		return; /* alive or not, that says nothing yet */
+	else if (t->joined > 0)
+		share = t->held / t->joined; /* as the others of its place */
 	t->checked++;
 	if (s->gone || (s->changed && !s->held))
 		return;
 	t->survived++;
-	t->blocks += s->blocks;
-	t->bytes += s->bytes;
+	t->blocks += share * s->blocks;
+	t->bytes += share * s->bytes;
 	if (s->window + 1 != t->last_window) {
 		t->windows++;
 		t->squares += t->in_window * t->in_window;
 		t->in_window = 0;
 	}
-	t->in_window += s->bytes;
+	t->in_window += share * s->bytes;
 	t->last_window = s->window + 1;
-	if (now - s->cycle - 1 > t->cycles)
+	if (mature && now - s->cycle - 1 > t->cycles)
 		t->cycles = now - s->cycle - 1;
 }
 
@@ -178,17 +193,25 @@ bool estimate_wants_join(const struct gcpoll *gc, uint32_t index)
 	return floor_growth(gc, index) >= FLOOR_GROWTH;
 }
 
+/* Of so many as many are held as of others, more or less. */
+static bool as_many_held(const struct third *t, const struct third *others)
+{
+	return t->held >= MIN_HELD && others->held >= MIN_HELD &&
+	       (double)t->held * others->checked >= 0.7 * others->held * t->checked;
+}
+
 /*
  * Of the first windows as much is left as of the last, and the last have left as much as the first:
- * neither a ring nor a cache that is full. A generational collector has freed nothing that is old.
+ * neither a ring nor a cache that is full. What outlived the cycles that a leak must is left as well;
+ * the younger only tell that it goes on, else a heap that doubles between cycles would keep its leak
+ * to itself. A generational collector has freed nothing that is old.
  */
 static bool is_leak(const struct tally *t, double growth)
 {
 	const struct third *first = &t->third[0], *last = &t->third[2];
 
-	return growth >= LEAK_GROWTH && t->held_windows >= LEAK_WINDOWS && first->held >= MIN_HELD &&
-	       last->held >= MIN_HELD &&
-	       (double)first->held * last->checked >= 0.7 * last->held * first->checked &&
+	return growth >= LEAK_GROWTH && t->held_windows >= LEAK_WINDOWS && t->old_windows >= MIN_WINDOWS &&
+	       as_many_held(first, last) && as_many_held(&t->old, last) &&
 	       last->blocks >= 0.4 * first->blocks && first->blocks >= 0.4 * last->blocks;
 }
 
@@ -230,7 +253,8 @@ struct judge {
 	struct tally *tally; /* by position in heap.sites */
 	vec_of(struct class) classes;
 	struct hashmap by_key; /* of state and size → position + 1 */
-	uint32_t windows;      /* that have mature samples */
+	uint32_t windows;      /* that have mature samples, or were asked about */
+	double *held_bytes;    /* by position in heap.states: of all its places */
 	double scale, seconds;
 };
 
@@ -258,15 +282,25 @@ static int gather_classes(struct judge *j, const struct heap *h)
 	return 0;
 }
 
-static void judge(const struct judge *j, struct heap_site *s, const struct tally *t, double growth)
+/* Whatever share of the calls the windows saw: no more can be alive than the heap is big. */
+static double scale_of(const struct judge *j, const struct heap *h, const struct heap_site *s)
+{
+	double held = j->held_bytes[s->state], heap = (double)h->states.v[s->state].heap_bytes;
+
+	return held * j->scale > heap && heap > 0 ? heap / held : j->scale;
+}
+
+static void judge(const struct judge *j, const struct heap *h, struct heap_site *s, const struct tally *t,
+		  double growth)
 {
 	uint64_t *at = hashmap_find(&j->by_key, class_key(s, t));
+	double scale = scale_of(j, h, s);
 
 	s->verdict = VERDICT_YOUNG;
 	if (t->checked < MIN_CHECKED)
 		return;
-	s->live_bytes = s->old_bytes = (uint64_t)(t->bytes * j->scale);
-	s->live_blocks = (uint64_t)(t->blocks * j->scale);
+	s->live_bytes = s->old_bytes = (uint64_t)(t->bytes * scale);
+	s->live_blocks = (uint64_t)(t->blocks * scale);
 	s->survived_cycles = t->cycles;
 	s->error_pct = error_pct(t, j->windows);
 	s->verdict = VERDICT_STABLE;
@@ -275,11 +309,12 @@ static void judge(const struct judge *j, struct heap_site *s, const struct tally
 	    !is_its_own(t, at ? &j->classes.v[*at - 1] : NULL))
 		return;
 	s->verdict = is_leak(t, growth) ? VERDICT_LEAK : VERDICT_GROWING;
-	s->growth_bytes_per_s = j->seconds > 0 ? t->bytes * j->scale / j->seconds : 0;
+	s->growth_bytes_per_s = j->seconds > 0 ? t->bytes * scale / j->seconds : 0;
 }
 
 static void tally_samples(struct judge *j, struct heap *h)
 {
+	j->windows = j->e->joined;
 	vec_each(s, &j->e->samples) {
 		struct heap_state *st = heap_find_state(h, s->state);
 
@@ -290,24 +325,27 @@ static void tally_samples(struct judge *j, struct heap *h)
 		uint64_t *at = hashmap_find(&h->stacks.site_of, s->site);
 		struct heap_state *st = heap_find_state(h, s->state);
 
-		if (at && *at && st && is_mature(s, st->gc_cycles))
-			count(&j->tally[*at - 1], s, st->gc_cycles,
-			      j->windows < j->e->joined ? j->windows : j->e->joined);
+		if (at && *at && st)
+			count(&j->tally[*at - 1], s, st->gc_cycles, j->e->joined);
 	}
+	for (size_t i = 0; i < h->sites.n; i++)
+		j->held_bytes[h->sites.v[i].state] += j->tally[i].bytes;
 }
 
 void estimate_apply(const struct estimate *e, struct heap *h, const struct gcpoll *gc, double scale,
 		    double seconds)
 {
 	auto_free struct tally *tally = calloc(h->sites.n + 1, sizeof(*tally));
-	struct judge j = { .e = e, .tally = tally, .scale = scale, .seconds = seconds };
+	auto_free double *held_bytes = calloc(h->states.n + 1, sizeof(*held_bytes));
+	struct judge j = { .e = e, .tally = tally, .held_bytes = held_bytes, .scale = scale,
+			   .seconds = seconds };
 
-	if (!tally)
+	if (!tally || !held_bytes)
 		return;
 	tally_samples(&j, h);
 	if (!gather_classes(&j, h))
 		for (size_t i = 0; i < h->sites.n; i++)
-			judge(&j, &h->sites.v[i], &tally[i],
+			judge(&j, h, &h->sites.v[i], &tally[i],
 			      floor_growth(gc, h->states.v[h->sites.v[i].state].index));
 	vec_deinit(&j.classes);
 	hashmap_deinit(&j.by_key);
