@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/* Places that keep what they make, or part of it, or none, seen in windows; what is said of them. */
+#include "unit.h"
+
+#include "heap/estimate.h"
+#include "resolve/layouts.h"
+
+#define WINDOWS 60
+#define BIRTHS 100 /* of each place in each window */
+#define SIZE 56
+
+enum place { LEAKS, GARBAGE, RING, LOADED_ONCE, HALF_FULL, N_PLACES };
+
+struct run {
+	struct estimate e;
+	struct heap heap;
+	struct gcpoll gc;
+	uint32_t window; /* now */
+};
+
+static bool is_held(enum place p, uint32_t born, uint32_t now)
+{
+	if (p == RING)
+		return born + 4 > now;
+	if (p == LOADED_ONCE)
+		return born < 3;
+	return p == LEAKS || (p == HALF_FULL && born < WINDOWS / 2);
+}
+
+static bool read_text(void *ctx, uint32_t state, uint64_t uaddr, uint8_t *text, uint32_t n)
+{
+	(void)ctx, (void)state;
+	for (uint32_t i = 0; i < n; i++)
+		text[i] = (uint8_t)(uaddr >> i % 8 * 8);
+	return true;
+}
+
+static bool is_object(void *ctx, const struct snapshot_site *site, uint64_t uaddr)
+{
+	(void)ctx, (void)site, (void)uaddr;
+	return true;
+}
+
+static const struct estimate_reader reader = { read_text, is_object, NULL };
+
+static void open_window(struct run *r, uint32_t cycle)
+{
+	for (uint32_t p = 0; p < N_PLACES; p++) {
+		struct snapshot_site s = { .index = p + 1, .state = 1, .live_blocks = BIRTHS,
+					   .live_bytes = BIRTHS * SIZE };
+
+		for (uint32_t i = 0; i < SNAPSHOT_SAMPLES; i++)
+			s.sample_uaddr[i] = 0x100000u * (p + 1) + r->window * 0x1000u + i * 0x40u;
+		assert_int_equal(estimate_add(&r->e, &s, cycle, &reader), 0);
+	}
+	r->e.windows = ++r->window;
+}
+
+static void take_census(struct run *r)
+{
+	vec_each(s, &r->e.samples)
+		estimate_join(s, is_held((enum place)(s->site - 1), s->window, r->window), KIND_TABLE);
+	r->e.joined = r->e.windows;
+}
+
+/* cycle_of: completed ones at a window; floor: the heap after the latest, as a multiple of the first's. */
+static void judge(struct run *r, uint32_t (*cycle_of)(uint32_t), uint64_t floor)
+{
+	static const struct lmt_layout layout;
+	struct gcpoll_state gc = { .index = 1, .floors = 5, .floor_first = 100, .floor_last = floor };
+
+	assert_true(heap_add_state(&r->heap, 1, 7, 1, &layout, true) >= 0);
+	assert_int_equal(vec_push(&r->gc.states, gc), 0);
+	for (uint32_t p = 0; p < N_PLACES; p++) {
+		uint64_t *at = hashmap_get_or_add(&r->heap.stacks.site_of, p + 1);
+
+		assert_non_null(at);
+		assert_int_equal(vec_push(&r->heap.sites, (struct heap_site){ .kind = KIND_TABLE }), 0);
+		*at = r->heap.sites.n;
+	}
+	for (uint32_t w = 0; w < WINDOWS; w++)
+		open_window(r, cycle_of(w));
+	take_census(r);
+	heap_set_gc(&r->heap, 1, 64 << 20, cycle_of(WINDOWS));
+	estimate_apply(&r->e, &r->heap, &r->gc, 50, 30);
+}
+
+static void done(struct run *r)
+{
+	estimate_deinit(&r->e);
+	vec_deinit(&r->gc.states);
+	heap_deinit(&r->heap);
+}
+
+static uint32_t steadily(uint32_t window)
+{
+	return window;
+}
+
+/* A heap that doubles from collection to collection: 3 of 60 windows are older than enough of them. */
+static uint32_t ever_more_rarely(uint32_t window)
+{
+	uint32_t cycles = 0;
+
+	while (2u << cycles <= window + 1)
+		cycles++;
+	return cycles;
+}
+
+static void only_the_leak_is_one(void **state)
+{
+	struct run r = { 0 };
+
+	(void)state;
+	judge(&r, steadily, 200);
+	assert_int_equal(r.heap.sites.v[LEAKS].verdict, VERDICT_LEAK);
+	for (int p = GARBAGE; p < N_PLACES; p++)
+		assert_true(r.heap.sites.v[p].verdict < VERDICT_LEAK);
+	assert_int_equal(r.heap.sites.v[GARBAGE].live_bytes, 0);
+	assert_in_range(r.heap.sites.v[LEAKS].live_bytes, WINDOWS * BIRTHS * SIZE * 40,
+			WINDOWS * BIRTHS * SIZE * 50);
+	done(&r);
+}
+
+static void a_leak_that_doubles_the_heap_is_found_too(void **state)
+{
+	struct run r = { 0 };
+
+	(void)state;
+	judge(&r, ever_more_rarely, 800);
+	assert_int_equal(r.heap.sites.v[LEAKS].verdict, VERDICT_LEAK);
+	for (int p = GARBAGE; p < N_PLACES; p++)
+		assert_true(r.heap.sites.v[p].verdict < VERDICT_LEAK);
+	done(&r);
+}
+
+static void nothing_leaks_in_a_heap_that_does_not_grow(void **state)
+{
+	struct run r = { 0 };
+
+	(void)state;
+	judge(&r, steadily, 101);
+	for (int p = LEAKS; p < N_PLACES; p++)
+		assert_true(r.heap.sites.v[p].verdict <= VERDICT_STABLE);
+	done(&r);
+}
+
+static void no_more_is_alive_than_the_heap_is_big(void **state)
+{
+	struct run r = { 0 };
+	uint64_t sum = 0;
+
+	(void)state;
+	judge(&r, steadily, 200);
+	heap_set_gc(&r.heap, 1, 1 << 20, WINDOWS);
+	estimate_apply(&r.e, &r.heap, &r.gc, 50, 30);
+	vec_each(s, &r.heap.sites)
+		sum += s->live_bytes;
+	assert_in_range(sum, 1000000, 1 << 20);
+	done(&r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(only_the_leak_is_one),
+		cmocka_unit_test(a_leak_that_doubles_the_heap_is_found_too),
+		cmocka_unit_test(nothing_leaks_in_a_heap_that_does_not_grow),
+		cmocka_unit_test(no_more_is_alive_than_the_heap_is_big),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
