@@ -204,6 +204,7 @@ enum {
 	LMT_PROBE_FFI_CALL, /* lj_vm_ffi_call(CCallState *) */
 	LMT_PROBE_C_CALL,   /* a C function whose pointer arguments are looked at */
 	LMT_PROBE_C_HEAP,   /* malloc() or one of its kin; args: LMT_C_… */
+	LMT_PROBE_FOREIGN,  /* luaM_*(L, …) of a copy of Lua without a state; args: how many are known */
 };
 
 /* What a function of the C heap does; its first arguments are in reg_ud … reg_nsize. */
@@ -230,13 +231,13 @@ struct lmt_probe {
 	__u32 layout;
 	__u8 kind;
 	__u8 flags;
-	__u8 reg_ud; /* C_CALL, C_HEAP: reg_ud … reg_nsize are the first four arguments; in NEWSTATE reg_ptr is f; in CLOSE reg_ptr is L; THROW: reg_osize is code */
+	__u8 reg_ud; /* C_CALL, C_HEAP, FOREIGN: reg_ud … reg_nsize are the first four arguments; in NEWSTATE reg_ptr is f; in CLOSE reg_ptr is L; THROW: reg_osize is code */
 	__u8 reg_ptr;
 	__u8 reg_osize;
 	__u8 reg_nsize;
 	__u8 runtime; /* id in its process of the copy of Lua it stands in; 0: in none */
 	__u8 pushed;  /* bytes between the stack pointer and the return address */
-	__u8 args;    /* C_CALL: which arguments are pointers, by bit; C_HEAP: LMT_C_… */
+	__u8 args;    /* C_CALL: which arguments are pointers, by bit; C_HEAP: LMT_C_…; FOREIGN: how many there are */
 	__u8 pad[3];
 	__u64 exit_ret; /* ERR_MEM: where lj_trace_exit returns to; 0 unknown */
 };

@@ -64,6 +64,17 @@ static __always_inline void on_close(struct pt_regs *ctx, const struct lmt_probe
 	emit(LMT_EV_STATE_CLOSING, slot, i, 0, 0);
 }
 
+/* The caller of a function whose probe may stand behind a push. */
+static __always_inline void caller_before_push(struct pt_regs *ctx, const struct lmt_probe *p,
+					       struct caller *c)
+{
+	caller_at_entry(ctx, c);
+	if (!p->pushed)
+		return;
+	c->sp += p->pushed;
+	read_user(&c->ip, 8, c->sp - 8);
+}
+
 #define LUA_ERRMEM 4
 
 /* luaD_throw(L, code): the memory error, with or without a refusal seen before. */
@@ -93,15 +104,64 @@ static __noinline int on_throw(struct pt_regs *ctx, const struct lmt_probe *p, _
 	st = state_at(r.state);
 	if (!st)
 		return 0;
-	caller_at_entry(ctx, &caller);
-	if (p->pushed) {
-		caller.sp += p->pushed;
-		read_user(&caller.ip, 8, caller.sp - 8);
-	}
+	caller_before_push(ctx, p, &caller);
 	place = find_place(&caller, p->layout, slot, r.state, &top);
 	r.live = state_live(st);
 	r.site = (__u32)place;
 	return tell_oom(slot, tid, &r, 1);
+}
+
+/*
+ * luaM_realloc_(L, block, osize, nsize) and its kin, in a copy of Lua that has made no state: whoever
+ * comes here drives a state of another copy. Free of charge in a healthy process; for the time between
+ * windows, since the allocator's own probe tells the same.
+ */
+static __noinline int on_foreign(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot)
+{
+	struct top top = { .flags = LMT_SITE_NO_LUA };
+	struct lmt_site *site = 0;
+	const struct lmt_layout *lay;
+	struct call c = {};
+	struct caller caller;
+	struct lmt_finding *f;
+	struct lmt_state *st;
+	struct thread t;
+	__u32 range, at;
+
+	if (!p)
+		return 0;
+	lay = layout_at(p->layout);
+	if (!lay)
+		return 0;
+	t.L = 0;
+	t.state = try_place(lay, reg_get(ctx, p->reg_ud), slot, 0, &t);
+	t.foreign = p->runtime;
+	st = state_at(t.state);
+	lay = st ? layout_at(st->layout) : 0;
+	if (!lay || !st->runtime || st->runtime == p->runtime) {
+		__sync_fetch_and_add(&own_calls, 1);
+		return 0;
+	}
+	if (gaps != LMT_GAPS_NOW)
+		return 0;
+	caller_before_push(ctx, p, &caller);
+	top_frame(lay, &t, slot, &caller, &top);
+	tell_foreign(&t, slot, ctx->ip + 1, &top);
+	c.ptr = p->args >= 3 ? reg_get(ctx, p->reg_ptr) : 0;
+	range = c.ptr ? (__u32)find_range(slot, c.ptr) : 0;
+	if (!range)
+		return 0;
+	c.osize = reg_get(ctx, p->reg_osize);
+	c.nsize = p->args >= 4 ? reg_get(ctx, p->reg_nsize) : 0;
+	at = site_get(t.state, LMT_TAG_FINDING, &top, 0, &site);
+	f = find_open(LMT_FIND_STATIC_FREE, slot, t.state, range);
+	if (!f)
+		return 0;
+	fill_call(f, &c, ctx->ip + 1);
+	f->arg[0] = range - 1;
+	f->site = at;
+	find_send(f);
+	return 0;
 }
 
 SEC("uprobe")
@@ -123,5 +183,7 @@ int lua_entry(struct pt_regs *ctx)
 		on_maps(slot);
 	else if (p->kind == LMT_PROBE_THROW)
 		on_throw(ctx, p, slot);
+	else if (p->kind == LMT_PROBE_FOREIGN)
+		on_foreign(ctx, p, slot);
 	return 0;
 }

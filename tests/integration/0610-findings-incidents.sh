@@ -32,8 +32,17 @@ for kind in named stripped; do
 	is "$(jq -r '.stack[0].lua' "$TMP/two-$kind.find" | sort -u)" "@pages.lua:5" \
 		"two copies, $kind: the Lua line, although the process is gone"
 done
-run two-good -- "$two" -
-is "$(kinds two-good)/$exited" "/0" "one copy: no finding"
+# Between windows too: the plugin's copy has no state of its own, so its ways to the allocator are watched.
+SETTLE=1 MODE=watch run two-watch -- "$two" "$plugin"
+is "$(kinds two-watch)" "cross-runtime:1 static-free:1" "two copies, -m watch: both findings"
+is "$(ev two-watch static-free '"\(.evidence.symbol) \(.evidence.osize) \(.evidence.caller_function)"')" \
+	"dummynode_ 40 luaM_realloc_" "two copies, -m watch: what is freed"
+is "$(ev two-watch cross-runtime '"\(.evidence.function) \(.stack[0].lua)"')" "luaM_realloc_ @pages.lua:5" \
+	"two copies, -m watch: the function and the Lua line"
+for mode in exact watch; do
+	MODE=$mode run "two-good-$mode" -- "$two" -
+	is "$(kinds "two-good-$mode")/$exited" "/0" "one copy, -m $mode: no finding"
+done
 
 oom=$HOSTS/inc_oomjit
 is "$(bare "$oom" 2000 1) $(bare "$oom" 2010 1)" "139 139" "memory error in a trace: crashes by itself"

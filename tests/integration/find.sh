@@ -4,7 +4,7 @@
 
 done_or_gone() { has_line '^done$' "$TMP/$1.out" || ! kill -0 "$target"; }
 
-# run NAME OPTIONS -- COMMAND…: traced from its gate to "done"; findings in $TMP/NAME.find
+# run NAME OPTIONS -- COMMAND…: traced (in $MODE) from its gate to "done"; findings in $TMP/NAME.find
 run() {
 	local name=$1 opts=()
 	shift
@@ -14,12 +14,13 @@ run() {
 	done
 	shift
 	start_gated "$name" "$@"
-	start_trace "$name" -p "$target" -m exact --json "${opts[@]}"
+	start_trace "$name" -p "$target" -m "${MODE:-exact}" --json "${opts[@]}"
 	sleep "${SETTLE:-0}" # what is before the gate is looked at first
 	open_gate
 	wait_for 60 done_or_gone "$name"
 	sleep "${DWELL:-0.7}" # a closed state's blocks may be freed a little later
 	stop_trace
+	[ "$status" -le 1 ] || ok 1 "$name: the tracer ended with status $status"
 	jq -c 'select(.type == "finding")' "$TMP/$name.trace" >"$TMP/$name.find"
 	(open_gate) 2>/dev/null # in a subshell: a target that is gone gives SIGPIPE
 	wait "$target"

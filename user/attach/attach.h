@@ -114,9 +114,12 @@ void attach_set_active(struct attach *a, bool on);
 void attach_pause(struct attach *a);
 int attach_resume(struct attach *a);
 
-/* Calls of luaD_throw() that were no memory errors; and takes that probe off everywhere, for good. */
-uint64_t attach_throws(const struct attach *a);
-void attach_drop_throws(struct attach *a);
+/*
+ * Hits of a program's probes that told nothing, for PLAN_THROW and PLAN_FOREIGN; and takes its probes off
+ * everywhere, for good.
+ */
+uint64_t attach_needless(const struct attach *a, enum plan_program program);
+void attach_drop(struct attach *a, enum plan_program program);
 
 /* How often the programs on allocators ran, and how long, while somebody had that counted. */
 void attach_alloc_runs(const struct attach *a, uint64_t *runs, uint64_t *ns);

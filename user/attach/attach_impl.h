@@ -14,6 +14,7 @@
 
 /* The sites of one program in one file, for one process or (slot and pid 0) for all. */
 struct batch {
+	enum plan_program program;
 	const struct file *file;
 	int slot;
 	pid_t pid;
@@ -25,8 +26,7 @@ struct batch {
 /* slot 0: of all processes. */
 struct link {
 	int fd, slot;
-	bool alloc; /* on an allocator: taken off between windows */
-	bool throws; /* on luaD_throw(): taken off where it costs too much */
+	enum plan_program program; /* some are taken off between windows, or where they cost too much */
 };
 
 /* A place that has its probe, and the probe's row. */
@@ -46,7 +46,7 @@ struct attach {
 	vec_of(struct probed) probed;
 	vec_of(struct batch *) alloc_batches; /* to place the probes on allocators again */
 	bool paused;
-	bool no_throws; /* luaD_throw() is called too often */
+	bool dropped[PLAN_PROGRAMS]; /* turned out not to be rare */
 	vec_of(uint32_t) free_rows; /* of probes that were taken off */
 	struct lmt_callsite *callsites; /* the map itself */
 	bool system_wide;

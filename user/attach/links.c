@@ -83,9 +83,9 @@ static int enter_probe(struct attach *a, int slot, const struct plan_site *site)
 	return (int)i;
 }
 
-static int keep_link(struct attach *a, int slot, int fd, bool alloc)
+static int keep_link(struct attach *a, const struct batch *b, int fd)
 {
-	struct link link = { .fd = fd, .slot = slot, .alloc = alloc };
+	struct link link = { .fd = fd, .slot = b->slot, .program = b->program };
 
 	if (fd < 0)
 		return fd;
@@ -94,12 +94,6 @@ static int keep_link(struct attach *a, int slot, int fd, bool alloc)
 		return -ENOMEM;
 	}
 	return 0;
-}
-
-static bool is_alloc(const struct attach *a, const struct bpf_program *prog)
-{
-	return prog == a->skel->progs.alloc_session || prog == a->skel->progs.alloc_enter ||
-	       prog == a->skel->progs.alloc_leave;
 }
 
 static int link_multi(struct attach *a, struct bpf_program *prog, unsigned int type,
@@ -111,7 +105,7 @@ static int link_multi(struct attach *a, struct bpf_program *prog, unsigned int t
 	file_held_path(b->file, path);
 	fd = sys_uprobe_multi(bpf_program__fd(prog), type, path, b->offsets,
 			      b->cookies, b->n, b->pid, ret);
-	return keep_link(a, b->slot, fd, is_alloc(a, prog));
+	return keep_link(a, b, fd);
 }
 
 static int link_perf(struct attach *a, struct bpf_program *prog, const struct batch *b, bool ret)
@@ -122,7 +116,7 @@ static int link_perf(struct attach *a, struct bpf_program *prog, const struct ba
 	for (size_t i = 0; i < b->n; i++) {
 		int fd = sys_uprobe_perf(bpf_program__fd(prog), path, b->offsets[i],
 					 b->cookies[i], b->pid, ret);
-		int rc = keep_link(a, b->slot, fd, is_alloc(a, prog));
+		int rc = keep_link(a, b, fd);
 
 		if (rc)
 			return rc;
@@ -171,25 +165,17 @@ static int keep_batch(struct attach *a, const struct batch *b)
 	return -ENOMEM;
 }
 
-static int link_throw(struct attach *a, const struct batch *b)
-{
-	size_t first = a->links.n;
-	int rc = a->no_throws ? 0 : link_program(a, a->skel->progs.lua_entry, b, false);
-
-	for (size_t i = first; i < a->links.n; i++)
-		a->links.v[i].throws = true;
-	return rc;
-}
-
-static int link_batch(struct attach *a, enum plan_program program, const struct batch *b)
+static int link_batch(struct attach *a, const struct batch *b)
 {
 	int rc;
 
-	switch (program) {
+	if (a->dropped[b->program])
+		return 0;
+	switch (b->program) {
 	case PLAN_ENTRY:
-		return link_program(a, a->skel->progs.lua_entry, b, false);
 	case PLAN_THROW:
-		return link_throw(a, b);
+	case PLAN_FOREIGN:
+		return link_program(a, a->skel->progs.lua_entry, b, false);
 	case PLAN_LUAJIT:
 		if (bpf_program__fd(a->skel->progs.luajit_entry) < 0)
 			return 0; /* LuaJIT came later: its memory errors and FFI calls are not seen */
@@ -205,17 +191,18 @@ static int link_batch(struct attach *a, enum plan_program program, const struct 
 		if (rc < 0) /* its rows are given up too */
 			free(a->alloc_batches.v[--a->alloc_batches.n]);
 		return rc;
+	case PLAN_PROGRAMS:
+		break;
 	}
 	return -EINVAL;
 }
 
-static void close_links(struct attach *a, bool throws)
+static void close_links(struct attach *a, enum plan_program program)
 {
 	size_t n = 0;
 
-	a->skel->bss->gaps = LMT_GAPS_NOW; /* first: from now on calls escape us */
 	for (size_t i = 0; i < a->links.n; i++) {
-		if (throws ? a->links.v[i].throws : a->links.v[i].alloc)
+		if (a->links.v[i].program == program)
 			close(a->links.v[i].fd);
 		else
 			a->links.v[n++] = a->links.v[i];
@@ -223,20 +210,22 @@ static void close_links(struct attach *a, bool throws)
 	a->links.n = n;
 }
 
-uint64_t attach_throws(const struct attach *a)
+uint64_t attach_needless(const struct attach *a, enum plan_program program)
 {
-	return a->skel->bss->throws;
+	return program == PLAN_THROW ? a->skel->bss->throws
+	       : program == PLAN_FOREIGN ? a->skel->bss->own_calls : 0;
 }
 
-void attach_drop_throws(struct attach *a)
+void attach_drop(struct attach *a, enum plan_program program)
 {
-	close_links(a, true);
-	a->no_throws = true;
+	close_links(a, program);
+	a->dropped[program] = true;
 }
 
 void attach_pause(struct attach *a)
 {
-	close_links(a, false);
+	a->skel->bss->gaps = LMT_GAPS_NOW; /* first: from now on calls escape us */
+	close_links(a, PLAN_ALLOC);
 	a->paused = true;
 }
 
@@ -247,12 +236,12 @@ int attach_resume(struct attach *a)
 	if (!a->paused)
 		return 0;
 	a->paused = false;
-	a->skel->bss->gaps = LMT_GAPS_BEFORE;
 	for (size_t i = 0; !rc && i < a->alloc_batches.n; i++) {
 		rc = link_alloc(a, a->alloc_batches.v[i]);
 		if (rc == -ESRCH) /* it has ended meanwhile */
 			rc = 0;
 	}
+	a->skel->bss->gaps = LMT_GAPS_BEFORE; /* last: until now calls escaped us */
 	return rc;
 }
 
@@ -317,9 +306,9 @@ static void enter_code(struct attach *a, int slot, const struct plan *p)
 }
 
 /* Places whose link failed have no probe: another process that runs the same file may fare better. */
-static int link_or_forget(struct attach *a, enum plan_program program, const struct batch *b)
+static int link_or_forget(struct attach *a, const struct batch *b)
 {
-	int rc = link_batch(a, program, b);
+	int rc = link_batch(a, b);
 
 	if (rc < 0)
 		a->probed.n -= b->n < a->probed.n ? b->n : a->probed.n; /* they came last */
@@ -329,13 +318,12 @@ static int link_or_forget(struct attach *a, enum plan_program program, const str
 /* Gathers the sites from the first on that share its file and program, and links them. */
 static int link_alike(struct attach *a, struct batch *b, const struct plan *p, size_t first, bool *done)
 {
-	enum plan_program program = p->sites.v[first].program;
-
+	b->program = p->sites.v[first].program;
 	for (size_t k = first; k < p->sites.n && b->n < MAX_SITES_IN_LINK; k++) {
 		const struct plan_site *s = &p->sites.v[k];
 		int row;
 
-		if (done[k] || s->program != program || s->file != b->file)
+		if (done[k] || s->program != b->program || s->file != b->file)
 			continue;
 		row = enter_probe(a, b->slot, s);
 		if (row < 0)
@@ -346,7 +334,7 @@ static int link_alike(struct attach *a, struct batch *b, const struct plan *p, s
 		b->offsets[b->n] = s->offset;
 		b->cookies[b->n++] = (uint64_t)row;
 	}
-	return b->n ? link_or_forget(a, program, b) : 0;
+	return b->n ? link_or_forget(a, b) : 0;
 }
 
 int attach_plan(struct attach *a, int slot, pid_t pid, const struct plan *p, struct errmsg *err)
@@ -377,10 +365,10 @@ int attach_plan(struct attach *a, int slot, pid_t pid, const struct plan *p, str
 int attach_site(struct attach *a, int slot, pid_t pid, const struct plan_site *site,
 		struct errmsg *err)
 {
-	/* A function of the C library is watched in the processes that need it, never in all. */
+	/* What is watched in the processes that need it, never in all. */
 	bool shared = a->system_wide && site->probe.kind != LMT_PROBE_C_CALL &&
-		      site->probe.kind != LMT_PROBE_C_HEAP;
-	struct batch b = { .file = site->file, .slot = shared ? 0 : slot, .pid = shared ? 0 : pid,
+		      site->probe.kind != LMT_PROBE_C_HEAP && site->probe.kind != LMT_PROBE_FOREIGN;
+	struct batch b = { .program = site->program, .file = site->file, .slot = shared ? 0 : slot, .pid = shared ? 0 : pid,
 			   .offsets = { site->offset }, .n = 1 };
 	int row = enter_probe(a, b.slot, site), rc = row;
 
@@ -388,7 +376,7 @@ int attach_site(struct attach *a, int slot, pid_t pid, const struct plan_site *s
 		return (int)probed_at(a, b.slot, site)->row;
 	if (row > 0) {
 		b.cookies[0] = (uint64_t)row;
-		rc = link_or_forget(a, site->program, &b);
+		rc = link_or_forget(a, &b);
 	}
 	return rc < 0 ? explain_link(rc, pid, &b, err) : row;
 }

@@ -117,7 +117,8 @@ static void set_probe(struct plan_site *s, uint8_t kind, uint8_t flags)
 	if (kind == LMT_PROBE_NEWSTATE) {
 		s->probe.reg_ptr = s->place.reg[0];
 		s->probe.reg_ud = s->place.reg[1];
-	} else if (kind != LMT_PROBE_ANY && kind != LMT_PROBE_C_CALL && kind != LMT_PROBE_C_HEAP) {
+	} else if (kind != LMT_PROBE_ANY && kind != LMT_PROBE_C_CALL && kind != LMT_PROBE_C_HEAP &&
+		   kind != LMT_PROBE_FOREIGN) {
 		s->probe.reg_ptr = s->place.reg[0];
 		s->probe.reg_osize = s->place.reg[1];
 	}
@@ -127,6 +128,8 @@ static void set_probe(struct plan_site *s, uint8_t kind, uint8_t flags)
 		s->program = PLAN_LUAJIT;
 	if (kind == LMT_PROBE_C_HEAP)
 		s->program = PLAN_C_HEAP;
+	if (kind == LMT_PROBE_FOREIGN)
+		s->program = PLAN_FOREIGN;
 }
 
 /* Does every state that uses the allocator have an ud of its own? */

@@ -20,8 +20,10 @@ enum plan_program {
 	PLAN_ALLOC, /* entry and return of an allocator */
 	PLAN_ENTRY, /* entry of a rare function */
 	PLAN_THROW, /* the same, of one that may not be rare: each yield goes through luaD_throw() */
+	PLAN_FOREIGN, /* the same, of a copy of Lua without a state: not rare once it has made one */
 	PLAN_C_HEAP, /* entry and return of malloc() or one of its kin */
 	PLAN_LUAJIT, /* entry of a rare function of LuaJIT, or of a watched C function */
+	PLAN_PROGRAMS
 };
 
 /* One probe. */

@@ -4,7 +4,11 @@
 #define SHORT_STRING 4
 #define LEN_FIXED (-2) /* 5.5, shrlen of a long string: its text lies in memory that is not Lua's */
 #define LEN_REGULAR (-1)
-#define REAL_SIZE_UNSURE 0x80 /* 5.4, flags of a table: alimit may not be the array's size */
+/*
+ * 5.4: alimit may not be the array's size (lobject.h: BITRAS; in 5.4.0 among the collector's marks,
+ * else in the flags).
+ */
+#define REAL_SIZE_UNSURE 0x80
 
 /* 5.5: the text of a long string may be elsewhere. */
 static void text_55(const struct walk *w, const uint8_t *p, struct puc_text *t)
@@ -71,7 +75,7 @@ bool puc_table(const struct walk *w, uint64_t at, struct puc_table *t)
 	t->meta = walk_get(p, w->l->T_meta);
 	t->log_nodes = (unsigned int)walk_get(p, w->l->T_lsizenode);
 	t->flags = (uint8_t)walk_get(p, w->c->T_flags);
-	if (w->l->version == 504 && t->flags & REAL_SIZE_UNSURE)
+	if (layout_has(w->c->T_unsure) && walk_get(p, w->c->T_unsure) & REAL_SIZE_UNSURE)
 		t->array_n = power_of_two(t->array_n);
 	if (t->log_nodes > 31)
 		return false;

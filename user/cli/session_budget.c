@@ -16,8 +16,8 @@
 #define RUNS_ENOUGH 200          /* of the programs, to tell what one costs */
 #define RUNS_A_CALL 1.5          /* entry and return of one that allocates, entry of one that frees */
 #define LAZY_TICKS 10
-#define THROWS_NS 150e6   /* between looks at luaD_throw() */
-#define THROWS_SHARE 0.2  /* of the budget, for it */
+#define RARE_LOOK_NS 150e6 /* between looks at probes that may not be rarely hit */
+#define RARE_SHARE 0.2     /* of the budget, for each sort of them */
 #define USUAL_RUN_NS 300.0
 #define USUAL_TRAP_NS 1000.0
 
@@ -227,30 +227,43 @@ static int go_to_windows(struct session *s)
 }
 
 /*
- * PUC Lua yields by luaD_throw(), where memory errors are noticed: a program of coroutines would pay
- * more for that than for the windows. Exact sees each refusal of the allocator as well.
+ * PUC Lua yields by luaD_throw(), where memory errors are noticed, and a copy of Lua that had no state may
+ * make one: a program that does so all the time would pay more for that than for the windows. Exact sees
+ * the same at the allocator.
  */
-static void check_throws(struct session *s, const struct budget_seen *seen)
-{
-	uint64_t throws = attach_throws(s->attach);
-	double ns = (double)(throws - s->cost.throws) *
-		    (s->features.emulated_ns > 0 ? s->features.emulated_ns : USUAL_TRAP_NS);
-	double wall = (double)(seen->now_ns - s->cost.throws_ns);
+static const struct {
+	enum plan_program program;
+	const char *what, *why;
+} not_always_rare[] = {
+	{ PLAN_THROW, "memory errors of PUC Lua", "it yields or throws" },
+	{ PLAN_FOREIGN, "another copy of Lua at work on a state", "a copy without a state has made one and allocates" },
+};
 
-	if (s->cost.throws_off || s->cost.budget.only_exact || wall < THROWS_NS)
+static void drop_rare(struct session *s, size_t i, double per_s)
+{
+	log_info("not seen from now on: %s, unless in a window: %s %.0f times a second", not_always_rare[i].what,
+		 not_always_rare[i].why, per_s);
+	attach_drop(s->attach, not_always_rare[i].program);
+	s->cost.rare[not_always_rare[i].program].off = true;
+	vec_each(t, &s->targets)
+		if (t->plan && plan_add_blind_spot(t->plan, "%s, between windows: %s too often for a probe there",
+						   not_always_rare[i].what, not_always_rare[i].why))
+			log_debug("out of memory");
+}
+
+static void check_rare(struct session *s, const struct budget_seen *seen, size_t i)
+{
+	struct session_rare *r = &s->cost.rare[not_always_rare[i].program];
+	uint64_t hits = attach_needless(s->attach, not_always_rare[i].program);
+	double n = (double)(hits - r->hits), wall = (double)(seen->now_ns - r->at_ns);
+	double ns = n * (s->features.emulated_ns > 0 ? s->features.emulated_ns : USUAL_TRAP_NS);
+
+	if (r->off || s->cost.budget.only_exact || wall < RARE_LOOK_NS)
 		return;
-	if (s->cost.throws_ns && ns > wall * s->opt->max_overhead / 100 * THROWS_SHARE) {
-		log_info("not seen from now on: memory errors of PUC Lua, unless in a window: it yields or throws "
-			 "%.0f times a second", (double)(throws - s->cost.throws) / wall * 1e9);
-		attach_drop_throws(s->attach);
-		s->cost.throws_off = true;
-		vec_each(t, &s->targets)
-			if (t->plan && plan_add_blind_spot(t->plan, "memory errors of PUC Lua between windows: "
-							    "it yields too often for a probe there"))
-				log_debug("out of memory");
-	}
-	s->cost.throws = throws;
-	s->cost.throws_ns = seen->now_ns;
+	if (r->at_ns && ns > wall * s->opt->max_overhead / 100 * RARE_SHARE)
+		drop_rare(s, i, n / wall * 1e9);
+	r->hits = hits;
+	r->at_ns = seen->now_ns;
 }
 
 int session_budget_step(struct session *s)
@@ -263,7 +276,8 @@ int session_budget_step(struct session *s)
 	if (!urgent && ++s->cost.ticks % LAZY_TICKS)
 		return 0; /* asking every process takes time too */
 	seen = look_now(s);
-	check_throws(s, &seen);
+	for (size_t i = 0; i < sizeof(not_always_rare) / sizeof(not_always_rare[0]); i++)
+		check_rare(s, &seen, i);
 	if (budget_can_calibrate(&s->cost.budget, &seen))
 		calibrate(s, &seen);
 	what = budget_step(&s->cost.budget, &seen);

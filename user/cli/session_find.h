@@ -29,6 +29,9 @@ void session_find_look(struct session *s, struct snapshot *snap, bool last);
 /* Those of a closed state's blocks that malloc() got back by other ways are taken out. */
 void session_check_orphans(struct session *s, struct snapshot *snap);
 
+/* Copies of Lua without a state of their own: are they at work on another's? */
+void session_watch_copies(struct session *s, struct session_target *t);
+
 /* Is malloc() to be followed? Then it is, in the processes whose Lua is known and that are not yet. */
 bool session_wants_c_heap(const struct session *s);
 void session_follow_c_heap(struct session *s);

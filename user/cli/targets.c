@@ -159,6 +159,8 @@ int session_attach_target(struct session *s, struct session_target *t, struct er
 		rc = attach_plan(s->attach, t->slot, pid, t->plan, err);
 	if (!rc && session_uses_ffi(t))
 		session_on_ffi(s, t);
+	if (!rc)
+		session_watch_copies(s, t);
 	if (!rc && follow_wanted(s) && t->resolved->runtimes.n)
 		know_program(s, t);
 	if (!rc)
@@ -241,6 +243,7 @@ int session_rescan_target(struct session *s, struct session_target *t)
 	plan_take_blind_spots(plan, t->plan);
 	plan_free(t->plan);
 	t->plan = plan;
+	session_watch_copies(s, t);
 	return 0;
 }
 

@@ -48,6 +48,7 @@
 	X(P_sizelocvars, "P.sizelocvars", "")                 \
 	X(P_flag, "P.flag", "")                               \
 	X(T_lastfree, "T.lastfree", "")                       \
+	X(T_unsure, "T.unsure", "")                           \
 	X(S_hnext, "S.hnext", "")                             \
 	X(S_falloc, "S.falloc", "")                           \
 	X(U_nuvalue, "U.nuvalue", "")                         \
