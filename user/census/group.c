@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/fmt.h"
 #include "luajit.h"
+#include "makers.h"
 
 #define MAX_GROUPS 20000u /* then the rest is put together by kind */
 #define PREFIX_BYTES 16
@@ -22,6 +23,7 @@ struct grouping {
 	struct reach *r;
 	const struct walk *w;
 	struct census_names names;
+	struct makers makers;   /* by site alone */
 	struct hashmap groups;  /* kind, dead, origin → index + 1 */
 	struct hashmap origins; /* what an origin was told from → 1 + string id */
 	vec_of(uint32_t) holder; /* by group: object that holds most of it so far, and its lead */
@@ -122,6 +124,17 @@ static uint32_t site_origin(struct grouping *g, const struct census_object *o)
 	return o->kind == CENSUS_FUNCTION ? function_origin(g, o) : 0;
 }
 
+/* Who could have made it; of a table that nobody is known to make, its size. */
+static uint32_t maker_origin(struct grouping *g, const struct census_object *o)
+{
+	uint32_t origin;
+
+	if (o->kind != CENSUS_TABLE)
+		return site_origin(g, o);
+	origin = makers_origin(&g->makers, o->uaddr);
+	return origin ? origin : size_class(g, walk_bytes(g->w, o));
+}
+
 static uint32_t type_origin(struct grouping *g, const struct census_object *o)
 {
 	uint64_t meta = census_metatable_of(g->w, o);
@@ -159,7 +172,7 @@ static uint32_t origin_of(struct grouping *g, const struct census_object *o)
 	case CENSUS_BY_TYPE:
 		return 0;
 	case CENSUS_BY_SITE:
-		return site_origin(g, o);
+		return maker_origin(g, o);
 	case CENSUS_BY_PROTO:
 		return o->kind == CENSUS_FUNCTION || o->kind == CENSUS_PROTO ? site_origin(g, o) : 0;
 	case CENSUS_BY_SIZE:
@@ -245,7 +258,7 @@ static int by_bytes(const void *a, const void *b)
 int census_group(struct census *c, struct census_state *s, struct reach *r)
 {
 	struct grouping g = { .c = c, .s = s, .r = r, .w = r->w };
-	int rc = 0;
+	int rc = c->opt->by == CENSUS_BY_SITE ? makers_find(&g.makers, r->w, c->pool) : 0;
 
 	g.names = (struct census_names){ .w = r->w, .pool = c->pool };
 	s->coroutines = 0;
@@ -260,6 +273,7 @@ int census_group(struct census *c, struct census_state *s, struct reach *r)
 		if (!s->groups.v[i].dead)
 			path_build(r, s->groups.v[i].example, c->pool, &s->groups.v[i].path);
 	census_names_deinit(&g.names);
+	makers_deinit(&g.makers);
 	hashmap_deinit(&g.groups);
 	hashmap_deinit(&g.origins);
 	vec_deinit(&g.holder);
