@@ -117,6 +117,7 @@ static void only_the_leak_is_one(void **state)
 	for (int p = GARBAGE; p < N_PLACES; p++)
 		assert_true(r.heap.sites.v[p].verdict < VERDICT_LEAK);
 	assert_int_equal(r.heap.sites.v[GARBAGE].live_bytes, 0);
+	assert_int_equal(r.heap.sites.v[RING].verdict, VERDICT_STABLE);
 	assert_in_range(r.heap.sites.v[LEAKS].live_bytes, WINDOWS * BIRTHS * SIZE * 40,
 			WINDOWS * BIRTHS * SIZE * 50);
 	done(&r);

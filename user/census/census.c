@@ -131,6 +131,7 @@ static void refuse(struct census *c, struct census_state *s, const struct walk *
 			 "what was found and the VM's own total differ by %lld of %llu bytes",
 			 (long long)walk_difference(w), (unsigned long long)w->vm_bytes);
 	s->refused = strpool_add(c->pool, text);
+	log_debug("a copy was refused: %s", text);
 }
 
 /* A last try accepts what nearly adds up: an allocation was on its way in that very moment. */

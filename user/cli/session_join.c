@@ -236,7 +236,7 @@ static void refute_strays_of_all(struct join *j)
 static bool take_answers(struct join *j, const struct census *c)
 {
 	struct session *s = j->s;
-	bool any = false;
+	size_t told = 0, held = 0;
 
 	refute_reborn(j);
 	refute_strays_of_all(j);
@@ -247,7 +247,8 @@ static bool take_answers(struct join *j, const struct census *c)
 
 		if (a->answer == CENSUS_NOT_TOLD)
 			continue;
-		any = true;
+		told++;
+		held += a->answer == CENSUS_HELD;
 		if (sample) {
 			estimate_join(sample, a->answer == CENSUS_HELD, site->kind);
 			if (!sample->held)
@@ -256,7 +257,8 @@ static bool take_answers(struct join *j, const struct census *c)
 		if ((a->answer == CENSUS_HELD || !sample) && a->path.n && !site->holder)
 			site->holder = text_of(s, c, &a->path);
 	}
-	return any;
+	log_debug("a census was asked for %zu objects: %zu are held, %zu gone or replaced", told, held, told - held);
+	return told > 0;
 }
 
 static void mark_asked(struct join *j)

@@ -193,11 +193,10 @@ bool estimate_wants_join(const struct gcpoll *gc, uint32_t index)
 	return floor_growth(gc, index) >= FLOOR_GROWTH;
 }
 
-/* Of so many as many are held as of others, more or less. */
-static bool as_many_held(const struct third *t, const struct third *others)
+/* At least such a part of them is held as of the others. */
+static bool as_many_held(const struct third *t, const struct third *others, double part)
 {
-	return t->held >= MIN_HELD && others->held >= MIN_HELD &&
-	       (double)t->held * others->checked >= 0.7 * others->held * t->checked;
+	return (double)t->held * others->checked >= part * others->held * t->checked;
 }
 
 /*
@@ -211,15 +210,20 @@ static bool is_leak(const struct tally *t, double growth)
 	const struct third *first = &t->third[0], *last = &t->third[2];
 
 	return growth >= LEAK_GROWTH && t->held_windows >= LEAK_WINDOWS && t->old_windows >= MIN_WINDOWS &&
-	       as_many_held(first, last) && as_many_held(&t->old, last) &&
+	       first->held >= MIN_HELD && last->held >= MIN_HELD && t->old.held >= MIN_HELD &&
+	       as_many_held(first, last, 0.7) && as_many_held(&t->old, last, 0.7) &&
 	       last->blocks >= 0.4 * first->blocks && first->blocks >= 0.4 * last->blocks;
 }
 
-/* Before the first census bytes that look the same have to do, and most must. */
+/*
+ * What goes as new comes does not grow, though the heap did while it filled. Before the first census
+ * bytes that look the same have to do, and most must.
+ */
 static bool may_grow(const struct tally *t, bool joined)
 {
 	if (joined)
-		return t->held_windows >= MIN_WINDOWS && t->third[2].held;
+		return t->held_windows >= MIN_WINDOWS && t->third[2].held &&
+		       as_many_held(&t->third[0], &t->third[2], 0.5);
 	return t->survived >= MIN_SURVIVED * t->checked && t->windows >= MIN_WINDOWS;
 }
 
