@@ -280,8 +280,12 @@ static bool mostly_not_lua(struct census *c)
 {
 	uint64_t lua = 0;
 
-	vec_each(s, &c->resolved->states)
-		lua += s->gc.heap_bytes;
+	vec_each(s, &c->resolved->states) {
+		struct state_gc now; /* resolved may be long ago */
+
+		lua += s->layout && states_read_gc(c->mem, &s->layout->l, s->G, &now) ? now.heap_bytes
+										  : s->gc.heap_bytes;
+	}
 	return copier_size(&c->copier) > 3 * lua + SMALL_PROCESS;
 }
 
