@@ -238,6 +238,7 @@ static __noinline int leave_new(struct pt_regs *ctx, __u32 slot, __u64 cookie, _
 	struct lmt_state *st;
 	struct top top;
 
+	ledger_touch(LMT_KEY(slot, ptr));
 	/* A state's own block holds whatever was there before: nothing to be read from it yet. */
 	top = (struct top){ .flags = LMT_SITE_NO_LUA, .tag = COOKIE_TAG(cookie) };
 	if (COOKIE_KIND(cookie) != CALL_BIRTH)
@@ -450,6 +451,8 @@ static __always_inline bool handle_enter(struct pt_regs *ctx, __u64 *cookie)
 
 	if (!slot)
 		return false;
+	if (!ctx->cx) /* most likely a free */
+		ledger_touch(LMT_KEY(slot, ctx->si));
 	p = current_probe(ctx);
 	if (!p)
 		return false;

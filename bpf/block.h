@@ -75,6 +75,7 @@ struct lmt_block {
  * goes into the emptier: with eight places each no block is refused up to a load far above the
  * half that the table is sized for. Keys come first: a search touches one cache line a bucket.
  */
+#define LMT_LINE_BITS 6 /* blocks that start within 64 bytes share a bucket */
 #define LMT_BUCKET_SLOTS 8
 struct lmt_bucket {
 	__u64 key[LMT_BUCKET_SLOTS];

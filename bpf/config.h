@@ -28,7 +28,7 @@ enum { LMT_GAPS_NONE, LMT_GAPS_BEFORE, LMT_GAPS_NOW };
 #define LMT_STACK_WORDS 16     /* stack words searched for a thread */
 #define LMT_MAX_UNWIND 16384   /* rows of all processes */
 #define LMT_UNWIND_STEPS 4     /* frames undone to find 5.1's program counter */
-#define LMT_COVER_LINES 32  /* of 64 bytes, looked back for the start of a block */
+#define LMT_COVER_LINES 32  /* of 64 bytes (LMT_LINE_BITS), looked back for the start of a block */
 #define LMT_MAX_STATES (1u << 20)
 #define LMT_RING_BYTES (1u << 22) /* a new stack takes up to 1.1 KiB */
 #define LMT_RING_BYTES_CALLS (1u << 26) /* when each call is told */

@@ -2,9 +2,12 @@
 /*
  * ledger: put and take live blocks. The only code that touches `blocks`. BPF only.
  *
- * Two buckets of eight for each key; a new block goes into the emptier one. With two choices the
- * fullest bucket grows with log log n: tests/bpf/t_ledger.c fills the table to its design load of
- * one half without a refusal, where a linear probe of eight slots refuses one block in a hundred.
+ * Two buckets of eight for each key, and a third. A new block goes into the first until that is a
+ * little more than half full, then into the emptier of the first two, and where both are full into
+ * the third. With two choices the fullest bucket grows with log log n: tests/bpf/t_ledger.c fills
+ * the table to its design load of one half without a refusal, where a linear probe of eight places
+ * refuses one block in a hundred. Most often only the first is touched: on virtual machines the page
+ * table walk for a bucket costs more than all else done with it.
  *
  * Order of events: an address cannot be handed out before it was freed, and a free or realloc
  * takes the block out at *entry*, before the allocator runs; so no other thread can put the same
@@ -20,37 +23,82 @@
 #define LEDGER_TRIES 4 /* claims lost to other threads before giving up */
 
 /*
- * Where a key may live. Both hashes keep neighbours together: 64 bytes of the target's memory
- * share a bucket (two blocks of the smallest size malloc gives), a MiB lies in one stretch of the
+ * Where a key may live. 64 bytes of the target's memory share their buckets (two blocks of the
+ * smallest size malloc gives). The first keeps neighbours together: a MiB lies in one stretch of the
  * table, and only where that stretch begins is random. Heaps are allocated and swept in order of
  * address, so the buckets of successive events are neighbours too and mostly in the cache.
  */
 #define REGION_BITS 20
-#define PER_BUCKET_BITS 6
 
-static __always_inline struct lmt_bucket *bucket_of(__u64 key, __u64 random)
+static __always_inline struct lmt_bucket *bucket_at(__u64 i)
 {
-	__u64 start = ((key >> REGION_BITS) * random) >> 32;
-	__u32 i = (__u32)(start + (key >> PER_BUCKET_BITS &
-				   ((1u << (REGION_BITS - PER_BUCKET_BITS)) - 1)));
+	__u32 at = (__u32)i & config.bucket_mask;
 
-	i &= config.bucket_mask;
-	return bpf_map_lookup_elem(&blocks, &i);
+	return bpf_map_lookup_elem(&blocks, &at);
 }
 
 static __always_inline struct lmt_bucket *first_bucket(__u64 key)
 {
-	return bucket_of(key, 0x9E3779B97F4A7C15ull);
+	__u64 start = ((key >> REGION_BITS) * 0x9E3779B97F4A7C15ull) >> 32;
+
+	return bucket_at(start + (key >> LMT_LINE_BITS & ((1u << (REGION_BITS - LMT_LINE_BITS)) - 1)));
 }
 
 static __always_inline struct lmt_bucket *second_bucket(__u64 key)
 {
-	return bucket_of(key, 0xD6E8FEB86659FD93ull);
+	return bucket_at(((key >> LMT_LINE_BITS) * 0xD6E8FEB86659FD93ull) >> 32);
+}
+
+static __always_inline struct lmt_bucket *third_bucket(__u64 key)
+{
+	return bucket_at(((key >> LMT_LINE_BITS) * 0xC2B2AE3D27D4EB4Full) >> 32);
+}
+
+/* Did any key ever go into its third bucket? */
+volatile __u32 third_used __weak = 0;
+
+/*
+ * Places in the order in which they are filled, lowest digit first. The fifth, whose use shows that
+ * others were in use, lies in the cache line that the first one's block begins in.
+ */
+#define FILL_ORDER 0x76514320u
+#define NEAR_PLACES 5
+#define NEAR_LAST 1
+
+/* The first free one of the first n places; LMT_BUCKET_SLOTS if there is none. */
+static __always_inline __u32 free_place(const struct lmt_bucket *b, __u32 n)
+{
+#pragma unroll
+	for (__u32 i = 0; i < n; i++)
+		if (!b->key[FILL_ORDER >> 4 * i & 7])
+			return FILL_ORDER >> 4 * i & 7;
+	return LMT_BUCKET_SLOTS;
 }
 
 /*
- * The first place of the bucket that holds exactly this key, LMT_BUCKET_SLOTS if none does. Key 0:
- * the first free one. A chain of branches: two instructions a place, most often few places.
+ * May blocks whose first bucket this is be in others? Only if all of the near places were in use
+ * once; the last of them shows that for good, since what is freed leaves a mark.
+ */
+static __always_inline bool has_spilled(const struct lmt_bucket *b)
+{
+	return *(const volatile __u64 *)&b->key[NEAR_LAST] || b->block[NEAR_LAST].state;
+}
+
+/* Asks for the line of the cache that will be needed soon. */
+static __always_inline void ledger_touch(__u64 key)
+{
+	const struct lmt_bucket *b = first_bucket(key);
+
+	if (b) {
+		__u64 any = *(const volatile __u64 *)&b->key[0];
+
+		asm volatile("" : : "r"(any));
+	}
+}
+
+/*
+ * The place that holds exactly this key, LMT_BUCKET_SLOTS if none does. A chain of branches: two
+ * instructions a place, most often few places.
  */
 static __always_inline __u32 place_of(const struct lmt_bucket *b, __u64 key)
 {
@@ -85,7 +133,7 @@ static __always_inline void mark_freed(struct lmt_block *to, __u64 key, const st
 
 static __always_inline bool take_from(struct lmt_bucket *b, __u64 key, struct lmt_block *out)
 {
-	__u32 i = place_of(b, key);
+	__u32 i = b ? place_of(b, key) : LMT_BUCKET_SLOTS;
 
 	if (i >= LMT_BUCKET_SLOTS)
 		return false;
@@ -100,12 +148,12 @@ static __always_inline bool take_block(__u64 key, struct lmt_block *out)
 {
 	struct lmt_bucket *b = first_bucket(key);
 
-	if (!b)
-		return false;
 	if (take_from(b, key, out))
 		return true;
-	b = second_bucket(key);
-	return b && take_from(b, key, out);
+	if (!b || !has_spilled(b))
+		return false;
+	return take_from(second_bucket(key), key, out) ||
+	       (third_used && take_from(third_bucket(key), key, out));
 }
 
 /* The same where a call more does not matter. */
@@ -164,10 +212,10 @@ SUBPROG int ledger_evict(__u64 key, const struct lmt_block *v)
 	return LEDGER_FULL;
 }
 
-/* Claims a free place, unless there is none or another thread was faster. */
-static __always_inline bool claim_in(struct lmt_bucket *b, __u64 key, const struct lmt_block *v)
+/* Claims one of the first n places, unless there is none free or another thread was faster. */
+static __always_inline bool claim_in(struct lmt_bucket *b, __u32 n, __u64 key, const struct lmt_block *v)
 {
-	__u32 i = place_of(b, 0);
+	__u32 i = free_place(b, n);
 
 	if (i >= LMT_BUCKET_SLOTS)
 		return false;
@@ -178,33 +226,65 @@ static __always_inline bool claim_in(struct lmt_bucket *b, __u64 key, const stru
 	return true;
 }
 
-/* Records a live block. LEDGER_FULL when both of its buckets are. */
-SUBPROG int ledger_put(__u64 key, const struct lmt_block *v)
+/* Both buckets are full. */
+SUBPROG int put_third(__u64 key, const struct lmt_block *v)
 {
-	struct lmt_bucket *a = first_bucket(key), *b = second_bucket(key);
+	struct lmt_bucket *c = third_bucket(key);
+
+	if (!c || !v)
+		return LEDGER_FULL;
+	third_used = 1;
+	for (int i = 0; i < LEDGER_TRIES; i++)
+		if (claim_in(c, LMT_BUCKET_SLOTS, key, v))
+			return LEDGER_NEW;
+	return ledger_evict(key, v);
+}
+
+/* The first bucket is half full, or was. */
+SUBPROG int put_elsewhere(__u64 key, const struct lmt_block *v)
+{
+	struct lmt_bucket *a = first_bucket(key), *b = second_bucket(key), *c = third_bucket(key);
 	int rc;
 
-	if (!v || !a || !b)
+	if (!v || !a || !b || !c)
 		return LEDGER_FULL;
-	rc = replace_in(a, key, v);
-	if (!rc)
-		rc = replace_in(b, key, v);
+	rc = replace_in(b, key, v);
+	if (!rc && third_used)
+		rc = replace_in(c, key, v);
 	if (rc)
 		return rc;
+	if (claim_in(a, NEAR_PLACES, key, v))
+		return LEDGER_NEW;
 	for (int i = 0; i < LEDGER_TRIES; i++) {
 		__u32 in_a = used_in(a), in_b = used_in(b);
 
 		if (in_a + in_b >= 2 * LMT_BUCKET_SLOTS)
 			break;
-		if (claim_in(in_a <= in_b ? a : b, key, v))
+		if (claim_in(in_a <= in_b ? a : b, LMT_BUCKET_SLOTS, key, v))
 			return LEDGER_NEW;
 	}
-	return ledger_evict(key, v);
+	return put_third(key, v);
+}
+
+/* Records a live block. LEDGER_FULL when all of its buckets are. */
+SUBPROG int ledger_put(__u64 key, const struct lmt_block *v)
+{
+	struct lmt_bucket *a = first_bucket(key);
+	int rc;
+
+	if (!v || !a)
+		return LEDGER_FULL;
+	rc = replace_in(a, key, v);
+	if (rc)
+		return rc;
+	if (!has_spilled(a) && claim_in(a, NEAR_PLACES, key, v))
+		return LEDGER_NEW;
+	return put_elsewhere(key, v);
 }
 
 enum { PLACE_NOTHING = 0, PLACE_FREED = 1, PLACE_LIVE = 2 };
 
-/* What a bucket knows of the 64 bytes of memory that `line` starts: a block that covers uaddr. */
+/* What a bucket knows of the memory that `line` starts: a block that covers uaddr. */
 SUBPROG int bucket_covers(struct lmt_bucket *b, __u64 line, __u64 key, struct lmt_block *freed)
 {
 	int found = PLACE_NOTHING;
@@ -218,7 +298,7 @@ SUBPROG int bucket_covers(struct lmt_bucket *b, __u64 line, __u64 key, struct lm
 
 		if (!live)
 			start = block->born & ~LMT_KEY_BUSY;
-		if (start - line >= 1u << PER_BUCKET_BITS || key - start >= LMT_BLOCK_SIZE(block))
+		if (start - line >= 1u << LMT_LINE_BITS || key - start >= LMT_BLOCK_SIZE(block))
 			continue;
 		if (live)
 			return PLACE_LIVE;
@@ -236,12 +316,12 @@ SUBPROG int bucket_covers(struct lmt_bucket *b, __u64 line, __u64 key, struct lm
  */
 SUBPROG int ledger_covers(__u64 key, __u32 lines, struct lmt_block *freed)
 {
-	__u64 line = key & ~((1ull << PER_BUCKET_BITS) - 1);
+	__u64 line = key & ~((1ull << LMT_LINE_BITS) - 1);
 	int found = PLACE_NOTHING;
 
 	if (!freed)
 		return PLACE_NOTHING;
-	for (__u32 i = 0; i < LMT_COVER_LINES && i < lines; i++, line -= 1u << PER_BUCKET_BITS) {
+	for (__u32 i = 0; i < LMT_COVER_LINES && i < lines; i++, line -= 1u << LMT_LINE_BITS) {
 		struct lmt_block block = {};
 		int a = bucket_covers(first_bucket(line), line, key, &block);
 		int b = a == PLACE_LIVE ? a : bucket_covers(second_bucket(line), line, key, &block);

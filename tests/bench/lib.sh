@@ -25,6 +25,11 @@ median() { sort -n "$@" | awk '{ a[NR] = $1 } END { if (NR) print a[int((NR + 1)
 ratio() { # value of digits; "-" stays
 	awk -v a="$1" -v b="$2" -v d="${3:-2}" 'BEGIN { if (a == "-" || b == "-" || !b) print "-"; else printf "%.*f\n", d, a / b }'
 }
+in_time() { # row: false, and said in it, when the time for all (run.sh) is over
+	[ "$(date +%s)" -lt "${BENCH_END:-9999999999}" ] && return 0
+	printf '%s\tno time left\n' "$1"
+	return 1
+}
 have() { command -v "$1" >/dev/null 2>&1; }
 wait_until() { # seconds command…
 	local last=$((SECONDS + $1))
@@ -62,10 +67,11 @@ trace() {
 	wait_until 60 grep -qs '^luamemtrace: tracing' "$TMP/trace.err"
 }
 
-# untrace COLUMN: ends it; the tracer's own processor seconds go to $TMP/COLUMN.cpu.
+# untrace COLUMN: ends it; the tracer's own processor time, as a percentage, goes to $TMP/COLUMN.cpu.
 untrace() {
 	[ -n "$tracer" ] || return 0
-	awk '{ sub(/.*\) /, ""); print ($12 + $13) / 100 }' "/proc/$tracer/stat" >>"$TMP/$1.cpu"
+	awk -v up="$(cut -d' ' -f1 /proc/uptime)" '{ sub(/.*\) /, ""); print ($12 + $13) / (up - $20 / 100) }' \
+		"/proc/$tracer/stat" >>"$TMP/$1.cpu"
 	kill -INT "$tracer"
 	wait "$tracer"
 	tracer=

@@ -44,6 +44,7 @@ whole() { # column command…: from the start, for a few seconds
 
 bench() { # runtime script
 	local script=$ROOT/tests/bench/$2.lua c
+	in_time "$1	$2" || return 0
 	rm -f "$TMP"/*
 	for c in $columns; do : >"$TMP/$c"; done
 	"$1" "$script" >"$TMP/rounds" &

@@ -64,6 +64,7 @@ nginx_load() {
 
 server() { # name client: each of the columns, again and again
 	local c
+	in_time "$1" || return 0
 	for c in $columns; do : >"$TMP/$c.rps"; : >"$TMP/$c.p99"; done
 	if ! have "$2" || ! "$1_up"; then
 		printf "%s\tnot available\n" "$1"

@@ -278,7 +278,7 @@ static bool place_covers(uint64_t key, const struct lmt_block *b, uint64_t want,
 {
 	uint64_t start = key ? key : b->born & ~(1ull << 63);
 
-	if (want < start + LMT_COVER_LINES * 64 || want - start >= LMT_BLOCK_SIZE(b))
+	if (want < start + (LMT_COVER_LINES << LMT_LINE_BITS) || want - start >= LMT_BLOCK_SIZE(b))
 		return false; /* what starts nearer the BPF side has looked at itself */
 	if (key)
 		return LMT_BLOCK_MS(b) <= ms;
