@@ -35,4 +35,21 @@ pids+=("$target")
 wait_for 10 has_line '>' "$TMP/title.out"
 like "$("$TRACER" list -p "$target" --json | jq -r 'select(.type == "state") | .label')" \
 	'^nginx worker process' "a label from the title"
+kill -9 "$target"
+
+# A program that never rests: no copy adds up, but what its state is for is told all the same.
+cp "$(command -v lua5.4)" "$TMP/bin/redis-server"
+cat >"$TMP/never.lua" <<'LUA'
+redis = {}
+print("ready")
+io.stdout:flush()
+while true do
+	local t = {}
+	for i = 1, 100 do t[i] = { i } end
+end
+LUA
+start_gated never "$TMP/bin/redis-server" "$TMP/never.lua"
+is "$("$TRACER" list -p "$target" --json | jq -r 'select(.type == "state") | .label')" eval \
+	"a label from the heap of a program that never rests"
+kill -9 "$target"
 done_testing

@@ -171,12 +171,15 @@ static int try_state(struct census *c, struct census_state *s, bool last)
 	const struct resolved_state *rs = &c->resolved->states.v[s->index];
 	struct lua_state st;
 	int rc = rs->layout ? try_row(c, s, rs->layout, last) : -EBADMSG;
+	uint32_t refused = s->refused;
 
 	if (rc != -EBADMSG || !states_check(c->target, c->mem, rs->L, rs->G, &st))
 		return rc;
 	for (size_t i = 0; rc == -EBADMSG && i < st.n_rows; i++)
 		if (st.rows[i] != rs->layout)
 			rc = try_row(c, s, st.rows[i], false);
+	if (rc == -EBADMSG && rs->layout)
+		s->refused = refused; /* what is wrong by the layout that it has */
 	return rc;
 }
 
@@ -226,7 +229,8 @@ static int try_states(struct census *c, const uint8_t *before, const uint8_t *af
 			s->refused = strpool_add(c->pool, "it was running while it was copied");
 			continue;
 		}
-		rc = try_state(c, s, last);
+		/* One that others have stopped may stand between taking a block and counting it. */
+		rc = try_state(c, s, last || (c->copier.held && s->alike + 1 == ALIKE_TRIES));
 		s->alike = c->copier.still && s->refused == refused ? s->alike + 1 : 0;
 		if (rc && rc != -EBADMSG)
 			return rc;
@@ -366,6 +370,32 @@ static int stop_and_try(struct census *c, struct errmsg *err)
 	return 0;
 }
 
+/* Nothing could be told of the process: because it is not there any more, or not as it was? */
+static int still_there(const struct census *c, struct errmsg *err)
+{
+	const struct module *m = c->target->modules.n ? c->target->modules.v : NULL;
+	struct proc_maps maps = { 0 };
+	const struct proc_map *map;
+	int rc = proc_read_maps(c->target->pid, &maps);
+
+	map = !rc && m ? proc_find_map(&maps, m->start) : NULL;
+	if (rc || !maps.maps.n)
+		rc = errmsg_set(err, -ESRCH, "process %d has ended", c->target->pid);
+	else if (m && (!map || map->inode != m->inode))
+		rc = errmsg_set(err, -ESRCH, "process %d has started another program meanwhile",
+				c->target->pid);
+	proc_maps_deinit(&maps);
+	return rc;
+}
+
+static bool is_any_done(const struct census *c)
+{
+	vec_each(s, &c->states)
+		if (s->done)
+			return true;
+	return false;
+}
+
 int census_take(struct census *c, struct errmsg *err)
 {
 	bool may_stop = c->opt->pause_budget_ns > 0;
@@ -399,5 +429,5 @@ int census_take(struct census *c, struct errmsg *err)
 	}
 	c->copied_bytes = c->copier.bytes;
 	census_drop_answers(c);
-	return rc;
+	return rc || is_any_done(c) ? rc : still_there(c, err);
 }

@@ -126,6 +126,14 @@ static bool fill(struct copier *c, uint64_t deadline_ns)
 	return done;
 }
 
+static bool is_held(const task_list *tasks)
+{
+	vec_each(t, tasks)
+		if (t->state == 'T' || t->state == 't')
+			return true;
+	return false;
+}
+
 int copier_take_running(struct copier *c, unsigned int wait_ms, struct errmsg *err)
 {
 	task_list before = { 0 }, after = { 0 };
@@ -136,6 +144,7 @@ int copier_take_running(struct copier *c, unsigned int wait_ms, struct errmsg *e
 	if (!rc) {
 		fill(c, 0);
 		c->stopped = false;
+		c->held = is_held(&before);
 		c->still = !task_read_all(c->pid, &after) && task_stood_still(&before, &after);
 		log_debug("copied %llu KiB in %.1f ms, %s", (unsigned long long)c->bytes >> 10,
 			  (double)c->fill_ns / 1e6, c->still ? "all threads asleep" : "running");
@@ -185,6 +194,7 @@ int copier_take_stopped(struct copier *c, struct errmsg *err)
 		c->pause_ns = held;
 	log_debug("stopped it for %.2f ms and copied %llu KiB in %.2f ms%s", (double)held / 1e6,
 		  (unsigned long long)c->bytes >> 10, (double)c->fill_ns / 1e6, done && in_time ? "" : ": too long");
+	c->held = false;
 	c->still = c->stopped = done && in_time;
 	if (rc || c->still)
 		return rc;

@@ -25,6 +25,7 @@ struct copier {
 
 	bool still;             /* last copy: no thread ran meanwhile */
 	bool stopped;           /* … because it was stopped */
+	bool held;              /* … because others had stopped it, anywhere in its code */
 	uint64_t pause_ns;      /* longest stop so far */
 	uint64_t bytes;         /* of the last copy */
 	uint64_t fill_ns;       /* what it took, of processor time */

@@ -9,11 +9,13 @@
 #include "base/log.h"
 #include "build_report.h"
 #include "census/census.h"
+#include "census/label.h"
 #include "discover/task.h"
 #include "report/format.h"
 #include "session.h"
 
 #define LIST_COPY_MAX (512ull << 20) /* bytes of a process that are copied to count coroutines */
+#define LABEL_TRIES 3
 
 struct finder {
 	struct options *opt;
@@ -64,6 +66,40 @@ static void note_state(struct built_report *b, const struct census *c, const str
 	}
 }
 
+/* A table that is being moved while it is read gives another's name, but hardly the same one twice. */
+static uint32_t read_label(const struct session_target *t, const struct resolved_state *rs, struct strpool *pool)
+{
+	uint32_t label[2] = { 0 };
+
+	for (int i = 0; i < 2; i++) {
+		struct labels labels;
+
+		if (labels_open(t->target, &t->mem, &labels))
+			label[i] = labels_of(&labels, rs->layout, rs->L, rs->G, pool);
+		labels_close(&labels);
+	}
+	return label[0] == label[1] ? label[0] : 0;
+}
+
+/* Programs that never rest: what a state is for takes a few reads, and no copy that adds up. */
+static void label_rest(const struct session_target *t, struct built_report *b)
+{
+	struct strpool *pool = labels_known(t->target) ? strpool_new() : NULL;
+
+	vec_each(rs, &b->r.states) {
+		uint32_t label = 0;
+
+		if (!pool || rs->pid != t->target->pid || rs->label)
+			continue;
+		vec_each(s, &t->resolved->states)
+			for (int i = 0; i < LABEL_TRIES && s->L == rs->L && s->layout && !label; i++)
+				label = read_label(t, s, pool);
+		if (label)
+			rs->label = built_report_keep(b, strpool_get(pool, label));
+	}
+	strpool_free(pool);
+}
+
 /*
  * How many coroutines a state has and what it is for, from a copy of its memory while it runs: no
  * stop. Where no copy made sense, or the process is too large to copy for a list, it is not told.
@@ -83,6 +119,7 @@ static void count_threads(struct session *s, struct built_report *b)
 			vec_each(cs, &c.states)
 				note_state(b, &c, cs);
 		census_deinit(&c);
+		label_rest(t, b);
 	}
 }
 
