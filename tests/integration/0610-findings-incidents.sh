@@ -89,6 +89,12 @@ for jit in -joff -Ohotloop=2; do
 	is "$(jq -r '.. | .lua? // empty' "$TMP/late$jit.trace" | grep -c ':0$')" 0 \
 		"a tracer that comes late, $jit: no line 0"
 done
+# glibc has several of memcpy(); the one in use is watched. The allocator calls it too, when it moves a block.
+run part --watch-call libc:memcpy -- luajit "$ffi" read
+is "$(ev part use-after-free '"\(.evidence.function) \(.evidence.argument) \(.evidence.block_size) \(.evidence.offset)"')" \
+	"memcpy 2 2016 416" "--watch-call libc:memcpy: what ffi.string() reads"
+run memcpy --watch-call libc:memcpy -- luajit "$ffi" good 1000
+is "$(kinds memcpy)/$exited" "/0" "--watch-call libc:memcpy: no finding in a healthy program"
 run watch --watch-call libc:strtol --kinds use-after-free -- luajit "$ffi" good
 is "$(kinds watch)/$status" "/0" "--watch-call: takes a function, healthy arguments give no finding"
 done_testing
