@@ -30,6 +30,9 @@ void elf_free(struct elf_file *f);
  */
 void elf_rest(struct elf_file *f);
 
+/* The same, for good: the file is closed, and nothing can be read of it any more. */
+void elf_close(struct elf_file *f);
+
 /* Do both have the same bytes? Reads both, if nothing cheaper tells them apart. */
 bool elf_same_bytes(const struct elf_file *a, const struct elf_file *b);
 
