@@ -119,7 +119,7 @@ cat >"$TMP/work.lua" <<'LUA'
 local store, n, sum = {}, 0, 0
 for _ in io.lines() do
 	n = n + 1
-	for i = 1, 50 do store[i] = { n, "value " .. n % 7 .. i } end
+	for i = 1, 50 do store[i] = { n, "value " .. n .. " " .. i } end
 	sum = (sum * 31 + #store[n % 50 + 1][2] + store[1][1]) % 1000003
 end
 print(n, sum)
