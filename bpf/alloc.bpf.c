@@ -161,6 +161,7 @@ static __noinline int begin_realloc(struct pt_regs *ctx, const struct lmt_probe 
 	}
 	pend->ptr = c->ptr;
 	pend->nsize = c->nsize;
+	pend->realloc_sp = ctx->sp;
 	pend->had_old = ledger_take(LMT_KEY(slot, c->ptr), &pend->old);
 	if (!pend->had_old) {
 		pend->old.size_tags = c->osize & LMT_SIZE_MASK;
@@ -359,6 +360,7 @@ static __noinline int leave_pending(struct pt_regs *ctx, __u32 slot, __u64 cooki
 
 	if (!pend)
 		return 0;
+	pend->realloc_sp = 0;
 	if (COOKIE_KIND(cookie) == CALL_BIRTH) {
 		const struct lmt_probe *p = current_probe(ctx);
 		struct lmt_state *st;

@@ -262,8 +262,8 @@ SUBPROG int check_argument(const struct stale *s)
 /* lj_vm_ffi_call(CCallState *): every call that interpreted code makes through the FFI. */
 static __noinline int on_ffi_call(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot)
 {
-	__u64 gpr[CCALL_GPRS], cc;
 	struct stale s = { .slot = slot };
+	__u64 gpr[CCALL_GPRS], cc;
 	__u32 *used;
 
 	if (!p)
@@ -289,9 +289,11 @@ static __noinline int on_ffi_call(struct pt_regs *ctx, const struct lmt_probe *p
 static __noinline int on_c_call(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot)
 {
 	struct stale s = { .slot = slot, .function = ctx->ip };
+	const struct pending *pend = pending_get(false);
 	__u64 arg[4];
 
-	if (!p)
+	/* The allocator itself calls memcpy(), and then the ledger knows neither place. */
+	if (!p || (pend && pend->realloc_sp >= ctx->sp))
 		return 0;
 	s.probe = (__u32)bpf_get_attach_cookie(ctx);
 	arg[0] = reg_get(ctx, p->reg_ud);

@@ -161,6 +161,7 @@ struct pending {
 	__u64 cookie;
 	__u64 ptr; /* of a realloc */
 	__u64 nsize;
+	__u64 realloc_sp; /* while the allocator moves a block: its stack pointer */
 	__u64 open_sp; /* LMT_PROBE_MAY_NEST: stack pointer of the outer call; 0 none */
 	__u64 lua_sp; /* while Lua's allocator runs and the C heap is followed: its stack pointer */
 	__u64 c_sp;   /* of the caller of the C heap's function that runs; 0 none */

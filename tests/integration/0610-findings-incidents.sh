@@ -67,11 +67,11 @@ for jit in -joff -Ohotloop=2; do
 	is "$(ev "uaf$jit" use-after-free '.evidence | "\(.function) \(.argument) \(.block_size) \(.offset)"')" \
 		"snprintf 1 1040 16" "freed memory, $jit: function, argument, block, offset"
 	is "$(ev "uaf$jit" use-after-free '"\(.evidence.alloc[0].lua) \(.stack[0].lua)"')" \
-		"@$ffi:30 @$ffi:41" "freed memory, $jit: lines of allocation and use"
+		"@$ffi:42 @$ffi:53" "freed memory, $jit: lines of allocation and use"
 	run "over$jit" -- luajit "$jit" "$ffi" overflow
 	is "$(kinds "over$jit")" "corrupt-chunk:1" "written past the end, $jit: one finding"
 	is "$(ev "over$jit" corrupt-chunk '"\(.evidence.head_text) \(.evidence.alloc[0].lua)"')" \
-		"flow ov @$ffi:20" "written past the end, $jit: the text, and whose block"
+		"flow ov @$ffi:21" "written past the end, $jit: the text, and whose block"
 	run "ffi-good$jit" -- luajit "$jit" "$ffi" good
 	is "$(kinds "ffi-good$jit")/$exited" "/0" "healthy buffers, $jit: no finding"
 done
@@ -85,10 +85,16 @@ for jit in -joff -Ohotloop=2; do
 	kill -CONT "$tracer"
 	wait "$tracer"
 	is "$(jq -r 'select(.kind == "corrupt-chunk") | .evidence.alloc[0].lua' "$TMP/late$jit.trace")" \
-		"@$ffi:20" "a tracer that comes late, $jit: the line all the same"
+		"@$ffi:21" "a tracer that comes late, $jit: the line all the same"
 	is "$(jq -r '.. | .lua? // empty' "$TMP/late$jit.trace" | grep -c ':0$')" 0 \
 		"a tracer that comes late, $jit: no line 0"
 done
+# glibc has several of memcpy(); the one in use is watched. The allocator calls it too, when it moves a block.
+run part --watch-call libc:memcpy -- luajit "$ffi" read
+is "$(ev part use-after-free '"\(.evidence.function) \(.evidence.argument) \(.evidence.block_size) \(.evidence.offset)"')" \
+	"memcpy 2 2016 416" "--watch-call libc:memcpy: what ffi.string() reads"
+run memcpy --watch-call libc:memcpy -- luajit "$ffi" good 1000
+is "$(kinds memcpy)/$exited" "/0" "--watch-call libc:memcpy: no finding in a healthy program"
 run watch --watch-call libc:strtol --kinds use-after-free -- luajit "$ffi" good
 is "$(kinds watch)/$status" "/0" "--watch-call: takes a function, healthy arguments give no finding"
 done_testing

@@ -141,6 +141,32 @@ is "$(jq -r "select(.type == \"state\" and .pid == $target) | .allocs > 0" "$TMP
 	"one that stays is traced"
 end_target
 
+# Programs of which nobody is left are let go, with their probes: their file systems may be wanted back
+mkdir -p "$TMP/gone"
+export LUAMEMTRACE_FORGET=1
+start_trace gone -n gone54 -m exact --json 1
+unset LUAMEMTRACE_FORGET
+links() { cat "/proc/$tracer/fdinfo/"* 2>/dev/null | grep -c '^link_type'; }
+before=$(links)
+held() { [ "$(find "/proc/$tracer/fd" -lname "$TMP/gone/*" | wc -l)" -gt 0 ] && [ "$(links)" -gt "$before" ]; }
+let_go() { [ "$(find "/proc/$tracer/fd" -lname "$TMP/gone/*" | wc -l)" = 0 ] && [ "$(links)" = "$before" ]; }
+works() { jq "select(.type == \"state\" and .pid == $1 and .allocs > 0)" "$TMP/gone.trace" | grep .; }
+for i in 1 2 3; do
+	cp "$(command -v lua5.4)" "$TMP/gone/gone54"
+	"$TMP/gone/gone54" "$leak" 60 >/dev/null &
+	pids+=("$!")
+	wait_for 20 works $! && held
+	ok $? "copy $i of a program is traced"
+	kill -9 $!
+	wait $! 2>/dev/null
+	rm "$TMP/gone/gone54"
+done
+wait_for 15 let_go
+ok $? "files that nobody runs any more are closed, and their probes taken off"
+stop_trace
+is "$status" 0 "and the report is written: status 0"
+is "$(jq -r 'select(.type == "runtime") | .build_id' "$TMP/gone.trace" | sort -u | wc -l)" 1 "with their build id"
+
 # Storms of forks and execs out of a traced command
 "$TRACER" -m exact --json -- sh -c "for i in 1 2 3 4 5 6 7 8 9 10; do
 	lua5.4 -e 'os.execute(\"true\")' & lua5.4 -e 'local s = 0 for i = 1, 9 do s = s .. i end' & done; wait; echo all >'$TMP/all'" \

@@ -65,7 +65,7 @@ watch $((soak * 3 / 10))
 rss2=$(rss "$tracer") fds2=$(descriptors "$tracer") ticks2=$(awk '{ print $14 + $15 }' "/proc/$tracer/stat")
 kill "$mixer"
 wait "$mixer" 2>/dev/null
-wait_for 20 has_line '^done$' "$TMP/many.out"
+wait_for $((20 + soak / 10)) has_line '^done$' "$TMP/many.out"
 sleep 5
 fds3=$(descriptors "$tracer")
 echo "# RSS $rss1 then $rss2 KiB; descriptors $fds1, $fds2, $fds3 at rest; $(((ticks2 - ticks1) * 10 / (soak * 3))) % of a core"

@@ -77,9 +77,12 @@ start_redis() {
 
 start_haproxy() {
 	command -v haproxy >/dev/null || return 1
-	echo "core.register_service('hello', 'http', function(a) $handler
-		answer = 'haproxy ' .. #answer .. '\n'
-		a:set_status(200) a:add_header('content-length', #answer) a:start_response() a:send(answer) end)" >"$TMP/haproxy.lua"
+	cat >"$TMP/haproxy.lua" <<-LUA
+		core.register_service("hello", "http", function(a) $handler
+			answer = "haproxy " .. #answer .. "\n"
+			a:set_status(200) a:add_header("content-length", #answer) a:start_response() a:send(answer)
+		end)
+	LUA
 	printf '%s\n' global "lua-load $TMP/haproxy.lua" "nbthread 1" defaults "mode http" "timeout client 5s" "timeout server 5s" \
 		"timeout connect 5s" "frontend f" "bind 127.0.0.1:7463" "http-request use-service lua.hello" >"$TMP/haproxy.cfg"
 	haproxy -f "$TMP/haproxy.cfg" -db >"$TMP/haproxy.out" 2>&1 &
@@ -116,7 +119,7 @@ cat >"$TMP/work.lua" <<'LUA'
 local store, n, sum = {}, 0, 0
 for _ in io.lines() do
 	n = n + 1
-	for i = 1, 50 do store[i] = { n, "value " .. n % 7 .. i } end
+	for i = 1, 50 do store[i] = { n, "value " .. n .. " " .. i } end
 	sum = (sum * 31 + #store[n % 50 + 1][2] + store[1][1]) % 1000003
 end
 print(n, sum)

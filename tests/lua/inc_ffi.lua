@@ -1,6 +1,7 @@
 -- FFI code uses memory the collector has freed. usage: luajit inc_ffi.lua MODE
 --   bad   a pointer in a cdata's field does not keep its buffer alive (the incident)
 --   overflow  writes past the end of buffers, over the allocator's word before the next block
+--   read  ffi.string() of a pointer into a buffer that was collected
 --   good  the same with the buffer referenced, and many healthy buffers of all sizes
 local ffi = require 'ffi'
 ffi.cdef [[
@@ -22,6 +23,17 @@ if mode == 'overflow' then
 	bufs = nil
 	collectgarbage()
 	print('done')
+	return
+end
+
+if mode == 'read' then
+	local function part() return ffi.cast('char *', ffi.new('char[2000]')) + 400 end
+	local p, n = part(), 0
+	collectgarbage() collectgarbage()
+	for i = 1, 100 do n = n + #ffi.string(p, 64) end
+	print('done')
+	io.flush()
+	io.read()
 	return
 end
 

@@ -112,6 +112,8 @@ static int explain_load(int rc, const struct attach *a, struct errmsg *err)
 				  "not enough memory for the table of live blocks (%llu MiB); lower "
 				  "--max-blocks",
 				  (unsigned long long)a->maps.n_buckets * sizeof(struct lmt_bucket) >> 20);
+	if (rc == -EMFILE)
+		return errmsg_set(err, rc, "too many open files; raise the limit (ulimit -n)");
 	if (rc == -EPERM || rc == -EACCES)
 		return errmsg_set(err, -EPERM,
 				  "the kernel refused the BPF programs: %s; run as root, see "
@@ -187,6 +189,11 @@ int attach_new(const struct attach_config *cfg, const struct features *k, struct
 fail:
 	attach_free(a);
 	return rc;
+}
+
+void attach_forget_file(struct attach *a, const struct file *file)
+{
+	attach_take_off(a, 0, file);
 }
 
 static void destroy_link(struct bpf_link **link)
@@ -335,7 +342,7 @@ void attach_retire(struct attach *a, int slot, pid_t pid, const struct plan *p)
 		bpf_map_delete_elem(slots, &tgid);
 	if (a->skel->bss->only_slot == (uint32_t)slot)
 		a->skel->bss->only_tgid = 0;
-	attach_take_off(a, slot);
+	attach_take_off(a, slot, NULL);
 	forget_callsites(a, slot);
 	forget_allocators(a, slot);
 	bpf_map_delete_elem(bpf_map__fd(a->skel->maps.ranges), &key32);

@@ -53,6 +53,9 @@ int attach_publish(struct attach *a, int slot, pid_t pid, struct errmsg *err);
 /* Takes a process's own probes off, forgets its code; its slot may be given away again. */
 void attach_retire(struct attach *a, int slot, pid_t pid, const struct plan *p);
 
+/* Takes off what stands in a file for all processes: nobody runs it any more. */
+void attach_forget_file(struct attach *a, const struct file *file);
+
 /* Gives the entry of a state, wiped, back for the next one. */
 void attach_recycle_state(struct attach *a, uint32_t index);
 

@@ -27,6 +27,7 @@ struct batch {
 struct link {
 	int fd, slot;
 	enum plan_program program; /* some are taken off between windows, or where they cost too much */
+	const struct file *file;
 };
 
 /* A place that has its probe, and the probe's row. */
@@ -61,7 +62,7 @@ struct attach {
 /* Index of the layout in the BPF table; 0 when there is none or no room. */
 uint32_t attach_layout_index(struct attach *a, const struct layout *l);
 
-/* Takes the probes of one process off; links.c. */
-void attach_take_off(struct attach *a, int slot);
+/* Takes the probes of one process off, or of one file (NULL: any); links.c. */
+void attach_take_off(struct attach *a, int slot, const struct file *file);
 
 #endif

@@ -15,12 +15,12 @@
 #include "discover/proc.h"
 #include "sys.h"
 
-void attach_take_off(struct attach *a, int slot)
+void attach_take_off(struct attach *a, int slot, const struct file *file)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < a->links.n; i++) {
-		if (a->links.v[i].slot == slot)
+		if (a->links.v[i].slot == slot && (!file || a->links.v[i].file == file))
 			close(a->links.v[i].fd);
 		else
 			a->links.v[n++] = a->links.v[i];
@@ -28,7 +28,7 @@ void attach_take_off(struct attach *a, int slot)
 	a->links.n = n;
 	n = 0;
 	for (size_t i = 0; i < a->alloc_batches.n; i++) {
-		if (a->alloc_batches.v[i]->slot == slot)
+		if (a->alloc_batches.v[i]->slot == slot && (!file || a->alloc_batches.v[i]->file == file))
 			free(a->alloc_batches.v[i]);
 		else
 			a->alloc_batches.v[n++] = a->alloc_batches.v[i];
@@ -36,7 +36,7 @@ void attach_take_off(struct attach *a, int slot)
 	a->alloc_batches.n = n;
 	n = 0;
 	for (size_t i = 0; i < a->probed.n; i++)
-		if (a->probed.v[i].slot != slot)
+		if (a->probed.v[i].slot != slot || (file && a->probed.v[i].file != file))
 			a->probed.v[n++] = a->probed.v[i];
 		else if (vec_push(&a->free_rows, a->probed.v[i].row))
 			log_debug("out of memory: the row of a probe is not used again");
@@ -85,7 +85,7 @@ static int enter_probe(struct attach *a, int slot, const struct plan_site *site)
 
 static int keep_link(struct attach *a, const struct batch *b, int fd)
 {
-	struct link link = { .fd = fd, .slot = b->slot, .program = b->program };
+	struct link link = { .fd = fd, .slot = b->slot, .file = b->file, .program = b->program };
 
 	if (fd < 0)
 		return fd;

@@ -181,7 +181,7 @@ void session_end_target(struct session *s, struct session_target *t);
 /* New libraries in a target: Lua may be among them. */
 int session_rescan_target(struct session *s, struct session_target *t);
 void session_watch_libraries(struct session *s);
-/* Now and then: gives up what was read of files, but of those in use. */
+/* session_files.c: now and then, gives up what was read of files, and files that nobody has any more. */
 void session_rest_files(struct session *s);
 /* Gives back what ended targets and closed states hold, once a snapshot has their last figures. */
 int session_retire(struct session *s, const struct snapshot *snap);

@@ -316,6 +316,9 @@ int session_on_finding(struct session *s, struct session_target *t, const struct
 		return 0;
 	if (e->ip && !target_module_at(t->target, e->ip))
 		target_refresh(t->target, NULL);
+	if (ev->arg0 == LMT_FIND_STALE_ARG && !e->probe &&
+	    !session_passes_pointer(s, t, e->arg[LMT_STALE_FUNCTION], (unsigned int)e->arg[LMT_STALE_ARGUMENT]))
+		return 0;
 	n.state = st && st->number ? st : NULL;
 	name_frames(s, &n);
 	n.caller = session_name_caller(s, t, e->ip);

@@ -20,6 +20,12 @@ bool session_uses_ffi(const struct session_target *t);
 /* The process uses the FFI. */
 int session_on_ffi(struct session *s, struct session_target *t);
 
+/*
+ * May a C function get a pointer by this argument (0 …)? The FFI's call says no number of them, and what it
+ * does not use of its registers holds anything.
+ */
+bool session_passes_pointer(struct session *s, struct session_target *t, uint64_t function, unsigned int argument);
+
 /* Its modules changed; they were read again. */
 void session_on_modules(struct session *s, struct session_target *t);
 

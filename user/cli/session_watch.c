@@ -12,22 +12,48 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "resolve/code.h"
 
 #define ALL_ARGUMENTS 0xf
+#define ADDRESSES 8 /* of one name, at most */
 
-/* Functions that FFI code hands buffers to, and which of their first four arguments are pointers. */
-static const struct {
+/*
+ * Functions that FFI code hands buffers to, and which of their first four arguments are pointers. Not what
+ * follows a format: in a call without it the register holds whatever was there before.
+ */
+struct pointers {
 	const char *name;
 	uint8_t args;
-} usual[] = {
-	{ "snprintf", 0xd },  { "sprintf", 0xf },   { "vsnprintf", 0xd }, { "printf", 0xf },
-	{ "fprintf", 0xf },   { "fwrite", 0x1 },    { "fread", 0x1 },     { "fputs", 0x1 },
+};
+static const struct pointers usual[] = {
+	{ "snprintf", 0x5 },  { "sprintf", 0x3 },   { "vsnprintf", 0xd }, { "printf", 0x1 },
+	{ "fprintf", 0x3 },   { "fwrite", 0x1 },    { "fread", 0x1 },     { "fputs", 0x1 },
 	{ "puts", 0x1 },      { "fgets", 0x1 },     { "write", 0x2 },     { "read", 0x2 },
 	{ "send", 0x2 },      { "recv", 0x2 },      { "sendto", 0x2 },    { "recvfrom", 0x2 },
 	{ "pwrite", 0x2 },    { "pread", 0x2 },     { "writev", 0x2 },    { "readv", 0x2 },
 	{ "getcwd", 0x1 },    { "strftime", 0x5 },  { "realpath", 0x3 },  { "inet_ntop", 0x6 },
 	{ "gethostname", 0x1 }, { "strerror_r", 0x2 }, { "qsort", 0x1 },  { "getaddrinfo", 0x7 },
 };
+
+/* Others that --watch-call may name; called too often to be watched unasked. */
+static const struct pointers known[] = {
+	{ "memcpy", 0x3 },    { "memmove", 0x3 },   { "memset", 0x1 },    { "memcmp", 0x3 },
+	{ "memchr", 0x1 },    { "strlen", 0x1 },    { "strnlen", 0x1 },   { "strcpy", 0x3 },
+	{ "strncpy", 0x3 },   { "strcat", 0x3 },    { "strcmp", 0x3 },    { "strncmp", 0x3 },
+	{ "strchr", 0x1 },    { "strstr", 0x3 },    { "strdup", 0x1 },    { "strtol", 0x3 },
+};
+
+/* Which arguments may be pointers; 0: not known, ask the code which it reads. */
+static unsigned int pointers_of(const char *name)
+{
+	for (size_t i = 0; i < sizeof(usual) / sizeof(usual[0]); i++)
+		if (!strcmp(usual[i].name, name))
+			return usual[i].args;
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (!strcmp(known[i].name, name))
+			return known[i].args;
+	return 0;
+}
 
 static const char *base_name(const char *path)
 {
@@ -46,24 +72,98 @@ static bool is_module(const struct module *m, const char *name, size_t len)
 	return !strncmp(base, name, len) && (!base[len] || base[len] == '.' || base[len] == '-');
 }
 
-static int watch_function(struct session *s, struct session_target *t, const struct module *m,
-			  const char *name, unsigned int args, struct errmsg *err)
+bool session_passes_pointer(struct session *s, struct session_target *t, uint64_t function, unsigned int argument)
 {
-	struct file *file = files_get(&s->files, m);
-	uint64_t vaddr = file && file->elf ? elf_find_sym(file->elf, name, NULL) : 0;
+	const struct module *m = target_module_at(t->target, function);
+	struct file *file = m ? files_get(&s->files, m) : NULL;
+	unsigned int args = ALL_ARGUMENTS;
+	const char *name;
+
+	if (file && file->elf) {
+		name = elf_name_at(file->elf, file_vaddr(file, m, function));
+		args = name ? pointers_of(name) : 0;
+		if (!args)
+			args = code_args_read(file->elf, file_vaddr(file, m, function));
+	}
+	return argument < 4 ? args >> argument & 1 : args == ALL_ARGUMENTS;
+}
+
+static void add_address(uint64_t vaddr, uint64_t *ret, size_t *n)
+{
+	size_t i = 0;
+
+	while (i < *n && ret[i] != vaddr)
+		i++;
+	if (i == *n && *n < ADDRESSES)
+		ret[(*n)++] = vaddr;
+}
+
+/*
+ * What goes by that name. memcpy() and its like have several forms, one of which is chosen for the machine:
+ * it is the one that other modules were given when they were loaded.
+ */
+static size_t find_addresses(struct session *s, struct session_target *t, struct file *file,
+			     const char *name, uint64_t *ret)
+{
+	uint64_t vaddr = elf_find_sym(file->elf, name, NULL), slots[ADDRESSES], value;
+	size_t n = 0;
+
+	if (vaddr && elf_is_code(file->elf, vaddr) && !elf_is_chooser(file->elf, vaddr))
+		add_address(vaddr, ret, &n);
+	if (!vaddr)
+		return 0;
+	vec_each(m, &t->target->modules) {
+		struct file *user = files_get(&s->files, m);
+		size_t n_slots = user && user->elf && user != file
+			? elf_import_slots(user->elf, name, slots, ADDRESSES) : 0;
+
+		for (size_t i = 0; i < n_slots; i++) {
+			const struct module *in;
+
+			if (!memread_uint(&t->mem, file_uaddr(user, m, slots[i]), 8, &value))
+				continue;
+			in = target_module_at(t->target, value);
+			if (in && files_get(&s->files, in) == file)
+				add_address(file_vaddr(file, in, value), ret, &n);
+		}
+	}
+	return n;
+}
+
+static int watch_address(struct session *s, struct session_target *t, struct file *file, uint64_t vaddr,
+			 const char *name, unsigned int args, struct errmsg *err)
+{
 	struct session_watch w;
 	struct plan_site site;
 	int rc;
 
-	if (!vaddr || !elf_is_code(file->elf, vaddr))
-		return errmsg_set(err, -ENOENT, "there is no function '%s' in '%s'", name, m->path);
+	if (!args)
+		args = code_args_read(file->elf, vaddr);
+	if (!args)
+		return errmsg_set(err, -ENOENT, "'%s' in '%s' takes no argument", name, file->path);
 	rc = plan_extra(file, vaddr, name, LMT_PROBE_C_CALL, args, &s->features, &site, err);
+
 	if (!rc)
 		rc = attach_site(s->attach, t->slot, t->target->pid, &site, err);
 	if (rc < 0)
 		return rc;
 	w = (struct session_watch){ .probe = (uint32_t)rc, .name = strpool_add(s->strings, name) };
 	return vec_push(&t->watched, w);
+}
+
+static int watch_function(struct session *s, struct session_target *t, const struct module *m,
+			  const char *name, unsigned int args, struct errmsg *err)
+{
+	struct file *file = files_get(&s->files, m);
+	uint64_t vaddr[ADDRESSES];
+	size_t n = file && file->elf ? find_addresses(s, t, file, name, vaddr) : 0;
+	int rc = 0;
+
+	if (!n)
+		return errmsg_set(err, -ENOENT, "there is no function '%s' in '%s'", name, m->path);
+	for (size_t i = 0; !rc && i < n; i++)
+		rc = watch_address(s, t, file, vaddr[i], name, args, err);
+	return rc;
 }
 
 /* MODULE:FUNCTION of the options. */
@@ -74,7 +174,7 @@ int session_watch_call(struct session *s, struct session_target *t, const char *
 
 	vec_each(m, &t->target->modules)
 		if (is_module(m, spec, (size_t)(colon - spec)))
-			return watch_function(s, t, m, colon + 1, ALL_ARGUMENTS, err);
+			return watch_function(s, t, m, colon + 1, pointers_of(colon + 1), err);
 	return errmsg_set(err, -EINVAL, "--watch-call '%s': process %d has no such module", spec,
 			  t->target->pid);
 }

@@ -7,11 +7,9 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/log.h"
 #include "session_find.h"
 
@@ -261,18 +259,6 @@ void session_watch_libraries(struct session *s)
 		if (session_rescan_target(s, t))
 			log_warn("out of memory");
 	}
-}
-
-#define REST_NS 10000000000ull
-
-void session_rest_files(struct session *s)
-{
-	uint64_t now = clock_ns(CLOCK_MONOTONIC);
-
-	if (now < s->next_rest_ns)
-		return;
-	s->next_rest_ns = now + REST_NS;
-	files_rest(&s->files);
 }
 
 /* Slots and states to be given back, as the purge of the ledger wants them. */

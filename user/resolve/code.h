@@ -80,4 +80,10 @@ bool code_const_arg(const struct code_function *fn, size_t at, unsigned int reg,
  */
 struct insn *code_decode_one(struct elf_file *f, uint64_t vaddr, struct code_function *ret);
 
+/*
+ * Which of the first four arguments (by bit) the function there reads, as far as it runs straight on from
+ * its entry: what it does not read holds whatever the caller left there. 0 when it cannot be decoded.
+ */
+unsigned int code_args_read(struct elf_file *f, uint64_t vaddr);
+
 #endif

@@ -35,13 +35,19 @@ void elf_rest(struct elf_file *f)
 	f->elf = NULL;
 }
 
-void elf_free(struct elf_file *f)
+void elf_close(struct elf_file *f)
 {
 	if (!f)
 		return;
 	elf_rest(f);
 	if (f->fd >= 0)
 		close(f->fd);
+	f->fd = -1;
+}
+
+void elf_free(struct elf_file *f)
+{
+	elf_close(f);
 	free(f);
 }
 

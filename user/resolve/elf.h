@@ -30,6 +30,9 @@ void elf_free(struct elf_file *f);
  */
 void elf_rest(struct elf_file *f);
 
+/* The same, for good: the file is closed, and nothing can be read of it any more. */
+void elf_close(struct elf_file *f);
+
 /* Do both have the same bytes? Reads both, if nothing cheaper tells them apart. */
 bool elf_same_bytes(const struct elf_file *a, const struct elf_file *b);
 
@@ -70,6 +73,12 @@ uint64_t elf_find_bytes(struct elf_file *f, const void *bytes, size_t len, uint6
 
 /* Address of a defined function or object by name; 0 if the file names no such thing. */
 uint64_t elf_find_sym(struct elf_file *f, const char *name, const char **source_ret);
+
+/* Is it no function but what chooses one at load time (memcpy() of glibc is)? */
+bool elf_is_chooser(struct elf_file *f, uint64_t vaddr);
+
+/* The words in its data that the loader fills with the address of an imported function, at most max. */
+size_t elf_import_slots(struct elf_file *f, const char *name, uint64_t *ret, size_t max);
 
 /* All addresses of that name, at most max: static functions of several sources may share one. */
 size_t elf_find_all(struct elf_file *f, const char *name, uint64_t *ret, size_t max);

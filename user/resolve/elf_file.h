@@ -18,6 +18,7 @@ struct elf_symbol {
 	const char *name; /* inside libelf's data */
 	uint64_t vaddr;
 	const char *source;
+	bool chooser; /* STT_GNU_IFUNC: code that says which function is to be used */
 };
 
 struct elf_import {

@@ -31,7 +31,8 @@ static int add_symbols(struct elf_file *f, Elf_Scn *scn, const GElf_Shdr *sh, co
 			continue;
 		name = elf_strptr(elf_handle(f), sh->sh_link, sym.st_name);
 		if (name && *name &&
-		    vec_push(&f->symbols, (struct elf_symbol){ name, sym.st_value, source }))
+		    vec_push(&f->symbols, (struct elf_symbol){ name, sym.st_value, source,
+								     type == STT_GNU_IFUNC }))
 			return -ENOMEM;
 	}
 	return 0;
@@ -101,6 +102,15 @@ const char *elf_name_at(struct elf_file *f, uint64_t vaddr)
 		if (s->vaddr == vaddr)
 			return s->name;
 	return NULL;
+}
+
+bool elf_is_chooser(struct elf_file *f, uint64_t vaddr)
+{
+	read_symbols(f);
+	vec_each(s, &f->symbols)
+		if (s->vaddr == vaddr && s->chooser)
+			return true;
+	return false;
 }
 
 static const char *symbol_name(struct elf_file *f, size_t symtab, size_t index, uint64_t *value)
@@ -222,6 +232,17 @@ const char *elf_import_slot(struct elf_file *f, uint64_t slot_vaddr)
 	read_relocs(f);
 	i = hashmap_find(&f->import_by_slot, slot_vaddr);
 	return i && *i ? f->imports.v[*i - 1].name : NULL;
+}
+
+size_t elf_import_slots(struct elf_file *f, const char *name, uint64_t *ret, size_t max)
+{
+	size_t n = 0;
+
+	read_relocs(f);
+	vec_each(i, &f->imports)
+		if (n < max && !strcmp(i->name, name))
+			ret[n++] = i->slot;
+	return n;
 }
 
 /* A stub is [endbr64] [bnd] jmp *slot(%rip), whatever section it is in. */

@@ -5,7 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
+
+#include "base/clock.h"
 
 static void file_free(struct file *f)
 {
@@ -60,6 +63,43 @@ void files_rest(struct files *fs)
 		malloc_trim(0);
 }
 
+void files_close(struct files *fs, struct file *f)
+{
+	if (f->closed)
+		return;
+	vec_each(other, &fs->files)
+		if ((*other)->same == f && !(*other)->closed)
+			return;
+	f->closed = true;
+	if (f->same) {
+		elf_close(f->own);
+		return;
+	}
+	rest(f);
+	elf_close(f->debug);
+	elf_close(f->elf);
+}
+
+void files_free_closed(struct files *fs)
+{
+	size_t n = 0;
+
+	vec_each(f, &fs->files)
+		if ((*f)->same && (!(*f)->closed || (*f)->held))
+			(*f)->same->held = true;
+	for (size_t i = 0; i < fs->files.n; i++) {
+		struct file *f = fs->files.v[i];
+
+		if (f->closed && !f->held) {
+			file_free(f);
+			continue;
+		}
+		f->held = false;
+		fs->files.v[n++] = f;
+	}
+	fs->files.n = n;
+}
+
 /* Of the files whose code is there, but for `f`, the one that was not used for longest; or NULL. */
 static struct file *oldest_but(const struct file *f, uint64_t *bytes)
 {
@@ -87,7 +127,7 @@ static void make_room(const struct file *f)
 static void share(struct files *fs, struct file *f)
 {
 	vec_each(other, &fs->files) {
-		if (*other == f || (*other)->same || !(*other)->elf || !elf_same_bytes((*other)->elf, f->elf))
+		if (*other == f || (*other)->same || (*other)->closed || !(*other)->elf || !elf_same_bytes((*other)->elf, f->elf))
 			continue;
 		f->same = *other;
 		f->own = f->elf;
@@ -114,8 +154,9 @@ struct file *files_get(struct files *fs, const struct module *m)
 	struct file *f;
 
 	vec_each(known, &fs->files) {
-		if ((*known)->dev != m->dev || (*known)->inode != m->inode)
+		if ((*known)->dev != m->dev || (*known)->inode != m->inode || (*known)->closed)
 			continue;
+		(*known)->seen_ns = file_first(*known)->seen_ns = clock_ns(CLOCK_MONOTONIC);
 		if (!(*known)->elf && (*known)->vanished)
 			open_elf(fs, *known, m->open_path);
 		return *known;
@@ -124,6 +165,7 @@ struct file *files_get(struct files *fs, const struct module *m)
 	if (!f)
 		return NULL;
 	f->among = fs;
+	f->seen_ns = clock_ns(CLOCK_MONOTONIC);
 	f->dev = m->dev;
 	f->inode = m->inode;
 	f->open_path = strdup(m->open_path);

@@ -29,6 +29,9 @@ struct file {
 	struct elf_file *own; /* with `same`: ours, never read, to place probes by */
 	struct files *among;  /* NULL: on its own */
 	uint64_t turn;        /* when it was used last */
+	uint64_t seen_ns;     /* when a process was looked at that has it mapped (CLOCK_MONOTONIC) */
+	bool closed;          /* nobody has it any more: all that is known is what was known then */
+	bool held;            /* for files_free_closed() */
 	struct elf_file *debug; /* the file's separate symbols, of the same build id; NULL: none */
 	const char *debug_source; /* "debugdata", "debug-file", "debuglink", "debuginfod" */
 	bool debug_tried;
@@ -58,6 +61,11 @@ void files_deinit(struct files *fs);
  * were borrowed from a file are gone.
  */
 void files_rest(struct files *fs);
+
+/* Closes a file; its inode may be another's from now on. Not while another is read by it. */
+void files_close(struct files *fs, struct file *f);
+/* Frees the closed files that nobody has marked as held, nor is read by. Clears the marks. */
+void files_free_closed(struct files *fs);
 
 /* The module's file; NULL only on ENOMEM. Its elf may be NULL. Borrowed. */
 struct file *files_get(struct files *fs, const struct module *m);
