@@ -37,7 +37,7 @@ all_told() {
 }
 
 run() { # runtime "kinds that leak" "kinds that do not"
-	local rt=$1 kind i list
+	local rt=$1 kind i list line
 	leaks=()
 	twins=()
 	for kind in $2; do
@@ -55,7 +55,10 @@ run() { # runtime "kinds that leak" "kinds that do not"
 	is "$status" 0 "$rt: watch ends with status 0"
 	i=0
 	for kind in $2; do
-		is "$(leak_of "${leaks[$i]}")" "[\"@$leaky:$(grep -n "LEAK $kind" "$leaky" | cut -d: -f1)\",\"main thread\"]" \
+		line=:$(grep -n "LEAK $kind\$" "$leaky" | cut -d: -f1)
+		# Inside a trace the line of a string or cdata is told from around it.
+		[[ $rt == luajit && $kind =~ string|cdata ]] && line=":[0-9]+"
+		like "$(leak_of "${leaks[$i]}")" "\[\"@$leaky$line\",\"main thread\"\]" \
 			"$rt: a leak of one $kind each: its line, and the thread whose local variable holds it"
 		i=$((i + 1))
 	done
@@ -70,6 +73,6 @@ run() { # runtime "kinds that leak" "kinds that do not"
 	kill "${leaks[@]}" "${twins[@]}"
 }
 
-run lua5.4 "table closure userdata" "ring memo sawtooth"
-run luajit "closure userdata" "cache lru buffer"
+run lua5.4 "table closure coroutine userdata" "ring memo sawtooth"
+run luajit "table coroutine string cdata" "cache lru buffer"
 done_testing

@@ -26,6 +26,7 @@
 #define IRT_FUNC 8
 #define GCT_STRING 4
 #define GCT_PROTO 7
+#define GCT_CDATA 10
 #define GCT_TABLE 11
 
 /* Bytecodes that matter, by numbering (lj_bc.h); 2.0 lacks four of 2.1's. */
@@ -52,6 +53,7 @@ struct snap {
 struct candidate {
 	uint64_t proto, pc; /* behind the instruction */
 	enum op_class class;
+	bool returned; /* a call that was over at the end of the way: what it made is in between */
 };
 
 struct way {
@@ -218,7 +220,7 @@ static void note(struct way *w, uint64_t proto, uint64_t pc, enum op_class class
 	if (class == OP_TAIL_CALL)
 		class = OP_CALL;
 	if (class >= OP_TABLE && class <= OP_CALL && w->n < MAX_CANDIDATES)
-		w->c[w->n++] = (struct candidate){ proto, pc + 4, class };
+		w->c[w->n++] = (struct candidate){ proto, pc + 4, class, false };
 }
 
 /*
@@ -245,7 +247,10 @@ static void walk(struct way *w, uint64_t proto, uint64_t pc, uint64_t end, bool 
 	}
 }
 
-/* From behind the last call before `end` up to it: where a function that returned goes on. */
+/*
+ * From behind the last call before `end` up to it: where a function that returned goes on. With
+ * nothing else on the way, a whole function was inlined there, called and left again.
+ */
 static void walk_after_call(struct way *w, uint64_t proto, uint64_t end)
 {
 	uint64_t pc = end, ins;
@@ -257,6 +262,10 @@ static void walk_after_call(struct way *w, uint64_t proto, uint64_t end)
 		pc -= 4;
 	}
 	walk(w, proto, pc, end, false);
+	if (!w->n && pc > lj_code(w->p, proto) + 4) {
+		note(w, proto, pc - 4, OP_CALL);
+		w->c[0].returned = true;
+	}
 }
 
 /* The instructions on the way from one snapshot to the next that may allocate. */
@@ -311,6 +320,8 @@ static enum op_class class_of_block(const struct lj *p, uint64_t block)
 		return OP_FUNCTION;
 	case GCT_TABLE:
 		return OP_TABLE;
+	case GCT_CDATA:
+		return OP_CALL;
 	default:
 		return OP_OTHER;
 	}
@@ -345,14 +356,14 @@ static const struct candidate *choose(const struct way *w, enum op_class kind, u
 	return c;
 }
 
-/* Just one instruction on the way makes blocks of this kind. */
+/* Just one instruction on the way makes blocks of this kind. (C data is made by arithmetic, too.) */
 static bool is_certain(const struct way *w, enum op_class kind, const struct candidate *c)
 {
 	unsigned int same = 0;
 
 	for (size_t i = 0; c && i < w->n; i++)
 		same += w->c[i].class == c->class;
-	return c && kind == c->class && same == 1;
+	return c && kind == c->class && kind != OP_CALL && same == 1;
 }
 
 /* The first instruction of a prototype that makes such a block; pc behind it. 0: none. */
@@ -370,34 +381,68 @@ static uint64_t maker_in(const struct lj *p, const struct opcodes *ops, uint64_t
 	return 0;
 }
 
+/* The prototype of a Lua function that is a constant of the trace; 0: it is something else. */
+static uint64_t constant_proto(const struct lj *p, uint64_t ir, uint64_t ref)
+{
+	uint64_t at = ir + 8 * ref, type, fn;
+
+	if (!memread_uint(p->mem, at + 4, 1, &type) || (type & IRT_TYPE) != IRT_FUNC ||
+	    !memread_uint(p->mem, at + (p->ref == 8 ? 8 : 0), p->ref, &fn))
+		return 0;
+	return lj_proto_of(p, fn);
+}
+
+static bool made_in(const struct way *w, uint64_t proto, enum op_class kind, uint64_t call_proto,
+		    struct jit_place *ret)
+{
+	uint64_t pc = proto && proto != call_proto ? maker_in(w->p, w->ops, proto, kind) : 0;
+
+	if (!pc)
+		return false;
+	ret->proto = proto;
+	ret->pc = pc;
+	return true;
+}
+
+/* The instructions of the trace from one snapshot to the next; what they are, is told next to mcofs. */
+static bool snap_refs(const struct lj *p, uint64_t tr, uint64_t i, uint64_t *from, uint64_t *to)
+{
+	uint64_t snaps, n, at;
+
+	if (!layout_has(p->l->snap_mcofs) || !lj_get(p, tr, p->l->tr_snap, &snaps) ||
+	    !lj_get(p, tr, p->l->tr_nsnap, &n) || i + 1 >= n)
+		return false;
+	at = snaps + (uint64_t)p->l->size_snap.off * i + (uint64_t)p->l->snap_mcofs.off - 2;
+	return memread_uint(p->mem, at, 2, from) &&
+	       memread_uint(p->mem, at + (uint64_t)p->l->size_snap.off, 2, to) && *from >= REF_BIAS &&
+	       *to >= *from && *to - *from < MAX_INTERVAL;
+}
+
 /*
  * A short function that is inlined between two snapshots leaves no trace of its own in them, but
- * the trace is tied to it by a constant. When nothing on the way makes such a block, but it calls
- * something, and a function among the constants does make one, then that is the place.
+ * the trace is tied to it by a comparison with a constant. When nothing on the way makes such a
+ * block, but it calls something, and a function among those compared with there does make one, or
+ * else any among the trace's constants, then that is the place.
  */
-static bool callee_place(const struct way *w, uint64_t tr, enum op_class kind, struct jit_place *ret)
+static bool callee_place(const struct way *w, uint64_t tr, uint64_t snap, enum op_class kind,
+			 struct jit_place *ret)
 {
 	const struct candidate *call = nth(w, OP_CALL, 0);
-	uint64_t ir, nk;
+	uint64_t ir, nk, from, to, op;
 
 	if (!call || kind == OP_OTHER || !lj_get(w->p, tr, w->p->l->tr_ir, &ir) ||
 	    !lj_get(w->p, tr, w->p->l->tr_nk, &nk) || nk >= REF_BIAS)
 		return false;
-	for (uint64_t ref = nk; ref < REF_BIAS; ref++) {
-		uint64_t at = ir + 8 * ref, type, fn, proto, pc;
-
-		if (!memread_uint(w->p->mem, at + 4, 1, &type) || (type & IRT_TYPE) != IRT_FUNC ||
-		    !memread_uint(w->p->mem, at + (w->p->ref == 8 ? 8 : 0), w->p->ref, &fn))
-			continue;
-		proto = lj_proto_of(w->p, fn);
-		pc = proto && proto != call->proto ? maker_in(w->p, w->ops, proto, kind) : 0;
-		if (!pc)
-			continue;
-		ret->proto = proto;
-		ret->pc = pc;
-		ret->caller_pc = call->pc;
-		return true;
-	}
+	ret->caller_pc = call->pc;
+	if (snap_refs(w->p, tr, snap, &from, &to))
+		for (uint64_t ref = from; ref < to; ref++)
+			if (memread_uint(w->p->mem, ir + 8 * ref + 2, 2, &op) && op >= nk && op < REF_BIAS &&
+			    made_in(w, constant_proto(w->p, ir, op), kind, call->proto, ret))
+				return true;
+	for (uint64_t ref = nk; ref < REF_BIAS; ref++)
+		if (made_in(w, constant_proto(w->p, ir, ref), kind, call->proto, ret))
+			return true;
+	ret->caller_pc = 0;
 	return false;
 }
 
@@ -429,7 +474,7 @@ bool jit_place(const struct lj *p, uint64_t mcode_pc, uint64_t block, struct jit
 	ret->pc = c ? c->pc : a.pc + 4;
 	ret->certain = is_certain(&w, kind, c);
 	ret->trace = tr;
-	if (c && c->class != kind && callee_place(&w, tr, kind, ret)) {
+	if (c && (c->class != kind || c->returned) && callee_place(&w, tr, i, kind, ret)) {
 		ret->snap = i;
 		return true;
 	}
