@@ -9,7 +9,7 @@
 #define BIRTHS 100 /* of each place in each window */
 #define SIZE 56
 
-enum place { LEAKS, GARBAGE, RING, LOADED_ONCE, HALF_FULL, N_PLACES };
+enum place { LEAKS, GARBAGE, RING, LOADED_ONCE, HALF_FULL, FILLS_UP, N_PLACES };
 
 struct run {
 	struct estimate e;
@@ -24,7 +24,7 @@ static bool is_held(enum place p, uint32_t born, uint32_t now)
 		return born + 4 > now;
 	if (p == LOADED_ONCE)
 		return born < 3;
-	return p == LEAKS || (p == HALF_FULL && born < WINDOWS / 2);
+	return p == LEAKS || p == FILLS_UP || (p == HALF_FULL && born < WINDOWS / 2);
 }
 
 static bool read_text(void *ctx, uint32_t state, uint64_t uaddr, uint8_t *text, uint32_t n)
@@ -46,8 +46,9 @@ static const struct estimate_reader reader = { read_text, is_object, NULL };
 static void open_window(struct run *r, uint32_t cycle)
 {
 	for (uint32_t p = 0; p < N_PLACES; p++) {
-		struct snapshot_site s = { .index = p + 1, .state = 1, .live_blocks = BIRTHS,
-					   .live_bytes = BIRTHS * SIZE };
+		uint32_t n = p == FILLS_UP ? BIRTHS - r->window : BIRTHS;
+		struct snapshot_site s = { .index = p + 1, .state = 1, .live_blocks = n,
+					   .live_bytes = n * SIZE };
 
 		for (uint32_t i = 0; i < SNAPSHOT_SAMPLES; i++)
 			s.sample_uaddr[i] = 0x100000u * (p + 1) + r->window * 0x1000u + i * 0x40u;

@@ -19,6 +19,7 @@
 #define FLOOR_GROWTH 1.03 /* of the heap after collections, before anything in it can grow */
 #define LEAK_GROWTH 1.25  /* …before it can be called a leak */
 #define LEAK_WINDOWS 6
+#define STILL_LEAKS 0.6   /* of what was born, the part that stays must not fall by more: a cache fills up */
 #define CLASS_BYTES 16    /* allocators give out memory in such steps */
 #define BY_CHANCE 3       /* a place must hold so many times what others' objects explain */
 
@@ -200,19 +201,20 @@ static bool as_many_held(const struct third *t, const struct third *others, doub
 }
 
 /*
- * Of the first windows as much is left as of the last, and the last have left as much as the first:
+ * Of the first windows as much is left as of the last, and of what was born as large a part as then:
  * neither a ring nor a cache that is full. What outlived the cycles that a leak must is left as well;
  * the younger only tell that it goes on, else a heap that doubles between cycles would keep its leak
  * to itself. A generational collector has freed nothing that is old.
  */
-static bool is_leak(const struct tally *t, double growth)
+static bool is_leak(const struct tally *t, const double born[3], double growth)
 {
 	const struct third *first = &t->third[0], *last = &t->third[2];
+	double then = first->blocks / fmax(born[0], 1), now = last->blocks / fmax(born[2], 1);
 
 	return growth >= LEAK_GROWTH && t->held_windows >= LEAK_WINDOWS && t->old_windows >= MIN_WINDOWS &&
 	       first->held >= MIN_HELD && last->held >= MIN_HELD && t->old.held >= MIN_HELD &&
 	       as_many_held(first, last, 0.7) && as_many_held(&t->old, last, 0.7) &&
-	       last->blocks >= 0.4 * first->blocks && first->blocks >= 0.4 * last->blocks;
+	       now >= STILL_LEAKS * then && then >= 0.4 * now;
 }
 
 /*
@@ -258,7 +260,10 @@ struct judge {
 	vec_of(struct class) classes;
 	struct hashmap by_key; /* of state and size → position + 1 */
 	uint32_t windows;      /* that have mature samples, or were asked about */
-	double *held_bytes;    /* by position in heap.states: of all its places */
+	struct whole {
+		double held_bytes;
+		double born[3]; /* blocks, in each third of the windows before the census */
+	} *whole;               /* by position in heap.states: of all places */
 	double scale, seconds;
 };
 
@@ -289,7 +294,7 @@ static int gather_classes(struct judge *j, const struct heap *h)
 /* Whatever share of the calls the windows saw: no more can be alive than the heap is big. */
 static double scale_of(const struct judge *j, const struct heap *h, const struct heap_site *s)
 {
-	double held = j->held_bytes[s->state], heap = (double)h->states.v[s->state].heap_bytes;
+	double held = j->whole[s->state].held_bytes, heap = (double)h->states.v[s->state].heap_bytes;
 
 	return held * j->scale > heap && heap > 0 ? heap / held : j->scale;
 }
@@ -312,7 +317,7 @@ static void judge(const struct judge *j, const struct heap *h, struct heap_site 
 	if (growth < FLOOR_GROWTH || !may_grow(t, j->e->joined > 0) ||
 	    !is_its_own(t, at ? &j->classes.v[*at - 1] : NULL))
 		return;
-	s->verdict = is_leak(t, growth) ? VERDICT_LEAK : VERDICT_GROWING;
+	s->verdict = is_leak(t, j->whole[s->state].born, growth) ? VERDICT_LEAK : VERDICT_GROWING;
 	s->growth_bytes_per_s = j->seconds > 0 ? t->bytes * scale / j->seconds : 0;
 }
 
@@ -329,22 +334,24 @@ static void tally_samples(struct judge *j, struct heap *h)
 		uint64_t *at = hashmap_find(&h->stacks.site_of, s->site);
 		struct heap_state *st = heap_find_state(h, s->state);
 
-		if (at && *at && st)
-			count(&j->tally[*at - 1], s, st->gc_cycles, j->e->joined);
+		if (!at || !*at || !st)
+			continue;
+		count(&j->tally[*at - 1], s, st->gc_cycles, j->e->joined);
+		if (s->object && s->window < j->e->joined)
+			j->whole[st - h->states.v].born[(uint64_t)s->window * 3 / j->e->joined] += s->blocks;
 	}
 	for (size_t i = 0; i < h->sites.n; i++)
-		j->held_bytes[h->sites.v[i].state] += j->tally[i].bytes;
+		j->whole[h->sites.v[i].state].held_bytes += j->tally[i].bytes;
 }
 
 void estimate_apply(const struct estimate *e, struct heap *h, const struct gcpoll *gc, double scale,
 		    double seconds)
 {
 	auto_free struct tally *tally = calloc(h->sites.n + 1, sizeof(*tally));
-	auto_free double *held_bytes = calloc(h->states.n + 1, sizeof(*held_bytes));
-	struct judge j = { .e = e, .tally = tally, .held_bytes = held_bytes, .scale = scale,
-			   .seconds = seconds };
+	auto_free struct whole *whole = calloc(h->states.n + 1, sizeof(*whole));
+	struct judge j = { .e = e, .tally = tally, .whole = whole, .scale = scale, .seconds = seconds };
 
-	if (!tally || !held_bytes)
+	if (!tally || !whole)
 		return;
 	tally_samples(&j, h);
 	if (!gather_classes(&j, h))
