@@ -267,7 +267,9 @@ int session_look(struct session *s, bool report, bool last)
 	if (rc)
 		return rc;
 	session_follow_c_heap(s);
-	rc = session_read_kinds(s, &snap);
+	rc = session_meet_states(s, &snap);
+	if (!rc)
+		rc = session_read_kinds(s, &snap);
 	if (!rc)
 		rc = heap_apply(&s->heap, &snap);
 	if (!rc)

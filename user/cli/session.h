@@ -218,6 +218,7 @@ void launch_reap(struct session *s);
 /* For session_track.c: what happens to the targets while the trace runs. */
 int session_enter_states(struct session *s, struct session_target *t);
 int session_on_event(const struct lmt_event *e, void *ctx);
+int session_meet_states(struct session *s, const struct snapshot *snap);
 void session_poll_gc(struct session *s);
 int session_read_kinds(struct session *s, const struct snapshot *snap);
 

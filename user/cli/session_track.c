@@ -92,6 +92,27 @@ static int on_born(struct session *s, struct session_target *t, const struct lmt
 	return follow_state(s, t, e->state, st->g, layout, 0, false);
 }
 
+/* Births of which the ring had no room to tell: the table of states knows them all the same. */
+int session_meet_states(struct session *s, const struct snapshot *snap)
+{
+	vec_each(st, &snap->states) {
+		const struct lmt_event born = { .state = st->index };
+		struct session_target *t = target_of_slot(s, st->st.slot);
+		struct gcpoll_state *poll;
+		int rc;
+
+		if (!t || heap_find_state(&s->heap, st->index))
+			continue;
+		rc = on_born(s, t, &born);
+		if (rc < 0)
+			return rc;
+		poll = gcpoll_find(&s->gc, st->index);
+		if (poll && st->st.flags & (LMT_STATE_CLOSING | LMT_STATE_DEAD))
+			poll->gone = true;
+	}
+	return 0;
+}
+
 /* An allocator that nobody used before: give it a probe. Calls until then are not seen. */
 static int probe_allocator(struct session *s, struct session_target *t, uint64_t uaddr,
 			   uint32_t runtime, const struct layout *layout)
