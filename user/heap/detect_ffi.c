@@ -22,8 +22,11 @@ void detect_stale_arg(struct findings *fs, const struct noticed *n)
 	const struct lmt_finding *e = n->e;
 	unsigned long long size = LMT_BLOCK_SIZE(&e->block), off = e->ptr - e->arg[LMT_STALE_BLOCK];
 	const char *function = n->function ? n->function : "a C function";
+	const char *line = n->alloc_frame.where ? strpool_get(fs->strings, n->alloc_frame.where) : NULL;
 	struct finding *f;
 
+	if (line && (*line == '@' || *line == '='))
+		line++;
 	if (!n->saw_all)
 		return;
 	f = finding_of_key(fs, FINDING_USE_AFTER_FREE, n, key_of(n, strpool_add(fs->strings, function)));
@@ -41,11 +44,9 @@ void detect_stale_arg(struct findings *fs, const struct noticed *n)
 	evidence_stack(f, "alloc", &n->alloc_frame);
 	evidence_stack(f, "free", &n->other_frame);
 	finding_say(fs, f, "%s() gets a pointer to memory the garbage collector has freed: argument %llu is "
-		    "%llu bytes inside a block of %llu, freed %llu ms ago", function,
-		    (unsigned long long)e->arg[LMT_STALE_ARGUMENT] + 1, off, size,
-		    (unsigned long long)e->arg[LMT_STALE_FREED_MS]);
+		    "%llu bytes inside a block of %llu%s%s%s, freed %llu ms ago", function,
+		    (unsigned long long)e->arg[LMT_STALE_ARGUMENT] + 1, off, size, line ? " (allocated at " : "",
+		    line ? line : "", line ? ")" : "", (unsigned long long)e->arg[LMT_STALE_FREED_MS]);
 	finding_advise(fs, f, "keep a Lua reference to the buffer for as long as C uses it: a pointer stored "
-		       "in a cdata field, or passed to C, does not keep its object alive%s%s",
-		       n->alloc_frame.where ? "; it was allocated at " : "",
-		       n->alloc_frame.where ? strpool_get(fs->strings, n->alloc_frame.where) : "");
+		       "in a cdata field, or passed to C, does not keep its object alive");
 }

@@ -52,27 +52,35 @@ static void ordinary(struct findings *fs, const struct noticed *n)
 		       allocator);
 }
 
-static void say(struct findings *fs, struct finding *f, const struct lmt_finding *e, enum where where)
+#define GC_FINALIZE 5
+
+static void say(struct findings *fs, struct finding *f, const struct noticed *n, enum where where)
 {
+	const struct lmt_finding *e = n->e;
+	const char *when = e->arg[LMT_ERR_GC_STATE] == GC_FINALIZE ? ", at the end of a garbage collection" : "";
+	const char *who = n->allocator ? n->allocator : "the allocator";
 	unsigned long long trace = e->arg[LMT_ERR_TRACE], exit = e->arg[LMT_ERR_EXIT];
-	char name[64] = "a trace";
+	char name[64] = "a trace", what[600] = "";
 
 	if (trace && where == IN_EXIT && exit != ~0ull)
 		snprintf(name, sizeof(name), "trace %llu by exit %llu", trace, exit);
 	else if (trace)
 		snprintf(name, sizeof(name), "trace %llu", trace);
+	if (e->nsize)
+		snprintf(what, sizeof(what), " (%s refused %llu bytes)", who, (unsigned long long)e->nsize);
 	switch (where) {
 	case IN_EXIT:
-		finding_say(fs, f, "out of memory while leaving JIT %s: LuaJIT cannot unwind a memory error "
-			    "there, the process will most likely crash now", name);
+		finding_say(fs, f, "out of memory while leaving JIT %s%s%s: LuaJIT cannot unwind a memory error "
+			    "there, the process will most likely crash now", name, when, what);
 		break;
 	case IN_GC_STEP:
-		finding_say(fs, f, "out of memory in a collector step that JIT %s called: LuaJIT cannot "
-			    "unwind a memory error there, the process will most likely crash now", name);
+		finding_say(fs, f, "out of memory in a collector step that JIT %s called%s%s: LuaJIT cannot "
+			    "unwind a memory error there, the process will most likely crash now", name, when,
+			    what);
 		break;
 	case ON_TRACE:
 	case IN_ORDINARY_CODE:
-		finding_say(fs, f, "out of memory in the machine code of JIT %s", name);
+		finding_say(fs, f, "out of memory in the machine code of JIT %s%s", name, what);
 		break;
 	}
 }
@@ -105,7 +113,7 @@ static void in_trace(struct findings *fs, const struct noticed *n, enum where wh
 		evidence_number(f, "nsize", e->nsize);
 	}
 	evidence_text(fs, f, "allocator", n->allocator);
-	say(fs, f, e, where);
+	say(fs, f, n, where);
 	finding_advise(fs, f, "%s", where == ON_TRACE
 		       ? "the allocator refused memory to compiled code; see the sites with the most live bytes"
 		       : "upgrade LuaJIT to 2024-08-19 (fb22d0f8) or later, which no longer allocates at the "

@@ -6,6 +6,7 @@
 #include "detect.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* A block may have been handed on, and be freed a little later; there is less time at the end. */
 #define SETTLE_NS 500000000ull
@@ -35,6 +36,12 @@ static void withdraw_all(struct findings *fs, const struct heap *h)
 			f->withdrawn = true;
 }
 
+/* For those who do not know Lua's inside. */
+static const char *spell(const char *kind)
+{
+	return strcmp(kind, "proto") ? kind : "function prototype";
+}
+
 static void say(struct findings *fs, struct finding *f, const struct heap_state *st,
 		const struct snapshot_orphans *o)
 {
@@ -42,14 +49,14 @@ static void say(struct findings *fs, struct finding *f, const struct heap_state 
 	char behind[64] = "";
 
 	if (o->prev_tag)
-		snprintf(behind, sizeof(behind), ", each allocated right after a %s", prev);
+		snprintf(behind, sizeof(behind), ", each taken right after Lua made a %s", spell(prev));
 	finding_say(fs, f, "%llu block%s of %llu bytes outlived lua_close(): memory that belonged to a closed "
-		    "state and that nobody can free (type %s%s)", (unsigned long long)o->blocks,
+		    "state and that nobody can free (%s%s)", (unsigned long long)o->blocks,
 		    o->blocks == 1 ? "" : "s", (unsigned long long)o->size,
-		    o->tag ? tag_name(st->layout, o->tag) : "none", behind);
+		    o->tag ? spell(tag_name(st->layout, o->tag)) : "untyped memory", behind);
 	finding_advise(fs, f, "look at code that allocates %llu bytes through the state's allocator%s%s and "
 		       "has no matching free", (unsigned long long)o->size,
-		       o->prev_tag ? " when it makes a " : "", o->prev_tag ? prev : "");
+		       o->prev_tag ? " when it makes a " : "", o->prev_tag ? spell(prev) : "");
 }
 
 /* Does the process free memory of Lua's in ways that we do not see? Then nobody knows what is left. */
