@@ -295,6 +295,19 @@ static bool is_warming_up(const struct heap_state *st, uint64_t now_ns)
 	return st->traces_grew_ns && (now_ns - st->traces_grew_ns) * 2 < now_ns - st->seen_ns;
 }
 
+/*
+ * Strings are interned: the same text is made again once it was collected. Such strings take the place
+ * of those that predate the trace, one by one, and when none of these is left the turnover is over.
+ */
+static struct age_window window_for(const struct heap_site *s, const struct heap_state *st)
+{
+	struct age_window w = st->age;
+
+	if (s->kind == KIND_STRING && w.late_turnover < w.turnover)
+		w.late_turnover = w.turnover;
+	return w;
+}
+
 int heap_apply(struct heap *h, const struct snapshot *snap)
 {
 	int rc;
@@ -317,6 +330,7 @@ int heap_apply(struct heap *h, const struct snapshot *snap)
 	note_traces(h, snap->end_ns);
 	vec_each(s, &h->sites) {
 		const struct heap_state *st = &h->states.v[s->state];
+		struct age_window w;
 
 		if (st->ended)
 			continue;
@@ -324,8 +338,8 @@ int heap_apply(struct heap *h, const struct snapshot *snap)
 			s->peak_bytes = s->live_bytes;
 		if (st->age.known)
 			trend_add(&s->trend, snap->end_ns, s->old_bytes, st->age.cycle);
-		s->verdict = verdict_of(&s->old, &st->age, s->allocs, &s->trend,
-					&s->growth_bytes_per_s);
+		w = window_for(s, st);
+		s->verdict = verdict_of(&s->old, &w, s->allocs, &s->trend, &s->growth_bytes_per_s);
 		if (s->verdict == VERDICT_LEAK && (is_of_vm(s, st) || is_warming_up(st, snap->end_ns)))
 			s->verdict = VERDICT_GROWING;
 	}
