@@ -16,15 +16,16 @@ struct run {
 	struct heap heap;
 	struct gcpoll gc;
 	uint32_t window; /* now */
+	uint32_t windows; /* in all */
 };
 
-static bool is_held(enum place p, uint32_t born, uint32_t now)
+static bool is_held(enum place p, uint32_t born, const struct run *r)
 {
 	if (p == RING)
-		return born + 4 > now;
+		return born + 4 > r->window;
 	if (p == LOADED_ONCE)
 		return born < 3;
-	return p == LEAKS || p == FILLS_UP || (p == HALF_FULL && born < WINDOWS / 2);
+	return p == LEAKS || p == FILLS_UP || (p == HALF_FULL && born < r->windows / 2);
 }
 
 static bool read_text(void *ctx, uint32_t state, uint64_t uaddr, uint8_t *text, uint32_t n)
@@ -46,7 +47,7 @@ static const struct estimate_reader reader = { read_text, is_object, NULL };
 static void open_window(struct run *r, uint32_t cycle)
 {
 	for (uint32_t p = 0; p < N_PLACES; p++) {
-		uint32_t n = p == FILLS_UP ? BIRTHS - r->window : BIRTHS;
+		uint32_t n = p == FILLS_UP ? BIRTHS - BIRTHS * r->window / (r->windows + 10) : BIRTHS;
 		struct snapshot_site s = { .index = p + 1, .state = 1, .live_blocks = n,
 					   .live_bytes = n * SIZE };
 
@@ -60,7 +61,7 @@ static void open_window(struct run *r, uint32_t cycle)
 static void take_census(struct run *r)
 {
 	vec_each(s, &r->e.samples)
-		estimate_join(s, is_held((enum place)(s->site - 1), s->window, r->window), KIND_TABLE);
+		estimate_join(s, is_held((enum place)(s->site - 1), s->window, r), KIND_TABLE);
 	r->e.joined = r->e.windows;
 }
 
@@ -79,10 +80,11 @@ static void judge(struct run *r, uint32_t (*cycle_of)(uint32_t), uint64_t floor)
 		assert_int_equal(vec_push(&r->heap.sites, (struct heap_site){ .kind = KIND_TABLE }), 0);
 		*at = r->heap.sites.n;
 	}
-	for (uint32_t w = 0; w < WINDOWS; w++)
+	r->windows = r->windows ? r->windows : WINDOWS;
+	for (uint32_t w = 0; w < r->windows; w++)
 		open_window(r, cycle_of(w));
 	take_census(r);
-	heap_set_gc(&r->heap, 1, 64 << 20, cycle_of(WINDOWS));
+	heap_set_gc(&r->heap, 1, 1ull << 40, cycle_of(r->windows));
 	estimate_apply(&r->e, &r->heap, &r->gc, 50, 30);
 }
 
@@ -136,6 +138,24 @@ static void a_leak_that_doubles_the_heap_is_found_too(void **state)
 	done(&r);
 }
 
+/* More samples than are kept: those of old and of new windows must weigh the same. */
+static void a_long_trace_says_the_same(void **state)
+{
+	(void)state;
+	for (uint32_t windows = 100; windows < 2000; windows += 117) {
+		struct run r = { .windows = windows };
+
+		judge(&r, steadily, 200);
+		assert_true(r.e.thinned > 0);
+		assert_int_equal(r.heap.sites.v[LEAKS].verdict, VERDICT_LEAK);
+		for (int p = GARBAGE; p < N_PLACES; p++)
+			assert_true(r.heap.sites.v[p].verdict < VERDICT_LEAK);
+		assert_in_range(r.heap.sites.v[LEAKS].live_bytes, windows * BIRTHS * SIZE * 30,
+				windows * BIRTHS * SIZE * 70);
+		done(&r);
+	}
+}
+
 static void nothing_leaks_in_a_heap_that_does_not_grow(void **state)
 {
 	struct run r = { 0 };
@@ -167,6 +187,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_the_leak_is_one),
 		cmocka_unit_test(a_leak_that_doubles_the_heap_is_found_too),
+		cmocka_unit_test(a_long_trace_says_the_same),
 		cmocka_unit_test(nothing_leaks_in_a_heap_that_does_not_grow),
 		cmocka_unit_test(no_more_is_alive_than_the_heap_is_big),
 	};

@@ -28,15 +28,24 @@ void estimate_deinit(struct estimate *e)
 	vec_deinit(&e->samples);
 }
 
-/* Makes room: every second sample stands for its neighbour too. */
+/* One sample in 2^thinned, by chance: in step with the order of places it would favour some. */
+static bool is_chosen(const struct estimate_sample *s, unsigned int thinned)
+{
+	uint64_t x = (s->uaddr ^ (uint64_t)s->window << 48) * 0x9e3779b97f4a7c15ull;
+
+	return !(x >> (64 - thinned));
+}
+
+/* Makes room: each sample that stays stands for two, and so will those to come. */
 static void thin_out(struct estimate *e)
 {
 	size_t n = 0;
 
+	e->thinned++;
 	for (size_t i = 0; i < e->samples.n; i++) {
 		struct estimate_sample s = e->samples.v[i];
 
-		if (i % 2)
+		if (!is_chosen(&s, e->thinned))
 			continue;
 		s.blocks *= 2;
 		s.bytes *= 2;
@@ -50,21 +59,24 @@ int estimate_add(struct estimate *e, const struct snapshot_site *site, uint32_t 
 {
 	uint64_t size = site->live_blocks ? site->live_bytes / site->live_blocks : 0;
 	uint32_t bytes = (uint32_t)(size < ESTIMATE_BYTES ? size : ESTIMATE_BYTES), n = 0;
+	double weight;
 
 	for (int i = 0; i < SNAPSHOT_SAMPLES; i++)
 		n += site->sample_uaddr[i] != 0;
 	if (bytes <= 2 * LINK_BYTES || !n)
 		return 0;
-	if (e->samples.n + n > MAX_SAMPLES)
+	while (e->samples.n + n > MAX_SAMPLES)
 		thin_out(e);
+	weight = ldexp(1, (int)e->thinned) / n;
 	for (int i = 0; i < SNAPSHOT_SAMPLES; i++) {
 		struct estimate_sample s = {
 			.site = site->index, .state = site->state, .uaddr = site->sample_uaddr[i],
 			.n_bytes = bytes, .cycle = cycle, .window = e->windows,
-			.blocks = (double)site->live_blocks / n, .bytes = (double)site->live_bytes / n,
+			.blocks = (double)site->live_blocks * weight,
+			.bytes = (double)site->live_bytes * weight,
 		};
 
-		if (!s.uaddr || !r->read(r->ctx, s.state, s.uaddr, s.text, bytes))
+		if (!s.uaddr || (e->thinned && !is_chosen(&s, e->thinned)) || !r->read(r->ctx, s.state, s.uaddr, s.text, bytes))
 			continue;
 		s.object = r->is_object(r->ctx, site, s.uaddr);
 		if (vec_push(&e->samples, s))

@@ -39,6 +39,7 @@ struct estimate_sample {
 struct estimate {
 	vec_of(struct estimate_sample) samples;
 	uint32_t windows;
+	unsigned int thinned; /* times: each sample stands for 2^thinned that were seen */
 	uint32_t joined; /* windows before the latest census: what they left is known; 0: none taken */
 };
 
