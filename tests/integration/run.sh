@@ -5,10 +5,11 @@
 # SPDX-License-Identifier: MIT
 set -u
 STATE=$BUILD/tests/integration.state
+LIMIT='timeout -k 10 900 bash' # of one script: what hangs fails
 MOST_AGAIN=5 # more than these are not the machine's fault
 
 run() { # shellcheck disable=SC2086
-	prove --timer --failures --comments --statefile="$STATE" ${PROVEFLAGS:-} "$@"
+	prove --exec "$LIMIT" --timer --failures --comments --statefile="$STATE" ${PROVEFLAGS:-} "$@"
 }
 
 together=()
