@@ -141,7 +141,7 @@ for after in 0.02 0.1 0.2 0.4; do
 	start_gated "exec-$after" luajit "$TMP/exec.lua" "$after"
 	open_gate
 	timeout -s KILL 60 "$TRACER" census -p "$target" --pause-budget 500 --json >"$TMP/exec" 2>"$TMP/exec.err"
-	like "$? $(cat "$TMP/exec.err")" '^0 |^66 .*(started another program|runs no Lua|being read)' \
+	like "$? $(tail -n 1 "$TMP/exec.err")" '^0 |^66 .*(started another program|runs no Lua|being read)' \
 		"another program after $after s: counted before, or refused with the reason"
 	wait_for 10 grep -q '^sleep' "/proc/$target/comm" && wait_for 2 runs_free
 	ok $? "and that one runs"
