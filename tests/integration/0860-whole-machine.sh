@@ -149,16 +149,24 @@ while True:
 }
 feeders=()
 
-servers='nginx redis haproxy prosody'
+# Starts it, or says why it is left out.
 running=
-for s in $servers; do
-	if "start_$s"; then running="$running $s"; else skip "$s is not here, or does not start" "$s under -a"; fi
-done
+start() { # name
+	if "start_$1"; then
+		running="$running $1"
+	elif [ -e "$TMP/$1.out" ]; then
+		skip "$1 does not start: $(tail -n 1 "$TMP/$1.out")" "$1 under -a"
+	else
+		skip "$1 is not installed" "$1 under -a"
+	fi
+}
+
+for s in nginx redis haproxy prosody; do start "$s"; done
 for rt in $RUNTIMES $RUNTIMES; do start_worker "$rt"; done
 feed 0 10
 
 start_trace all -a -m exact --json 1
-if start_nvim; then running="$running nvim"; else skip "nvim is not here, or does not start" "nvim under -a"; fi
+start nvim
 for rt in $RUNTIMES; do start_worker "$rt"; done
 for rt in $RUNTIMES; do start_worker "$rt" sh -c 'sleep 0.3; exec "$@"' sh; done
 feed 10 20

@@ -21,6 +21,12 @@ const char *fmt_seconds(struct fmtbuf *b, uint64_t ns);          /* "5.0 s" */
 /* RFC 3339 with nanoseconds, UTC, of a CLOCK_REALTIME time. */
 const char *fmt_rfc3339(struct fmtbuf *b, uint64_t realtime_ns);
 
+/* "@app.lua:12" or "=stdin" as people read it: without Lua's mark of what kind of name it is. */
+static inline const char *fmt_chunk(const char *where)
+{
+	return where + (*where == '@' || *where == '=');
+}
+
 /*
  * A whole number with an optional suffix k, M, G (powers of 1024), nothing else.
  * False when it is not one or exceeds max.

@@ -57,6 +57,7 @@ struct session_target {
 	bool ffi_seen;
 	bool c_heap_done; /* its malloc() was looked for */
 	bool plain_frees;  /* memory of a closed state was given back past the allocators we probe */
+	bool unjoined;     /* it was said that a census could not be taken in mid-trace */
 	bool missed_calls; /* an allocator was called before it got its probe, or has none */
 	vec_of(struct session_watch) watched;
 };

@@ -187,7 +187,7 @@ static int sample_window(struct session *s)
 		if (st && site->live_blocks && is_object(&s->heap, site))
 			rc = estimate_add(&s->cost.estimate, site, st->gc_cycles, &reader);
 	}
-	s->cost.estimate.windows++;
+	estimate_close_window(&s->cost.estimate);
 	snapshot_deinit(&snap);
 	return rc;
 }

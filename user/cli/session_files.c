@@ -71,8 +71,8 @@ void session_rest_files(struct session *s)
 		return;
 	s->next_rest_ns = now + (forget < REST_NS ? forget : REST_NS);
 	files_rest(&s->files);
-	see_files(s);
 	if (follow_wanted(s)) {
+		see_files(s);
 		close_unseen(s, now - forget);
 		hold_files(s);
 		files_free_closed(&s->files);

@@ -45,8 +45,9 @@ static void probe_way(struct session *s, struct session_target *t, const struct 
 	site.probe.runtime = (uint8_t)rt->id;
 	if (!rc)
 		rc = attach_site(s->attach, t->slot, t->target->pid, &site, &why);
-	if (rc < 0)
-		log_debug("%s of '%s' is not watched: %s", name, rt->module, why.text);
+	if (rc < 0 && plan_add_blind_spot(t->plan, "another copy of Lua at work on a state, between windows: %s of "
+					  "%s has no probe (%s)", name, rt->module, why.text))
+		log_debug("out of memory");
 }
 
 void session_watch_copies(struct session *s, struct session_target *t)

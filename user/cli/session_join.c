@@ -13,7 +13,7 @@
 
 #define MAX_JOINS 3       /* of one place, while it has no answer */
 #define MAX_NEWER 64      /* kinds of objects, states */
-#define LITTER_SLACK 1.5  /* objects may be born while a window closes, and not all places have samples */
+#define LITTER_SLACK 2    /* objects may be born while a window closes */
 #define MAX_HEAP (512ull << 20) /* copying and walking more takes too long in mid-trace */
 #define CPU_NS 3000000000ull    /* …and many states in many tries; the trace waits meanwhile */
 #define FIRST_PAUSE_NS 2000000000ull
@@ -175,7 +175,6 @@ static void refute_reborn(struct join *j)
 struct litter {
 	uint32_t state;
 	uint64_t oldest; /* place in the list of all objects */
-	double n;        /* objects that were alive when it closed */
 };
 
 static struct litter *litter_of(struct litter *v, size_t *n, uint32_t state)
@@ -204,7 +203,6 @@ static void refute_strays(struct join *j, size_t from, size_t to)
 
 		if (!l)
 			continue;
-		l->n += x->blocks;
 		if (j->asks.v[i].order > l->oldest && j->asks.v[i].answer != CENSUS_ABSENT)
 			l->oldest = j->asks.v[i].order;
 	}
@@ -213,7 +211,7 @@ static void refute_strays(struct join *j, size_t from, size_t to)
 		const struct litter *l = litter_of(litters, &n, j->sample.v[i]->state);
 
 		if (l && a->order && a->answer == CENSUS_HELD &&
-		    (double)(l->oldest - a->order) > l->n * LITTER_SLACK)
+		    l->oldest - a->order > LITTER_SLACK * j->sample.v[i]->litter)
 			a->answer = CENSUS_ABSENT;
 	}
 }
@@ -283,7 +281,17 @@ static void resolve_new_states(struct join *j)
 	}
 }
 
-static void take_census(struct join *j)
+/* Once for each process: without a census what windows saw cannot be called a leak. */
+static void tell_unjoined(struct join *j, const char *why)
+{
+	if (j->t->unjoined || !j->s->cost.windows || !j->t->plan)
+		return;
+	j->t->unjoined = true;
+	if (plan_add_blind_spot(j->t->plan, "leaks of what was seen in windows: %s; -m exact needs no census", why))
+		log_debug("out of memory");
+}
+
+static void take_census(struct join *j, bool last)
 {
 	struct census_options opt = {
 		.pause_budget_ns = j->s->opt->pause_budget_ms * 1000000ull,
@@ -300,6 +308,8 @@ static void take_census(struct join *j)
 		log_debug("no census of process %d: %s", j->t->target->pid, why.text);
 	else if (take_answers(j, &c))
 		j->s->cost.estimate.joined = j->s->cost.estimate.windows;
+	else if (!j->s->cost.estimate.joined && last)
+		tell_unjoined(j, "no copy of the heap could be made that adds up (see --pause-budget)");
 	census_deinit(&c);
 	mark_asked(j);
 }
@@ -314,7 +324,7 @@ static bool is_small(const struct session *s, const struct session_target *t)
 	return sum <= MAX_HEAP;
 }
 
-static void join_target(struct session *s, struct session_target *t, const struct snapshot *snap)
+static void join_target(struct session *s, struct session_target *t, const struct snapshot *snap, bool last)
 {
 	struct join j = { .s = s, .t = t };
 	bool wanted = false;
@@ -324,10 +334,14 @@ static void join_target(struct session *s, struct session_target *t, const struc
 	vec_each(st, &s->heap.states)
 		wanted |= s->cost.windows && st->pid == t->target->pid && !st->closed && !st->ended &&
 			  estimate_wants_join(&s->gc, st->index);
-	if (!wanted || !is_small(s, t))
+	if (!wanted)
 		return;
+	if (!is_small(s, t)) {
+		tell_unjoined(&j, "its heaps are too large for a census in mid-trace");
+		return;
+	}
 	if (!(s->cost.windows ? ask_of_samples(&j) : ask_of_ledger(&j, snap)) && j.asks.n)
-		take_census(&j);
+		take_census(&j, last);
 	vec_deinit(&j.asks);
 	vec_deinit(&j.site);
 	vec_deinit(&j.sample);
@@ -343,7 +357,7 @@ void session_join_look(struct session *s, const struct snapshot *snap, bool last
 		return;
 	vec_each(t, &s->targets)
 		if (!t->ended && !t->held)
-			join_target(s, t, snap);
+			join_target(s, t, snap, last);
 	if (s->cost.windows)
 		session_budget_judge(s);
 	pause = (clock_ns(CLOCK_PROCESS_CPUTIME_ID) - before) * SHARE;

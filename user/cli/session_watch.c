@@ -142,7 +142,6 @@ static int watch_address(struct session *s, struct session_target *t, struct fil
 	if (!args)
 		return errmsg_set(err, -ENOENT, "'%s' in '%s' takes no argument", name, file->path);
 	rc = plan_extra(file, vaddr, name, LMT_PROBE_C_CALL, args, &s->features, &site, err);
-
 	if (!rc)
 		rc = attach_site(s->attach, t->slot, t->target->pid, &site, err);
 	if (rc < 0)

@@ -5,6 +5,8 @@
  */
 #include "detect.h"
 
+#include "base/fmt.h"
+
 /* The same call may be met twice: on its way through the FFI, and in the function itself. */
 static uint64_t key_of(const struct noticed *n, uint32_t function)
 {
@@ -22,11 +24,10 @@ void detect_stale_arg(struct findings *fs, const struct noticed *n)
 	const struct lmt_finding *e = n->e;
 	unsigned long long size = LMT_BLOCK_SIZE(&e->block), off = e->ptr - e->arg[LMT_STALE_BLOCK];
 	const char *function = n->function ? n->function : "a C function";
-	const char *line = n->alloc_frame.where ? strpool_get(fs->strings, n->alloc_frame.where) : NULL;
+	const char *line = n->alloc_frame.where
+				   ? fmt_chunk(strpool_get(fs->strings, n->alloc_frame.where)) : NULL;
 	struct finding *f;
 
-	if (line && (*line == '@' || *line == '='))
-		line++;
 	if (!n->saw_all)
 		return;
 	f = finding_of_key(fs, FINDING_USE_AFTER_FREE, n, key_of(n, strpool_add(fs->strings, function)));

@@ -26,6 +26,7 @@
 void estimate_deinit(struct estimate *e)
 {
 	vec_deinit(&e->samples);
+	hashmap_deinit(&e->litters);
 }
 
 /* One sample in 2^thinned, by chance: in step with the order of places it would favour some. */
@@ -33,7 +34,7 @@ static bool is_chosen(const struct estimate_sample *s, unsigned int thinned)
 {
 	uint64_t x = (s->uaddr ^ (uint64_t)s->window << 48) * 0x9e3779b97f4a7c15ull;
 
-	return !(x >> (64 - thinned));
+	return !thinned || !(x >> (64 - thinned));
 }
 
 /* Makes room: each sample that stays stands for two, and so will those to come. */
@@ -59,8 +60,12 @@ int estimate_add(struct estimate *e, const struct snapshot_site *site, uint32_t 
 {
 	uint64_t size = site->live_blocks ? site->live_bytes / site->live_blocks : 0;
 	uint32_t bytes = (uint32_t)(size < ESTIMATE_BYTES ? size : ESTIMATE_BYTES), n = 0;
+	uint64_t *litter = hashmap_get_or_add(&e->litters, (uint64_t)site->state + 1);
 	double weight;
 
+	if (!litter)
+		return -ENOMEM;
+	*litter += site->live_blocks;
 	for (int i = 0; i < SNAPSHOT_SAMPLES; i++)
 		n += site->sample_uaddr[i] != 0;
 	if (bytes <= 2 * LINK_BYTES || !n)
@@ -76,13 +81,25 @@ int estimate_add(struct estimate *e, const struct snapshot_site *site, uint32_t 
 			.bytes = (double)site->live_bytes * weight,
 		};
 
-		if (!s.uaddr || (e->thinned && !is_chosen(&s, e->thinned)) || !r->read(r->ctx, s.state, s.uaddr, s.text, bytes))
+		if (!s.uaddr || !is_chosen(&s, e->thinned) ||
+		    !r->read(r->ctx, s.state, s.uaddr, s.text, bytes))
 			continue;
 		s.object = r->is_object(r->ctx, site, s.uaddr);
 		if (vec_push(&e->samples, s))
 			return -ENOMEM;
 	}
 	return 0;
+}
+
+void estimate_close_window(struct estimate *e)
+{
+	for (size_t i = e->samples.n; i-- > 0 && e->samples.v[i].window == e->windows;) {
+		struct estimate_sample *s = &e->samples.v[i];
+
+		s->litter = *hashmap_find(&e->litters, (uint64_t)s->state + 1);
+	}
+	hashmap_deinit(&e->litters);
+	e->windows++;
 }
 
 static bool is_same(const struct estimate_sample *s, uint8_t *now)

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/hashmap.h"
 #include "base/vec.h"
 #include "collect/gcpoll.h"
 #include "collect/snapshot.h"
@@ -29,6 +30,7 @@ struct estimate_sample {
 	uint32_t n_bytes;
 	uint32_t cycle;  /* of its state when the window closed */
 	uint32_t window;
+	uint64_t litter; /* blocks of its state that were born in the window and alive when it closed */
 	double blocks, bytes; /* it stands for */
 	bool object;          /* not memory that an object owns */
 	bool held;            /* the latest census found it on the heap, and held */
@@ -38,6 +40,7 @@ struct estimate_sample {
 
 struct estimate {
 	vec_of(struct estimate_sample) samples;
+	struct hashmap litters; /* of the window that is being added: state + 1 → blocks */
 	uint32_t windows;
 	unsigned int thinned; /* times: each sample stands for 2^thinned that were seen */
 	uint32_t joined; /* windows before the latest census: what they left is known; 0: none taken */
@@ -56,6 +59,9 @@ struct estimate_reader {
 };
 int estimate_add(struct estimate *e, const struct snapshot_site *site, uint32_t cycle,
 		 const struct estimate_reader *r);
+
+/* All places of the window were added. */
+void estimate_close_window(struct estimate *e);
 
 /*
  * What a census says of an object: held by somebody or not. Of most kinds the content may change

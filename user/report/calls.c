@@ -40,7 +40,7 @@ void calls_write_text(const struct report_call *c, FILE *out)
 		c->state, op_name(c->op), c->osize, c->nsize);
 	fprintf(out, "  0x%012" PRIx64 "  %-8s  ", c->ptr ? c->ptr : c->old_ptr, c->kind ? c->kind : "");
 	if (lua)
-		escape_term(where, sizeof(where), *lua == '@' || *lua == '=' ? lua + 1 : lua);
+		escape_term(where, sizeof(where), fmt_chunk(lua));
 	fprintf(out, "%s%s\n", lua ? where : "", c->frame.approx ? " (approximate)" : "");
 }
 

@@ -30,8 +30,7 @@ static void put_escaped(FILE *out, const char *s)
 static void put_what(const struct diff *d, const struct diff_row *r, FILE *out)
 {
 	if (r->of == DIFF_SITE && r->frame.lua)
-		put_escaped(out, *r->frame.lua == '@' || *r->frame.lua == '=' ? r->frame.lua + 1 :
-			    r->frame.lua);
+		put_escaped(out, fmt_chunk(r->frame.lua));
 	else if (r->of == DIFF_SITE)
 		fputs("(no Lua code on the stack)", out);
 	else if (r->of == DIFF_STATE && r->state)

@@ -22,7 +22,7 @@ static void put_escaped(FILE *out, const char *s)
 
 static void put_frame(FILE *out, const struct report_frame *f)
 {
-	put_escaped(out, *f->lua == '@' || *f->lua == '=' ? f->lua + 1 : f->lua);
+	put_escaped(out, fmt_chunk(f->lua));
 	if (f->name) {
 		fputs(" in ", out);
 		put_escaped(out, f->name);

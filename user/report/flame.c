@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fmt.h"
+
 static const struct {
 	const char *name, *unit, *title;
 } metrics[METRIC_MAX] = {
@@ -71,8 +73,8 @@ void flame_frame_text(const struct report_frame *f, char *buf, size_t size)
 	if (f->truncated) {
 		snprintf(buf, size, "[stack goes on]");
 	} else if (where) {
-		where += *where == '@' || *where == '=';
-		snprintf(buf, size, "%s%s%s", f->name ? f->name : "", f->name ? " " : "", where);
+		snprintf(buf, size, "%s%s%s", f->name ? f->name : "", f->name ? " " : "",
+			 fmt_chunk(where));
 	} else if (f->name || f->native) {
 		snprintf(buf, size, "[C] %s", f->name ? f->name : f->native);
 	} else if (f->module) {

@@ -144,7 +144,7 @@ static void put_row(const struct report_site *s, FILE *out)
 		s->growth_bytes_per_s >= 1
 			? fmt_signed_bytes(&d, (int64_t)s->growth_bytes_per_s) : "",
 		s->growth_bytes_per_s >= 1 ? "/s" : "", s->kind);
-	xml_put(where + (*where == '@' || *where == '='), out);
+	xml_put(fmt_chunk(where), out);
 	if (s->frame.approx)
 		fputs(" <small>line approximate</small>", out);
 	fputs("</td></tr>\n", out);

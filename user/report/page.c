@@ -46,7 +46,7 @@ void page_put_frame(const struct report_frame *f, FILE *out)
 		return;
 	}
 	fputs("<code>", out);
-	xml_put(f->lua + (*f->lua == '@' || *f->lua == '='), out);
+	xml_put(fmt_chunk(f->lua), out);
 	fputs("</code>", out);
 	if (f->name) {
 		fputs(" in <code>", out);

@@ -150,7 +150,7 @@ static void put_where(const struct text *t, const struct report_site *s)
 		fputs("(no Lua code on the stack)", t->out);
 		return;
 	}
-	put_escaped(t, *s->frame.lua == '@' || *s->frame.lua == '=' ? s->frame.lua + 1 : s->frame.lua);
+	put_escaped(t, fmt_chunk(s->frame.lua));
 	if (s->frame.name) {
 		fputs(" in ", t->out);
 		put_escaped(t, s->frame.name);

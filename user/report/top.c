@@ -174,7 +174,7 @@ static void write_sites(struct page *p)
 		if (s->growth_bytes_per_s >= 1)
 			snprintf(growth, sizeof(growth), "%s/s",
 				 fmt_signed_bytes(&c, (int64_t)s->growth_bytes_per_s));
-		escape_term(where, sizeof(where), *lua == '@' || *lua == '=' ? lua + 1 : lua);
+		escape_term(where, sizeof(where), fmt_chunk(lua));
 		if (s->frame.name)
 			escape_term(name, sizeof(name), s->frame.name);
 		row(p, s->verdict == VERDICT_LEAK ? RED BOLD : s->verdict == VERDICT_GROWING ? YELLOW : "",

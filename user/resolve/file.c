@@ -127,7 +127,8 @@ static void make_room(const struct file *f)
 static void share(struct files *fs, struct file *f)
 {
 	vec_each(other, &fs->files) {
-		if (*other == f || (*other)->same || (*other)->closed || !(*other)->elf || !elf_same_bytes((*other)->elf, f->elf))
+		if (*other == f || (*other)->same || (*other)->closed || !(*other)->elf ||
+		    !elf_same_bytes((*other)->elf, f->elf))
 			continue;
 		f->same = *other;
 		f->own = f->elf;
