@@ -25,9 +25,12 @@ trace() { # name bytes command…
 for rt in lua5.1 lua5.4 luajit; do
 	trace "$rt-all" 1 "$rt"
 	trace "$rt-some" 8k "$rt"
-	is "$(awk -F'\t' '{ s += $3 } END { print s }' "$TMP/$rt-some.tsv")" \
-		"$(awk -F'\t' '{ s += $3 } END { print s }' "$TMP/$rt-all.tsv")" \
-		"$rt: bytes allocated on the line are the same to the byte"
+	# Not to the byte: a block of a trace that was let go before it was looked at has the line of
+	# the trace's start, and while the kernel moves a page BPF cannot read a frame in it.
+	awk -F'\t' 'FNR == NR { all += $3; next } { some += $3 }
+		END { d = all - some; exit !(all && d * d <= (all / 10000) ^ 2) }' \
+		"$TMP/$rt-all.tsv" "$TMP/$rt-some.tsv"
+	ok $? "$rt: bytes allocated on the line are the same to a ten-thousandth"
 	for caller in large medium small; do
 		# The error is for 95 %; twice that for no doubt at all.
 		verdict=$(awk -F'\t' -v c="$caller" '

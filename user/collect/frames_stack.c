@@ -176,12 +176,15 @@ size_t frames_stack(const struct frames_source *src, const struct lmt_stack_even
 {
 	struct lj p = { .mem = src->mem, .l = src->l, .g = src->g,
 			.ref = src->l && src->l->gc64.off ? 8 : 4 };
-	struct native_lua lua[STACKDB_FRAMES];
+	struct native_lua lua[STACKDB_FRAMES] = { 0 };
 	struct raw r;
 	bool innermost = true;
 	size_t n = 0;
 
 	expand(src, &p, ev, &r);
+	/* Nothing could be walked, as while the kernel moves the stack's page: its place is known still. */
+	if (!r.n && take_top(src, &lua[0].f))
+		n = 1;
 	for (size_t i = 0; i < r.n; i++) {
 		struct stack_frame frame = { .flags = r.flags[i] };
 		uint32_t kind = LMT_FRAME_FLAGS(&r.f[i]) & LMT_FRAME_KIND;
