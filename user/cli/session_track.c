@@ -228,6 +228,8 @@ static int on_site(struct session *s, struct session_target *t, const struct lmt
 	layout = attach_layout(s->attach, states[e->state].layout);
 	if (!layout)
 		return heap_set_frame(&s->heap, i, &frame);
+	if (sites[i].flags & LMT_SITE_JIT) /* its line follows from the kind */
+		kind_await_object(&t->mem, &layout->l, e->arg1);
 	memread_open_cached(&cache, &t->mem, &cached);
 	open_copies(s, &cached, e->slot, i, &copies, &mem);
 	if (sites[i].tag == LMT_TAG_FINDING || !is_closed(&states[e->state])) {
@@ -293,6 +295,8 @@ static int on_stack(struct session *s, struct session_target *t, const struct lm
 	layout = attach_layout(s->attach, states[e->e.state].layout);
 	if (!layout && (!native || e->n))
 		return 0;
+	if (layout && e->n && (LMT_FRAME_FLAGS(&e->frame[0]) & LMT_FRAME_KIND) == LMT_FRAME_JIT)
+		kind_await_object(&t->mem, &layout->l, e->e.arg1);
 	memread_open_cached(&cache, &t->mem, &mem);
 	n = frames_stack(&(struct frames_source){
 				 .mem = &mem, .l = layout ? &layout->l : NULL, .g = states[e->e.state].g,

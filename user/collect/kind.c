@@ -2,8 +2,12 @@
 #include "kind.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "block.h"
+
+#define AWAIT_TRIES 3
+#define AWAIT_NS 100000
 
 const char *kind_name(enum block_kind kind)
 {
@@ -71,6 +75,12 @@ enum block_kind kind_of_block(const struct memread *mem, const struct lmt_layout
 	    marks & ~KNOWN_MARKS)
 		return KIND_BUFFER;
 	return lj ? by_gct[type] : by_tt_51[type];
+}
+
+void kind_await_object(const struct memread *mem, const struct lmt_layout *l, uint64_t uaddr)
+{
+	for (int i = 0; i < AWAIT_TRIES && kind_of_block(mem, l, uaddr) == KIND_BUFFER; i++)
+		nanosleep(&(struct timespec){ .tv_nsec = AWAIT_NS }, NULL);
 }
 
 static int rank(enum block_kind kind)

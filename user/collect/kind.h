@@ -28,6 +28,13 @@ enum block_kind kind_of_tag(const struct lmt_layout *l, uint32_t tag);
 enum block_kind kind_of_block(const struct memread *mem, const struct lmt_layout *l, uint64_t uaddr);
 
 /*
+ * Gives a block handed out just now some moments (0.3 ms at most) to become an object: its header is
+ * written once the allocator has returned, and a target on a busy machine is often put off the processor
+ * right there, by the very notice that wakes us. Memory that is no object costs all of them.
+ */
+void kind_await_object(const struct memread *mem, const struct lmt_layout *l, uint64_t uaddr);
+
+/*
  * A place allocates an object and what it owns (a closure and its upvalues, a table and its parts):
  * the one of two kinds that names the place.
  */

@@ -373,6 +373,22 @@ static void tally_samples(struct judge *j, struct heap *h)
 		j->whole[h->sites.v[i].state].held_bytes += j->tally[i].bytes;
 }
 
+/* Windows do not see what is let go: what lives in a state is what lives of its sites. */
+static void add_up_states(struct heap *h)
+{
+	vec_each(st, &h->states)
+		if (!st->ended)
+			st->live_bytes = st->live_blocks = 0;
+	vec_each(s, &h->sites) {
+		struct heap_state *st = &h->states.v[s->state];
+
+		if (st->ended)
+			continue;
+		st->live_bytes += s->live_bytes;
+		st->live_blocks += s->live_blocks;
+	}
+}
+
 void estimate_apply(const struct estimate *e, struct heap *h, const struct gcpoll *gc, double scale,
 		    double seconds)
 {
@@ -387,6 +403,7 @@ void estimate_apply(const struct estimate *e, struct heap *h, const struct gcpol
 		for (size_t i = 0; i < h->sites.n; i++)
 			judge(&j, h, &h->sites.v[i], &tally[i],
 			      floor_growth(gc, h->states.v[h->sites.v[i].state].index));
+	add_up_states(h);
 	vec_deinit(&j.classes);
 	hashmap_deinit(&j.by_key);
 }

@@ -112,14 +112,16 @@ static void write_state(const struct text *t, const struct report_state *s)
 	write_state_head(t, s);
 	if (!t->r->active)
 		return;
-	fprintf(t->out, "  traced    %s blocks allocated (%s), %s freed, %s reallocated, %s refused\n",
+	fprintf(t->out, "  traced    %s blocks allocated (%s), %s freed, %s reallocated, %s refused%s\n",
 		fmt_count(&a, s->allocs), fmt_bytes(&b, s->alloc_bytes), fmt_count(&c, s->frees),
-		fmt_count(&d, s->reallocs), s->failures ? "" : "none");
+		fmt_count(&d, s->reallocs), s->failures ? "some" : "none",
+		t->r->windows ? " in windows" : "");
 	if (s->failures)
 		fprintf(t->out, "            %s requests refused by the allocator\n",
 			fmt_count(&a, s->failures));
-	fprintf(t->out, "  live      %s in %s blocks that were allocated since the attach",
-		fmt_bytes(&a, s->live_bytes), fmt_count(&b, s->live_blocks));
+	fprintf(t->out, "  live      %s in %s blocks that were allocated since the attach%s",
+		fmt_bytes(&a, s->live_bytes), fmt_count(&b, s->live_blocks),
+		t->r->windows ? ", as windows and census tell" : "");
 	if (s->before_attach && s->heap_known)
 		fprintf(t->out, " (%s were there before)", fmt_bytes(&c, s->heap_at_attach));
 	if (s->lost_blocks)
