@@ -6,6 +6,7 @@
 
 #include "base/escape.h"
 #include "base/fmt.h"
+#include "findings_alike.h"
 
 #define BOLD "\033[1m"
 #define RED "\033[31m"
@@ -99,10 +100,29 @@ static void write_callers(const struct report *r, const struct report_stack *st,
 		fputs(" < …", out);
 }
 
-/* The root cause first, then where, how sure, the evidence, what to do. */
-static void write_finding(const struct report *r, const struct report_finding *f, const struct format_options *opt,
-			  FILE *out)
+#define ALSO_NAMED 8
+
+static void write_also(const struct findings_alike *a, const struct finding_alike *g, FILE *out)
 {
+	const struct report_finding *const *f = a->members.v + g->first;
+	struct fmtbuf b, c;
+
+	fprintf(out, "\n  also      in %zu more state%s:", g->n - 1, g->n == 2 ? "" : "s");
+	for (size_t i = 1; i < g->n && i <= ALSO_NAMED; i++) {
+		fprintf(out, "%s %" PRIu32, i > 1 ? "," : "", f[i]->state);
+		if (f[i]->pid != f[0]->pid)
+			fprintf(out, " of process %d", f[i]->pid);
+	}
+	fprintf(out, "%s; %s %s", g->n > ALSO_NAMED + 1 ? ", …" : "", fmt_count(&b, g->count),
+		g->bytes ? "blocks, " : "times");
+	fprintf(out, "%s in all", g->bytes ? fmt_bytes(&c, g->bytes) : "");
+}
+
+/* The root cause first, then where, how sure, the evidence, what to do. */
+static void write_finding(const struct report *r, const struct findings_alike *a, const struct finding_alike *g,
+			  const struct format_options *opt, FILE *out)
+{
+	const struct report_finding *f = g->f;
 	const char *color = !opt->color ? "" : f->severity >= SEVERITY_ERROR ? RED BOLD : YELLOW;
 
 	fprintf(out, "\n%s%s %s%s  ", color, severity_name(f->severity), finding_kind_name(f->kind),
@@ -119,6 +139,8 @@ static void write_finding(const struct report *r, const struct report_finding *f
 		fprintf(out, "; state %" PRIu32, f->state);
 	if (f->tid)
 		fprintf(out, "; thread %d", f->tid);
+	if (g->n > 1)
+		write_also(a, g, out);
 	write_callers(r, &f->stack, out);
 	fprintf(out, "\n  how sure  %s", confidence_name(f->confidence));
 	if (f->count > 1)
@@ -137,6 +159,13 @@ static void write_finding(const struct report *r, const struct report_finding *f
 
 void findings_write_text(const struct report *r, const struct format_options *opt, FILE *out)
 {
-	vec_each(f, &r->findings)
-		write_finding(r, f, opt, out);
+	struct findings_alike a;
+
+	if (findings_alike(r, &a)) {
+		fputs("\n(out of memory: the findings are left out)\n", out);
+		return;
+	}
+	vec_each(g, &a.groups)
+		write_finding(r, &a, g, opt, out);
+	findings_alike_deinit(&a);
 }

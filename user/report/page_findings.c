@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/fmt.h"
+#include "findings_alike.h"
 #include "page.h"
 #include "xml.h"
 
@@ -102,11 +103,11 @@ static bool tells_holder(const struct report_finding *f)
 }
 
 /* What most of a heap hangs on is told once a state: by the first that asks. */
-static bool holder_is_told(const struct report *r, pid_t pid, uint32_t state,
-			   const struct report_finding *until, const struct report_site *site)
+static bool holder_is_told(const struct report *r, const struct findings_alike *a, pid_t pid, uint32_t state,
+			   const struct finding_alike *until, const struct report_site *site)
 {
-	vec_each(f, &r->findings)
-		if ((!until || f < until) && tells_holder(f) && f->pid == pid && f->state == state)
+	vec_each(g, &a->groups)
+		if ((!until || g < until) && tells_holder(g->f) && g->f->pid == pid && g->f->state == state)
 			return true;
 	vec_each(s, &r->sites)
 		if (site && s < site && s->verdict >= VERDICT_GROWING && s->pid == pid &&
@@ -116,17 +117,18 @@ static bool holder_is_told(const struct report *r, pid_t pid, uint32_t state,
 }
 
 /* A line that grows, told as a sentence. */
-static void put_growing(const struct report *r, const struct growing *g, FILE *out)
+static void put_growing(const struct report *r, const struct findings_alike *a, const struct growing *g,
+			FILE *out)
 {
 	bool leak = g->first->verdict == VERDICT_LEAK;
-	struct fmtbuf a, b;
+	struct fmtbuf b, c;
 
 	fprintf(out, "<article class=\"finding %s\">\n<h3><span class=\"tag\">%s</span> ",
 		leak ? "error" : "warning", leak ? "leak" : "growing");
 	page_put_frame(&g->first->frame, out);
 	fprintf(out, "</h3>\n<p>keeps <b>%s</b> alive that outlived up to %" PRIu32 " garbage collections, "
-		"and grows by <b>%s/s</b>.</p>\n<p class=\"dim\">", fmt_bytes(&a, g->bytes), g->cycles,
-		fmt_signed_bytes(&b, (int64_t)g->growth));
+		"and grows by <b>%s/s</b>.</p>\n<p class=\"dim\">", fmt_bytes(&b, g->bytes), g->cycles,
+		fmt_signed_bytes(&c, (int64_t)g->growth));
 	put_kinds(r, g, out);
 	fprintf(out, "; state %" PRIu32, g->first->state);
 	if (r->processes.n > 1)
@@ -134,7 +136,7 @@ static void put_growing(const struct report *r, const struct growing *g, FILE *o
 	fputs(leak ? ". This is no warm-up: it has not levelled off." :
 	      ". Not sure yet: it may level off, watch longer.", out);
 	fputs("</p>\n", out);
-	if (!holder_is_told(r, g->first->pid, g->first->state, NULL, g->first))
+	if (!holder_is_told(r, a, g->first->pid, g->first->state, NULL, g->first))
 		page_put_held(r, g->first->pid, g->first->state, out);
 	put_callers(r, g->first, out);
 	fputs("</article>\n", out);
@@ -150,7 +152,7 @@ static bool is_told(const struct report *r, const struct report_site *s)
 	return false;
 }
 
-static size_t put_growing_lines(const struct report *r, FILE *out)
+static size_t put_growing_lines(const struct report *r, const struct findings_alike *a, FILE *out)
 {
 	size_t shown = 0, more = 0;
 	struct growing g;
@@ -163,7 +165,7 @@ static size_t put_growing_lines(const struct report *r, FILE *out)
 			more++;
 			continue;
 		}
-		put_growing(r, &g, out);
+		put_growing(r, a, &g, out);
 		shown++;
 	}
 	if (more)
@@ -234,9 +236,10 @@ static void put_evidence(const struct report_finding *f, FILE *out)
 	fputs("</dl>\n", out);
 }
 
-static void put_where(const struct report *r, const struct report_finding *f, FILE *out)
+static void put_where(const struct report *r, const struct finding_alike *g, FILE *out)
 {
-	struct fmtbuf b;
+	const struct report_finding *f = g->f;
+	struct fmtbuf b, c;
 
 	fputs("<p>", out);
 	page_put_frame(&f->frame, out);
@@ -245,6 +248,9 @@ static void put_where(const struct report *r, const struct report_finding *f, FI
 		fprintf(out, "state %" PRIu32 " · ", f->state);
 	if (r->processes.n > 1)
 		fprintf(out, "process %d · ", f->pid);
+	if (g->n > 1)
+		fprintf(out, "and in %zu more state%s, %s in all%s%s · ", g->n - 1, g->n == 2 ? "" : "s",
+			fmt_count(&b, g->count), g->bytes ? ", " : "", g->bytes ? fmt_bytes(&c, g->bytes) : "");
 	if (f->tid && f->tid != f->pid)
 		fprintf(out, "thread %d · ", f->tid);
 	if (f->realtime_ns > r->start_realtime_ns)
@@ -254,17 +260,19 @@ static void put_where(const struct report *r, const struct report_finding *f, FI
 	fprintf(out, "%s</p>\n", confidence_name(f->confidence));
 }
 
-static void put_finding(const struct report *r, const struct report_finding *f, FILE *out)
+static void put_finding(const struct report *r, const struct findings_alike *a, const struct finding_alike *g,
+			FILE *out)
 {
+	const struct report_finding *f = g->f;
 	const struct report_site *site = site_of(r, f);
 
 	fprintf(out, "<article class=\"finding %s\">\n<h3><span class=\"tag\">%s %s</span> ",
 		severity_name(f->severity), severity_name(f->severity), finding_kind_name(f->kind));
 	xml_put(f->message, out);
 	fputs("</h3>\n", out);
-	put_where(r, f, out);
+	put_where(r, g, out);
 	put_evidence(f, out);
-	if (tells_holder(f) && !holder_is_told(r, f->pid, f->state, f, NULL))
+	if (tells_holder(f) && !holder_is_told(r, a, f->pid, f->state, g, NULL))
 		page_put_held(r, f->pid, f->state, out);
 	if (site)
 		put_callers(r, site, out);
@@ -279,16 +287,20 @@ static void put_finding(const struct report *r, const struct report_finding *f, 
 void page_put_findings(const struct report *r, const char *file, FILE *out)
 {
 	static const char *const views[] = { "v_findings", "v_evidence", "v_leaks", NULL };
+	struct findings_alike a;
 	size_t n = 0;
 
 	page_open("findings", "Findings", out);
-	vec_each(f, &r->findings)
+	if (findings_alike(r, &a))
+		fputs("<p>Out of memory: the findings are left out.</p>\n", out);
+	vec_each(g, &a.groups)
 		if (n++ < FINDINGS_SHOWN)
-			put_finding(r, f, out);
+			put_finding(r, &a, g, out);
 	if (n > FINDINGS_SHOWN)
 		fprintf(out, "<p class=\"dim\">%zu more findings are in the file.</p>\n", n - FINDINGS_SHOWN);
-	if (!put_growing_lines(r, out) && !n)
+	if (!put_growing_lines(r, &a, out) && !n)
 		fputs("<p class=\"calm\">No finding. No line keeps growing over garbage collections.</p>\n",
 		      out);
+	findings_alike_deinit(&a);
 	page_close(file, views, out);
 }

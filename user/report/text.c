@@ -107,18 +107,15 @@ static void write_state_head(const struct text *t, const struct report_state *s)
 
 static void write_state(const struct text *t, const struct report_state *s)
 {
-	struct fmtbuf a, b, c, d;
+	struct fmtbuf a, b, c, d, e;
 
 	write_state_head(t, s);
 	if (!t->r->active)
 		return;
 	fprintf(t->out, "  traced    %s blocks allocated (%s), %s freed, %s reallocated, %s refused%s\n",
 		fmt_count(&a, s->allocs), fmt_bytes(&b, s->alloc_bytes), fmt_count(&c, s->frees),
-		fmt_count(&d, s->reallocs), s->failures ? "some" : "none",
+		fmt_count(&d, s->reallocs), s->failures ? fmt_count(&e, s->failures) : "none",
 		t->r->windows ? " in windows" : "");
-	if (s->failures)
-		fprintf(t->out, "            %s requests refused by the allocator\n",
-			fmt_count(&a, s->failures));
 	fprintf(t->out, "  live      %s in %s blocks that were allocated since the attach%s",
 		fmt_bytes(&a, s->live_bytes), fmt_count(&b, s->live_blocks),
 		t->r->windows ? ", as windows and census tell" : "");
