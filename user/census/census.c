@@ -173,7 +173,7 @@ static int try_state(struct census *c, struct census_state *s, bool last)
 	int rc = rs->layout ? try_row(c, s, rs->layout, last) : -EBADMSG;
 	uint32_t refused = s->refused;
 
-	if (rc != -EBADMSG || !states_check(c->target, c->mem, rs->L, rs->G, &st))
+	if (rc != -EBADMSG || !states_check(&c->copier.maps, c->mem, rs->L, rs->G, &st))
 		return rc;
 	for (size_t i = 0; rc == -EBADMSG && i < st.n_rows; i++)
 		if (st.rows[i] != rs->layout)
@@ -328,13 +328,18 @@ static int attempt_stopped(struct census *c, bool last, struct errmsg *err)
 /* A state that was closed meanwhile is no state that could not be counted. */
 static void note_gone(struct census *c)
 {
+	struct proc_maps maps = { 0 }; /* its heap may have grown into new memory since the copy */
+
+	if (proc_read_maps(c->target->pid, &maps))
+		return;
 	vec_each(s, &c->states) {
 		const struct resolved_state *rs = &c->resolved->states.v[s->index];
 		struct lua_state st;
 
-		if (!s->done && !states_check(c->target, c->mem, rs->L, rs->G, &st))
+		if (!s->done && !states_check(&maps, c->mem, rs->L, rs->G, &st))
 			s->gone = true;
 	}
+	proc_maps_deinit(&maps);
 }
 
 static int stop_and_try(struct census *c, struct errmsg *err)

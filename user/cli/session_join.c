@@ -269,12 +269,17 @@ static void mark_asked(struct join *j)
 /* The census looks at states that resolve knows: those born since the attach are to be told to it. */
 static void resolve_new_states(struct join *j)
 {
+	bool fresh = false;
+
 	vec_each(st, &j->s->heap.states) {
 		int i;
 
 		if (st->pid != j->t->target->pid || !st->number || st->closed || st->ended ||
 		    resolved_state_at(j->t->resolved, st->st.main))
 			continue;
+		if (!fresh && target_refresh(j->t->target, NULL))
+			return;
+		fresh = true;
 		i = resolve_add_state(j->t->resolved, j->t->target, &j->t->mem, st->st.main, st->st.g);
 		if (i >= 0)
 			j->t->resolved->states.v[i].tag = st->index;

@@ -273,7 +273,7 @@ int resolve_add_state(struct resolved *r, const struct target *t, const struct m
 
 	if (there && there->G == G)
 		return (int)(there - r->states.v);
-	return states_check(t, mem, L, G, &st) ? add_found(r, t, mem, &st) : -ENOENT;
+	return states_check(&t->maps, mem, L, G, &st) ? add_found(r, t, mem, &st) : -ENOENT;
 }
 
 /* A copy without states: the allocator its first state will use, and what it may look like. */

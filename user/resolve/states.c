@@ -208,10 +208,10 @@ void states_deinit(struct states *s)
 	vec_deinit(&s->states);
 }
 
-bool states_check(const struct target *t, const struct memread *mem, uint64_t L, uint64_t G,
+bool states_check(const struct proc_maps *maps, const struct memread *mem, uint64_t L, uint64_t G,
 		  struct lua_state *ret)
 {
-	struct scan s = { .env = { .mem = mem, .maps = &t->maps } };
+	struct scan s = { .env = { .mem = mem, .maps = maps } };
 
 	s.rows = layouts_all(&s.n_rows);
 	return try_rows(&s, L, G, ret);

@@ -40,8 +40,11 @@ void states_deinit(struct states *s);
 /* Is it memory that a Lua heap may lie in, and that may be read without effects? */
 bool states_may_hold(const struct proc_map *map);
 
-/* Checks one pair of addresses, as a scan that met it would. False when it is no state. */
-bool states_check(const struct target *t, const struct memread *mem, uint64_t L, uint64_t G,
+/*
+ * Checks one pair of addresses, as a scan that met it would. False when it is no state, or has memory
+ * that the maps do not know: they are to be those of now.
+ */
+bool states_check(const struct proc_maps *maps, const struct memread *mem, uint64_t L, uint64_t G,
 		  struct lua_state *ret);
 
 /* What the VM says about its heap right now. */
