@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "census/census.h"
 #include "session.h"
-#include "session_budget.h"
+#include "session_sample.h"
 
 #define MAX_JOINS 3       /* of one place, while it has no answer */
 #define MAX_NEWER 64      /* kinds of objects, states */
@@ -35,11 +35,14 @@ static bool wants_join(const struct session *s, const struct heap_site *site)
 	return site->verdict == VERDICT_LEAK && !site->holder && site->joins < MAX_JOINS;
 }
 
+static bool is_open(const struct join *j, const struct heap_state *st)
+{
+	return !st->closed && !st->ended && st->number && st->pid == j->t->target->pid;
+}
+
 static bool is_of(const struct join *j, const struct heap_site *site)
 {
-	const struct heap_state *st = &j->s->heap.states.v[site->state];
-
-	return !st->closed && !st->ended && st->number && st->pid == j->t->target->pid;
+	return is_open(j, &j->s->heap.states.v[site->state]);
 }
 
 static struct heap_site *site_at(struct session *s, uint32_t index, size_t *at_ret)
@@ -291,6 +294,30 @@ static void tell_unjoined(struct join *j, const char *why)
 		log_debug("out of memory");
 }
 
+static const struct census_state *answer_of(const struct join *j, const struct census *c, uint32_t index)
+{
+	vec_each(cs, &c->states)
+		if (cs->done && j->t->resolved->states.v[cs->index].tag == index)
+			return cs;
+	return NULL;
+}
+
+/* Of states whose collector hardly runs: what is held takes the place of what a collection leaves. */
+static void note_held(struct join *j, const struct census *c)
+{
+	vec_each(st, &j->s->heap.states) {
+		struct gcpoll_state *poll = st->rare && is_open(j, st) ? gcpoll_find(&j->s->gc, st->index) : NULL;
+		const struct census_state *cs = answer_of(j, c, st->index);
+
+		if (!poll || !gcstall_wants_census(&poll->stall))
+			continue;
+		gcstall_census(&poll->stall, cs ? cs->live_bytes : 0);
+		if (cs)
+			log_debug("state %u, whose collector hardly runs: %llu of %llu bytes are held", st->number,
+				  (unsigned long long)cs->live_bytes, (unsigned long long)st->heap_bytes);
+	}
+}
+
 static void take_census(struct join *j, bool last)
 {
 	struct census_options opt = {
@@ -310,6 +337,7 @@ static void take_census(struct join *j, bool last)
 		j->s->cost.estimate.joined = j->s->cost.estimate.windows;
 	else if (!j->s->cost.estimate.joined && last)
 		tell_unjoined(j, "no copy of the heap could be made that adds up (see --pause-budget)");
+	note_held(j, &c);
 	census_deinit(&c);
 	mark_asked(j);
 }
@@ -332,7 +360,7 @@ static void join_target(struct session *s, struct session_target *t, const struc
 	vec_each(site, &s->heap.sites)
 		wanted |= wants_join(s, site) && is_of(&j, site);
 	vec_each(st, &s->heap.states)
-		wanted |= s->cost.windows && st->pid == t->target->pid && !st->closed && !st->ended &&
+		wanted |= (s->cost.windows || st->rare) && is_open(&j, st) &&
 			  estimate_wants_join(&s->gc, st->index);
 	if (!wanted)
 		return;
@@ -340,7 +368,7 @@ static void join_target(struct session *s, struct session_target *t, const struc
 		tell_unjoined(&j, "its heaps are too large for a census in mid-trace");
 		return;
 	}
-	if (!(s->cost.windows ? ask_of_samples(&j) : ask_of_ledger(&j, snap)) && j.asks.n)
+	if (!ask_of_samples(&j) && (s->cost.windows || !ask_of_ledger(&j, snap)) && j.asks.n)
 		take_census(&j, last);
 	vec_deinit(&j.asks);
 	vec_deinit(&j.site);
@@ -358,8 +386,7 @@ void session_join_look(struct session *s, const struct snapshot *snap, bool last
 	vec_each(t, &s->targets)
 		if (!t->ended && !t->held)
 			join_target(s, t, snap, last);
-	if (s->cost.windows)
-		session_budget_judge(s);
+	session_sample_judge(s);
 	pause = (clock_ns(CLOCK_PROCESS_CPUTIME_ID) - before) * SHARE;
 	s->next_join_ns = clock_ns(CLOCK_MONOTONIC) + (pause > FIRST_PAUSE_NS ? pause : FIRST_PAUSE_NS);
 }
