@@ -55,12 +55,17 @@ static struct heap_site *site_at(struct session *s, uint32_t index, size_t *at_r
 	return &s->heap.sites.v[*at - 1];
 }
 
-/* Before a thread PUC Lua leaves room for its host, as in the state's own block. */
+/*
+ * Before a thread PUC Lua leaves room for its host, as in the state's own block; from 5.5 on the main thread with
+ * its room is a member of global_State.
+ */
 static uint64_t object_of(const struct heap_state *st, enum block_kind kind, uint64_t block)
 {
-	if (kind != KIND_THREAD || !st->layout || st->layout->family != LMT_FAMILY_PUC)
+	const struct lmt_layout *l = st->layout;
+
+	if (kind != KIND_THREAD || !l || l->family != LMT_FAMILY_PUC)
 		return block;
-	return block + (uint64_t)st->layout->block_L.off;
+	return block + (uint64_t)(l->g_minus_L.off < 0 ? l->block_L.off - l->G_main.off : l->block_L.off);
 }
 
 static int ask(struct join *j, size_t site, uint64_t uaddr, bool path, struct estimate_sample *sample)
