@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/hashmap.h"
 #include "base/log.h"
 #include "census/census.h"
 #include "session.h"
@@ -149,7 +150,7 @@ static struct newer *newer_of(struct newer *v, size_t *n, uint32_t state, enum b
  * An object that stands in the list before one that a later window saw being born is younger than
  * that: its memory was given away again, even if it looks the same.
  */
-static void refute_reborn(struct join *j)
+static void refute_younger(struct join *j)
 {
 	struct newer newer[MAX_NEWER];
 	size_t n = 0;
@@ -177,6 +178,25 @@ static void refute_reborn(struct join *j)
 		else if (a->order > w->here)
 			w->here = a->order;
 	}
+}
+
+/* What a later window saw being born at the same address is another one: also where objects have no order. */
+static void refute_reborn(struct join *j)
+{
+	struct hashmap later = { 0 }; /* state and address → window + 1 */
+
+	for (size_t i = j->asks.n; i-- > 0;) {
+		const struct estimate_sample *x = j->sample.v[i];
+		uint64_t *at = x ? hashmap_get_or_add(&later, (uint64_t)x->state << 48 ^ x->uaddr) : NULL;
+
+		if (!at)
+			continue;
+		if (!*at)
+			*at = x->window + 1ull;
+		else if (*at > x->window + 1ull && j->asks.v[i].answer == CENSUS_HELD)
+			j->asks.v[i].answer = CENSUS_ABSENT;
+	}
+	hashmap_deinit(&later);
 }
 
 /* What one window saw being born in one state. */
@@ -245,6 +265,7 @@ static bool take_answers(struct join *j, const struct census *c)
 	size_t told = 0, held = 0;
 
 	refute_reborn(j);
+	refute_younger(j);
 	refute_strays_of_all(j);
 	for (size_t i = 0; i < j->asks.n; i++) {
 		const struct census_ask *a = &j->asks.v[i];

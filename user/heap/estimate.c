@@ -20,7 +20,8 @@
 #define LEAK_GROWTH 1.25  /* …before it can be called a leak */
 #define LEAK_WINDOWS 6
 #define STILL_LEAKS 0.6   /* of what was born, the part that stays must not fall by more: a cache fills up */
-#define CLASS_BYTES 16    /* allocators give out memory in such steps */
+#define CLASS_BYTES 16    /* allocators give out memory in such steps, */
+#define HEAD_BYTES 8      /* …of which they keep so much for themselves */
 #define BY_CHANCE 3       /* a place must hold so many times what others' objects explain */
 
 void estimate_deinit(struct estimate *e)
@@ -166,7 +167,7 @@ static void count_held(struct tally *t, const struct estimate_sample *s, bool ma
 {
 	struct third *third = &t->third[(uint64_t)s->window * 3 / joined];
 
-	t->class = (uint32_t)(s->bytes / s->blocks / CLASS_BYTES);
+	t->class = (uint32_t)((s->bytes / s->blocks + HEAD_BYTES + CLASS_BYTES - 1) / CLASS_BYTES);
 	third->checked++;
 	t->old.checked += mature;
 	t->joined += s->blocks;
