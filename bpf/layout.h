@@ -48,6 +48,8 @@ struct lmt_cell {
 	X(K_pause, "K.GCSpause", "K.GCSpause", "gcstate between cycles")                        \
 	X(G_estimate, "G.GCestimate", "g.gc.estimate", "heap after the latest full collection")  \
 	X(G_kind, "G.gckind", "", "how the collector works; 5.1: always incremental")           \
+	X(G_stop, "G.gcstp", "", "the program has stopped the collector; see states.c")         \
+	X(G_threshold, "G.GCthreshold", "g.gc.threshold", "heap at which it goes on; later debt") \
 	X(size_str, "sizeof.TString", "sizeof.GCstr", "")                                       \
 	X(S_len, "S.len", "s.len", "length of a (long) string")                                 \
 	X(size_node, "sizeof.Node", "sizeof.Node", "")                                          \

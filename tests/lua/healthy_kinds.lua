@@ -1,7 +1,8 @@
--- usage: lua healthy_kinds.lua KIND [SCALE]: keeps memory in a way that is no leak, among churn.
+-- usage: lua healthy_kinds.lua KIND [SCALE [stop]]: keeps memory in a way that is no leak, among churn.
 -- A line on stdin is a tick; about 100 a second are meant, SCALE stretches the times.
 local kind, scale = arg[1], tonumber(arg[2]) or 1
 local store, count = {}, 0
+if arg[3] then collectgarbage(arg[3]) end
 local function per(n) return math.floor(n * scale) end
 
 local keep = {

@@ -1,6 +1,7 @@
--- usage: lua leak_kinds.lua KIND [steady|bursts|slow]: leaks one kind of object at the line marked
+-- usage: lua leak_kinds.lua KIND [steady|bursts|slow [stop]]: leaks one kind of object at the line marked
 -- with its name, one for each of so many requests, among much churn. A line on stdin is a tick.
 local kind, how = arg[1], arg[2] or "steady"
+if arg[3] then collectgarbage(arg[3]) end
 local ffi = jit and require("ffi")
 local kept, ring = {}, {}
 local function body() end

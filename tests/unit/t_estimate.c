@@ -17,6 +17,7 @@ struct run {
 	struct gcpoll gc;
 	uint32_t window; /* now */
 	uint32_t windows; /* in all */
+	bool rare;        /* no cycle was completed: time and censuses stand in for them */
 };
 
 static bool is_held(enum place p, uint32_t born, const struct run *r)
@@ -28,11 +29,13 @@ static bool is_held(enum place p, uint32_t born, const struct run *r)
 	return p == LEAKS || p == FILLS_UP || (p == HALF_FULL && born < r->windows / 2);
 }
 
+static int changed_word = -1; /* of what is read */
+
 static bool read_text(void *ctx, uint32_t state, uint64_t uaddr, uint8_t *text, uint32_t n)
 {
 	(void)ctx, (void)state;
 	for (uint32_t i = 0; i < n; i++)
-		text[i] = (uint8_t)(uaddr >> i % 8 * 8);
+		text[i] = (uint8_t)(uaddr >> i % 8 * 8) ^ (uint8_t)((int)i / 8 == changed_word);
 	return true;
 }
 
@@ -53,7 +56,7 @@ static void open_window(struct run *r, uint32_t cycle)
 
 		for (uint32_t i = 0; i < SNAPSHOT_SAMPLES; i++)
 			s.sample_uaddr[i] = 0x100000u * (p + 1) + r->window * 0x1000u + i * 0x40u;
-		assert_int_equal(estimate_add(&r->e, &s, cycle, &reader), 0);
+		assert_int_equal(estimate_add(&r->e, &s, 0, cycle, &reader), 0);
 	}
 	estimate_close_window(&r->e);
 	r->window++;
@@ -71,7 +74,13 @@ static void judge(struct run *r, uint32_t (*cycle_of)(uint32_t), uint64_t floor)
 {
 	static const struct lmt_layout layout;
 	struct gcpoll_state gc = { .index = 1, .floors = 5, .floor_first = 100, .floor_last = floor };
+	struct heap_state *st;
 
+	if (r->rare) {
+		gc.floors = 0;
+		gc.stall = (struct gc_stall){ .rare = true, .held_first = 100, .held_last = floor };
+	}
+	*hashmap_get_or_add(&r->gc.by_index, 1) = 1;
 	assert_true(heap_add_state(&r->heap, 1, 7, 1, &layout, true) >= 0);
 	assert_int_equal(vec_push(&r->gc.states, gc), 0);
 	for (uint32_t p = 0; p < N_PLACES; p++) {
@@ -85,7 +94,11 @@ static void judge(struct run *r, uint32_t (*cycle_of)(uint32_t), uint64_t floor)
 	for (uint32_t w = 0; w < r->windows; w++)
 		open_window(r, cycle_of(w));
 	take_census(r);
-	heap_set_gc(&r->heap, 1, 1ull << 40, cycle_of(r->windows));
+	heap_set_gc(&r->heap, 1, 1ull << 40, r->rare ? 0 : cycle_of(r->windows));
+	st = heap_find_state(&r->heap, 1);
+	st->rare = r->rare;
+	st->turns = r->rare ? cycle_of(r->windows) : 0;
+	st->censuses = 2;
 	estimate_apply(&r->e, &r->heap, &r->gc, 50, 30);
 }
 
@@ -93,6 +106,7 @@ static void done(struct run *r)
 {
 	estimate_deinit(&r->e);
 	vec_deinit(&r->gc.states);
+	hashmap_deinit(&r->gc.by_index);
 	heap_deinit(&r->heap);
 }
 
@@ -140,6 +154,60 @@ static void a_leak_that_doubles_the_heap_is_found_too(void **state)
 	judge(&r, ever_more_rarely, 800);
 	assert_only_leak(&r);
 	done(&r);
+}
+
+/* With the collector stopped, say: only what censuses find held counts. */
+static void a_leak_is_found_without_any_collection(void **state)
+{
+	struct run r = { .rare = true };
+
+	(void)state;
+	judge(&r, steadily, 130);
+	assert_only_leak(&r);
+	assert_int_equal(r.heap.sites.v[LEAKS].survived_cycles, 2); /* that were taken, not made up */
+	done(&r);
+	r = (struct run){ .rare = true };
+	judge(&r, steadily, 102);
+	assert_true(r.heap.sites.v[LEAKS].verdict < VERDICT_GROWING);
+	done(&r);
+}
+
+/* Where the ledger is whole it keeps its numbers, and its verdicts unless the collector hardly runs. */
+static void a_whole_ledger_takes_the_verdict_only(void **state)
+{
+	struct run r = { .rare = true };
+
+	(void)state;
+	r.e.only_rare = true;
+	judge(&r, steadily, 130);
+	assert_only_leak(&r);
+	assert_int_equal(r.heap.sites.v[LEAKS].live_bytes, 0);
+	done(&r);
+	r = (struct run){ .e.only_rare = true };
+	judge(&r, steadily, 130);
+	assert_int_equal(r.heap.sites.v[LEAKS].verdict, VERDICT_YOUNG);
+	done(&r);
+}
+
+/* Short strings are chained in the table of all strings, functions in the collector's lists. */
+static void a_link_may_change_in_what_lives(void **state)
+{
+	(void)state;
+	for (uint32_t loose = 0; loose <= 24; loose += 8) {
+		for (int word = 0; word < 5; word++) {
+			struct estimate e = { .windows = 0 };
+			struct snapshot_site s = { .index = 1, .state = 1, .live_blocks = 1, .live_bytes = 40,
+						   .sample_uaddr = { 0x1000 } };
+
+			assert_int_equal(estimate_add(&e, &s, loose, 0, &reader), 0);
+			estimate_close_window(&e);
+			changed_word = word;
+			estimate_check(&e, &reader);
+			changed_word = -1;
+			assert_int_equal(e.samples.v[0].changed, word != 0 && word * 8 != (int)loose);
+			estimate_deinit(&e);
+		}
+	}
 }
 
 /* More samples than are kept: those of old and of new windows must weigh the same. */
@@ -192,6 +260,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_the_leak_is_one),
 		cmocka_unit_test(a_leak_that_doubles_the_heap_is_found_too),
+		cmocka_unit_test(a_leak_is_found_without_any_collection),
+		cmocka_unit_test(a_whole_ledger_takes_the_verdict_only),
+		cmocka_unit_test(a_link_may_change_in_what_lives),
 		cmocka_unit_test(a_long_trace_says_the_same),
 		cmocka_unit_test(nothing_leaks_in_a_heap_that_does_not_grow),
 		cmocka_unit_test(no_more_is_alive_than_the_heap_is_big),

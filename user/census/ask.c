@@ -128,6 +128,9 @@ int census_answer_asks(struct census *c, struct census_state *s, struct reach *r
 			rc = enter(&parts, a->uaddr, i);
 	}
 	number(r->w, &order);
+	s->live_bytes = 0;
+	for (uint32_t i = 0; i < r->w->n; i++)
+		s->live_bytes += reach_is_live(r, i) ? walk_bytes(r->w, &r->w->obj[i]) : 0;
 	for (size_t i = 0; !rc && i < c->opt->n_asks; i++) {
 		struct census_ask *a = &c->opt->asks[i];
 		uint64_t *at = a->G == G ? hashmap_find(&order, a->uaddr) : NULL;

@@ -208,6 +208,17 @@ static bool shows_state(const struct session *s, const struct heap_state *h)
 	return true;
 }
 
+static void add_standstill(const struct gc_stall *stall, struct report_state *to)
+{
+	struct gc_standstill still;
+
+	if (!gcstall_standstill(stall, &still))
+		return;
+	to->collector = still.stopped ? "stopped" : "rare";
+	to->still_s = still.seconds;
+	to->growth_bytes_per_s = still.bytes_per_s;
+}
+
 static int add_state(struct session *s, struct built_report *b, struct heap_state *h)
 {
 	const struct session_target *t = session_target_of_pid(s, h->pid);
@@ -239,6 +250,8 @@ static int add_state(struct session *s, struct built_report *b, struct heap_stat
 		.lost_bytes = h->st.lost_bytes,
 	};
 
+	if (poll && !poll->gone && out.heap_known)
+		add_standstill(&poll->stall, &out);
 	if (poll && !poll->gone && h->layout)
 		out.gc_state = gcstate_name(h->layout, poll->gc.gcstate);
 	if (poll && !poll->gone && out.heap_known) {

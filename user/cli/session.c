@@ -20,6 +20,7 @@
 #include "screen.h"
 #include "serve.h"
 #include "session_budget.h"
+#include "session_sample.h"
 #include "session_find.h"
 #include "session_join.h"
 #include "session_loop.h"
@@ -253,7 +254,8 @@ static int write_report(struct session *s, const struct snapshot *snap, bool las
 int session_look(struct session *s, bool report, bool last)
 {
 	bool idle_too = s->gc.always;
-	struct snapshot_filter filter = { s->opt->older_ms, s->opt->min_size, s->opt->max_size };
+	struct snapshot_filter filter = { .older_ms = s->opt->older_ms, .min_size = s->opt->min_size,
+					  .max_size = s->opt->max_size };
 	struct snapshot snap;
 	int rc = live_drain(s->live, session_on_event, s);
 
@@ -273,7 +275,7 @@ int session_look(struct session *s, bool report, bool last)
 	if (!rc)
 		rc = heap_apply(&s->heap, &snap);
 	if (!rc)
-		session_budget_look(s);
+		rc = session_sample_look(s);
 	if (!rc)
 		session_join_look(s, &snap, last);
 	if (!rc)

@@ -94,6 +94,7 @@ struct session_cost {
 	struct budget budget;
 	struct estimate estimate;
 	bool windows; /* some calls were not seen */
+	uint64_t stretch_ms; /* up to which births in a whole ledger were sampled; 0: not yet */
 	unsigned int ticks;
 	struct session_rare {
 		uint64_t hits, at_ns; /* when it was last looked at */

@@ -2,7 +2,6 @@
 /* What the trace costs: measured, kept below --max-overhead, told in the report. */
 #include "session_budget.h"
 
-#include <errno.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -12,6 +11,7 @@
 #include "base/hashmap.h"
 #include "base/log.h"
 #include "session_find.h"
+#include "session_sample.h"
 
 #define RUNS_ENOUGH 200          /* of the programs, to tell what one costs */
 #define RUNS_A_CALL 1.5          /* entry and return of one that allocates, entry of one that frees */
@@ -127,88 +127,12 @@ static void end_calibration(struct session *s)
 	log_debug("a call costs %.0f ns, all of them %.1f %%", b->ns_per_event, b->full_pct);
 }
 
-/* For the estimate: memory of the process that a state lives in. */
-static bool read_text(void *ctx, uint32_t state, uint64_t uaddr, uint8_t *text, uint32_t n)
-{
-	struct session *s = ctx;
-	const struct heap_state *st = heap_find_state(&s->heap, state);
-	struct session_target *t = st ? session_target_of_pid(s, st->pid) : NULL;
-
-	return t && !t->ended && memread_exact(&t->mem, uaddr, text, n);
-}
-
-/* Since 5.2 the allocator is told; before, and in LuaJIT, the block's own header tells. */
-static bool block_is_object(void *ctx, const struct snapshot_site *site, uint64_t uaddr)
-{
-	struct session *s = ctx;
-	const struct heap_state *st = heap_find_state(&s->heap, site->state);
-	struct session_target *t = st ? session_target_of_pid(s, st->pid) : NULL;
-	enum block_kind kind;
-
-	if (!t || !st->layout)
-		return false;
-	kind = kind_of_tag(st->layout, site->site.tag);
-	if (kind == KIND_UNKNOWN)
-		kind = kind_of_block(&t->mem, st->layout, uaddr);
-	return kind != KIND_UNKNOWN && kind != KIND_BUFFER;
-}
-
-static bool is_object(struct heap *h, const struct snapshot_site *site)
-{
-	static const bool object[] = {
-		[KIND_TABLE] = true, [KIND_STRING] = true, [KIND_FUNCTION] = true,
-		[KIND_USERDATA] = true, [KIND_THREAD] = true, [KIND_CDATA] = true,
-		[KIND_UNKNOWN] = false,
-	};
-	uint64_t *at = hashmap_find(&h->stacks.site_of, site->index);
-
-	return at && *at && object[h->sites.v[*at - 1].kind];
-}
-
-/* Remembers some of the objects that the window has left behind. */
-static int sample_window(struct session *s)
-{
-	struct estimate_reader reader = { read_text, block_is_object, s };
-	struct snapshot_filter all = { 0 };
-	struct snapshot snap;
-	int rc = live_drain(s->live, session_on_event, s);
-
-	if (!rc)
-		rc = snapshot_take(s->live, &all, &s->gc, &snap);
-	if (rc)
-		return rc;
-	rc = session_read_kinds(s, &snap);
-	if (!rc)
-		rc = heap_apply(&s->heap, &snap);
-	for (size_t i = 0; !rc && i < snap.sites.n; i++) {
-		const struct snapshot_site *site = &snap.sites.v[i];
-		const struct heap_state *st = heap_find_state(&s->heap, site->state);
-
-		if (st && site->live_blocks && is_object(&s->heap, site))
-			rc = estimate_add(&s->cost.estimate, site, st->gc_cycles, &reader);
-	}
-	estimate_close_window(&s->cost.estimate);
-	snapshot_deinit(&snap);
-	return rc;
-}
-
-void session_budget_judge(struct session *s)
+void session_budget_seen(struct session *s, double *pct_ret, double *seconds_ret)
 {
 	struct budget_seen seen = look_now(s);
-	double pct = budget_seen_pct(&s->cost.budget, &seen);
 
-	estimate_apply(&s->cost.estimate, &s->heap, &s->gc, pct > 0 ? 100 / pct : 1,
-		       (double)(seen.now_ns - s->cost.budget.start.now_ns) / 1e9);
-}
-
-void session_budget_look(struct session *s)
-{
-	struct estimate_reader reader = { read_text, block_is_object, s };
-
-	if (!s->cost.windows)
-		return;
-	estimate_check(&s->cost.estimate, &reader);
-	session_budget_judge(s);
+	*pct_ret = budget_seen_pct(&s->cost.budget, &seen);
+	*seconds_ret = (double)(seen.now_ns - s->cost.budget.start.now_ns) / 1e9;
 }
 
 static int go_to_windows(struct session *s)
@@ -221,7 +145,7 @@ static int go_to_windows(struct session *s)
 			 "from now on in windows only", b->full_pct, b->max_pct);
 	s->cost.windows = s->gc.always = true;
 	attach_pause(s->attach);
-	rc = sample_window(s);
+	rc = session_sample_window(s);
 	live_empty(s->live);
 	return rc;
 }

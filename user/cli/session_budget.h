@@ -15,11 +15,8 @@ void session_budget_start(struct session *s);
 /* Every few milliseconds: probes go off and on as the budget says. 0 or a negative errno. */
 int session_budget_step(struct session *s);
 
-/* After a look at the heap: where only windows were seen, what the samples of them tell. */
-void session_budget_look(struct session *s);
-
-/* The judgement again, when more is known of the samples. */
-void session_budget_judge(struct session *s);
+/* Share of the calls that were seen, in percent; seconds since the start. */
+void session_budget_seen(struct session *s, double *pct_ret, double *seconds_ret);
 
 /* Cost, coverage and mode. */
 void session_budget_report(struct session *s, struct report *r);

@@ -6,10 +6,11 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/hashmap.h"
 #include "base/log.h"
 #include "census/census.h"
 #include "session.h"
-#include "session_budget.h"
+#include "session_sample.h"
 
 #define MAX_JOINS 3       /* of one place, while it has no answer */
 #define MAX_NEWER 64      /* kinds of objects, states */
@@ -35,11 +36,14 @@ static bool wants_join(const struct session *s, const struct heap_site *site)
 	return site->verdict == VERDICT_LEAK && !site->holder && site->joins < MAX_JOINS;
 }
 
+static bool is_open(const struct join *j, const struct heap_state *st)
+{
+	return !st->closed && !st->ended && st->number && st->pid == j->t->target->pid;
+}
+
 static bool is_of(const struct join *j, const struct heap_site *site)
 {
-	const struct heap_state *st = &j->s->heap.states.v[site->state];
-
-	return !st->closed && !st->ended && st->number && st->pid == j->t->target->pid;
+	return is_open(j, &j->s->heap.states.v[site->state]);
 }
 
 static struct heap_site *site_at(struct session *s, uint32_t index, size_t *at_ret)
@@ -52,12 +56,17 @@ static struct heap_site *site_at(struct session *s, uint32_t index, size_t *at_r
 	return &s->heap.sites.v[*at - 1];
 }
 
-/* Before a thread PUC Lua leaves room for its host, as in the state's own block. */
+/*
+ * Before a thread PUC Lua leaves room for its host, as in the state's own block; from 5.5 on the main thread with
+ * its room is a member of global_State.
+ */
 static uint64_t object_of(const struct heap_state *st, enum block_kind kind, uint64_t block)
 {
-	if (kind != KIND_THREAD || !st->layout || st->layout->family != LMT_FAMILY_PUC)
+	const struct lmt_layout *l = st->layout;
+
+	if (kind != KIND_THREAD || !l || l->family != LMT_FAMILY_PUC)
 		return block;
-	return block + (uint64_t)st->layout->block_L.off;
+	return block + (uint64_t)(l->g_minus_L.off < 0 ? l->block_L.off - l->G_main.off : l->block_L.off);
 }
 
 static int ask(struct join *j, size_t site, uint64_t uaddr, bool path, struct estimate_sample *sample)
@@ -141,7 +150,7 @@ static struct newer *newer_of(struct newer *v, size_t *n, uint32_t state, enum b
  * An object that stands in the list before one that a later window saw being born is younger than
  * that: its memory was given away again, even if it looks the same.
  */
-static void refute_reborn(struct join *j)
+static void refute_younger(struct join *j)
 {
 	struct newer newer[MAX_NEWER];
 	size_t n = 0;
@@ -169,6 +178,25 @@ static void refute_reborn(struct join *j)
 		else if (a->order > w->here)
 			w->here = a->order;
 	}
+}
+
+/* What a later window saw being born at the same address is another one: also where objects have no order. */
+static void refute_reborn(struct join *j)
+{
+	struct hashmap later = { 0 }; /* state and address → window + 1 */
+
+	for (size_t i = j->asks.n; i-- > 0;) {
+		const struct estimate_sample *x = j->sample.v[i];
+		uint64_t *at = x ? hashmap_get_or_add(&later, (uint64_t)x->state << 48 ^ x->uaddr) : NULL;
+
+		if (!at)
+			continue;
+		if (!*at)
+			*at = x->window + 1ull;
+		else if (*at > x->window + 1ull && j->asks.v[i].answer == CENSUS_HELD)
+			j->asks.v[i].answer = CENSUS_ABSENT;
+	}
+	hashmap_deinit(&later);
 }
 
 /* What one window saw being born in one state. */
@@ -237,6 +265,7 @@ static bool take_answers(struct join *j, const struct census *c)
 	size_t told = 0, held = 0;
 
 	refute_reborn(j);
+	refute_younger(j);
 	refute_strays_of_all(j);
 	for (size_t i = 0; i < j->asks.n; i++) {
 		const struct census_ask *a = &j->asks.v[i];
@@ -296,6 +325,30 @@ static void tell_unjoined(struct join *j, const char *why)
 		log_debug("out of memory");
 }
 
+static const struct census_state *answer_of(const struct join *j, const struct census *c, uint32_t index)
+{
+	vec_each(cs, &c->states)
+		if (cs->done && j->t->resolved->states.v[cs->index].tag == index)
+			return cs;
+	return NULL;
+}
+
+/* Of states whose collector hardly runs: what is held takes the place of what a collection leaves. */
+static void note_held(struct join *j, const struct census *c)
+{
+	vec_each(st, &j->s->heap.states) {
+		struct gcpoll_state *poll = st->rare && is_open(j, st) ? gcpoll_find(&j->s->gc, st->index) : NULL;
+		const struct census_state *cs = answer_of(j, c, st->index);
+
+		if (!poll || !gcstall_wants_census(&poll->stall))
+			continue;
+		gcstall_census(&poll->stall, cs ? cs->live_bytes : 0);
+		if (cs)
+			log_debug("state %u, whose collector hardly runs: %llu of %llu bytes are held", st->number,
+				  (unsigned long long)cs->live_bytes, (unsigned long long)st->heap_bytes);
+	}
+}
+
 static void take_census(struct join *j, bool last)
 {
 	struct census_options opt = {
@@ -315,6 +368,7 @@ static void take_census(struct join *j, bool last)
 		j->s->cost.estimate.joined = j->s->cost.estimate.windows;
 	else if (!j->s->cost.estimate.joined && last)
 		tell_unjoined(j, "no copy of the heap could be made that adds up (see --pause-budget)");
+	note_held(j, &c);
 	census_deinit(&c);
 	mark_asked(j);
 }
@@ -337,7 +391,7 @@ static void join_target(struct session *s, struct session_target *t, const struc
 	vec_each(site, &s->heap.sites)
 		wanted |= wants_join(s, site) && is_of(&j, site);
 	vec_each(st, &s->heap.states)
-		wanted |= s->cost.windows && st->pid == t->target->pid && !st->closed && !st->ended &&
+		wanted |= (s->cost.windows || st->rare) && is_open(&j, st) &&
 			  estimate_wants_join(&s->gc, st->index);
 	if (!wanted)
 		return;
@@ -345,7 +399,7 @@ static void join_target(struct session *s, struct session_target *t, const struc
 		tell_unjoined(&j, "its heaps are too large for a census in mid-trace");
 		return;
 	}
-	if (!(s->cost.windows ? ask_of_samples(&j) : ask_of_ledger(&j, snap)) && j.asks.n)
+	if (!ask_of_samples(&j) && (s->cost.windows || !ask_of_ledger(&j, snap)) && j.asks.n)
 		take_census(&j, last);
 	vec_deinit(&j.asks);
 	vec_deinit(&j.site);
@@ -363,8 +417,7 @@ void session_join_look(struct session *s, const struct snapshot *snap, bool last
 	vec_each(t, &s->targets)
 		if (!t->ended && !t->held)
 			join_target(s, t, snap, last);
-	if (s->cost.windows)
-		session_budget_judge(s);
+	session_sample_judge(s);
 	pause = (clock_ns(CLOCK_PROCESS_CPUTIME_ID) - before) * SHARE;
 	s->next_join_ns = clock_ns(CLOCK_MONOTONIC) + (pause > FIRST_PAUSE_NS ? pause : FIRST_PAUSE_NS);
 }

@@ -19,6 +19,7 @@
 #include "base/hashmap.h"
 #include "base/vec.h"
 #include "cohort.h"
+#include "gcstall.h"
 #include "pace.h"
 #include "resolve/states.h"
 
@@ -52,6 +53,7 @@ struct gcpoll_state {
 	struct gc_range range[2];
 	bool settled;                    /* garbage that predates the trace is gone */
 	struct pace_point settled_at;
+	struct gc_stall stall;
 	struct pace *pace;               /* NULL until the state does anything */
 };
 

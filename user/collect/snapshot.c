@@ -54,7 +54,7 @@ static bool passes(const struct scan *s, const struct lmt_block *b)
 	uint64_t size = LMT_BLOCK_SIZE(b);
 
 	return size >= f->min_size && (!f->max_size || size <= f->max_size) &&
-	       (!f->older_ms || s->now_ms >= LMT_BLOCK_MS(b) + f->older_ms);
+	       LMT_BLOCK_MS(b) >= f->since_ms && (!f->older_ms || s->now_ms >= LMT_BLOCK_MS(b) + f->older_ms);
 }
 
 /*

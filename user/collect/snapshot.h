@@ -17,6 +17,7 @@
 /* Only blocks that pass are summed up; zero bytes pass everything. */
 struct snapshot_filter {
 	uint64_t older_ms;
+	uint64_t since_ms; /* born since then, by live_tick() */
 	uint64_t min_size, max_size; /* bytes of one block; max 0: no limit */
 };
 

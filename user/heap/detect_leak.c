@@ -48,9 +48,11 @@ void detect_leak(struct findings *fs, struct heap *h, const struct snapshot *sna
 		evidence_text(fs, f, "object", kind_name(s->kind));
 		evidence_path(f, "path", s->holder);
 		finding_say(fs, f, "what this line allocates is never let go: %llu blocks (%llu bytes) outlived "
-			    "up to %u garbage collections and grow by %.0f bytes a second",
+			    "up to %u %s and grow by %.0f bytes a second",
 			    (unsigned long long)s->live_blocks, (unsigned long long)s->live_bytes,
-			    s->survived_cycles, s->growth_bytes_per_s);
+			    s->survived_cycles, st->rare
+				? "garbage collections, or looks at the heap in place of a collector that hardly runs,"
+				: "garbage collections", s->growth_bytes_per_s);
 		finding_advise(fs, f, "find what still refers to these objects (a table that is only added to, "
 			       "a registry reference, a closure): 'luamemtrace census -p %d'", st->pid);
 	}

@@ -20,7 +20,8 @@
 #define LEAK_GROWTH 1.25  /* …before it can be called a leak */
 #define LEAK_WINDOWS 6
 #define STILL_LEAKS 0.6   /* of what was born, the part that stays must not fall by more: a cache fills up */
-#define CLASS_BYTES 16    /* allocators give out memory in such steps */
+#define CLASS_BYTES 16    /* allocators give out memory in such steps, */
+#define HEAD_BYTES 8      /* …of which they keep so much for themselves */
 #define BY_CHANCE 3       /* a place must hold so many times what others' objects explain */
 
 void estimate_deinit(struct estimate *e)
@@ -55,8 +56,8 @@ static void thin_out(struct estimate *e)
 	e->samples.n = n;
 }
 
-int estimate_add(struct estimate *e, const struct snapshot_site *site, uint32_t cycle,
-		 const struct estimate_reader *r)
+int estimate_add(struct estimate *e, const struct snapshot_site *site, uint32_t loose,
+		 uint32_t cycle, const struct estimate_reader *r)
 {
 	uint64_t size = site->live_blocks ? site->live_bytes / site->live_blocks : 0;
 	uint32_t bytes = (uint32_t)(size < ESTIMATE_BYTES ? size : ESTIMATE_BYTES), n = 0;
@@ -77,6 +78,7 @@ int estimate_add(struct estimate *e, const struct snapshot_site *site, uint32_t 
 		struct estimate_sample s = {
 			.site = site->index, .state = site->state, .uaddr = site->sample_uaddr[i],
 			.n_bytes = bytes, .cycle = cycle, .window = e->windows,
+			.loose = loose,
 			.blocks = (double)site->live_blocks * weight,
 			.bytes = (double)site->live_bytes * weight,
 		};
@@ -110,7 +112,8 @@ static bool is_same(const struct estimate_sample *s, uint8_t *now)
 	now[LINK_BYTES] = s->text[LINK_BYTES];
 	now[LINK_BYTES + 1] = s->text[LINK_BYTES + 1];
 	for (uint32_t i = LINK_BYTES; i < s->n_bytes; i += 8)
-		changed += memcmp(now + i, s->text + i, s->n_bytes - i < 8 ? s->n_bytes - i : 8) != 0;
+		changed += i != s->loose &&
+			   memcmp(now + i, s->text + i, s->n_bytes - i < 8 ? s->n_bytes - i : 8) != 0;
 	return changed <= (s->n_bytes > 5 * 8 ? CHANGED_WORDS : 0);
 }
 
@@ -129,6 +132,7 @@ void estimate_join(struct estimate_sample *s, bool held, enum block_kind kind)
 {
 	bool fixed = kind == KIND_STRING || kind == KIND_FUNCTION;
 
+	s->asked = true;
 	s->held = held && !(fixed && s->changed);
 	s->gone = !s->held;
 }
@@ -163,7 +167,7 @@ static void count_held(struct tally *t, const struct estimate_sample *s, bool ma
 {
 	struct third *third = &t->third[(uint64_t)s->window * 3 / joined];
 
-	t->class = (uint32_t)(s->bytes / s->blocks / CLASS_BYTES);
+	t->class = (uint32_t)((s->bytes / s->blocks + HEAD_BYTES + CLASS_BYTES - 1) / CLASS_BYTES);
 	third->checked++;
 	t->old.checked += mature;
 	t->joined += s->blocks;
@@ -183,7 +187,7 @@ static void count_held(struct tally *t, const struct estimate_sample *s, bool ma
 /* Samples come in the order of their windows: what a census said of a place is known by then. */
 static void count(struct tally *t, const struct estimate_sample *s, uint32_t now, uint32_t joined)
 {
-	bool mature = is_mature(s, now), asked = s->object && s->window < joined;
+	bool mature = is_mature(s, now), asked = s->object && s->asked;
 	double share = 1;
 
 	if (asked)
@@ -210,16 +214,21 @@ static void count(struct tally *t, const struct estimate_sample *s, uint32_t now
 }
 
 /* How much bigger the heap is after its latest collection than after the first one seen. */
-static double floor_growth(const struct gcpoll *gc, uint32_t index)
+static double floor_growth(struct gcpoll *gc, uint32_t index)
 {
-	vec_each(p, &gc->states)
-		if (p->index == index && p->floors >= 2 && p->floor_first)
-			return (double)p->floor_last / (double)p->floor_first;
-	return 1;
+	const struct gcpoll_state *p = gcpoll_find(gc, index);
+
+	if (p && p->stall.rare)
+		return gcstall_growth(&p->stall);
+	return p && p->floors >= 2 && p->floor_first ? (double)p->floor_last / (double)p->floor_first : 1;
 }
 
-bool estimate_wants_join(const struct gcpoll *gc, uint32_t index)
+bool estimate_wants_join(struct gcpoll *gc, uint32_t index)
 {
+	const struct gcpoll_state *p = gcpoll_find(gc, index);
+
+	if (p && p->stall.rare)
+		return gcstall_wants_census(&p->stall);
 	return floor_growth(gc, index) >= FLOOR_GROWTH;
 }
 
@@ -235,12 +244,12 @@ static bool as_many_held(const struct third *t, const struct third *others, doub
  * the younger only tell that it goes on, else a heap that doubles between cycles would keep its leak
  * to itself. A generational collector has freed nothing that is old.
  */
-static bool is_leak(const struct tally *t, const double born[3], double growth)
+static bool keeps_all(const struct tally *t, const double born[3])
 {
 	const struct third *first = &t->third[0], *last = &t->third[2];
 	double then = first->blocks / fmax(born[0], 1), now = last->blocks / fmax(born[2], 1);
 
-	return growth >= LEAK_GROWTH && t->held_windows >= LEAK_WINDOWS && t->old_windows >= MIN_WINDOWS &&
+	return t->held_windows >= LEAK_WINDOWS && t->old_windows >= MIN_WINDOWS &&
 	       first->held >= MIN_HELD && last->held >= MIN_HELD && t->old.held >= MIN_HELD &&
 	       as_many_held(first, last, 0.7) && as_many_held(&t->old, last, 0.7) &&
 	       now >= STILL_LEAKS * then && then >= 0.4 * now;
@@ -291,6 +300,7 @@ struct judge {
 	uint32_t windows;      /* that have mature samples, or were asked about */
 	struct whole {
 		double held_bytes;
+		uint32_t joined; /* windows before its latest census; 0: none taken */
 		double born[3]; /* blocks, in each third of the windows before the census */
 	} *whole;               /* by position in heap.states: of all places */
 	double scale, seconds;
@@ -332,22 +342,31 @@ static void judge(const struct judge *j, const struct heap *h, struct heap_site 
 		  double growth)
 {
 	uint64_t *at = hashmap_find(&j->by_key, class_key(s, t));
+	const struct heap_state *st = &h->states.v[s->state];
 	double scale = scale_of(j, h, s);
 
+	if (j->e->only_rare && !st->rare)
+		return;
 	s->verdict = VERDICT_YOUNG;
 	if (t->checked < MIN_CHECKED)
 		return;
-	s->live_bytes = s->old_bytes = (uint64_t)(t->bytes * scale);
-	s->live_blocks = (uint64_t)(t->blocks * scale);
 	s->survived_cycles = t->cycles;
-	s->error_pct = error_pct(t, j->windows);
+	if (st->turns && t->cycles > st->gc_cycles + st->censuses)
+		s->survived_cycles = st->gc_cycles + st->censuses;
+	if (!j->e->only_rare) {
+		s->live_bytes = s->old_bytes = (uint64_t)(t->bytes * scale);
+		s->live_blocks = (uint64_t)(t->blocks * scale);
+		s->error_pct = error_pct(t, j->windows);
+	}
 	s->verdict = VERDICT_STABLE;
 	s->growth_bytes_per_s = 0;
-	if (growth < FLOOR_GROWTH || !may_grow(t, j->e->joined > 0) ||
+	if (growth < FLOOR_GROWTH || !may_grow(t, j->whole[s->state].joined > 0) ||
 	    !is_its_own(t, at ? &j->classes.v[*at - 1] : NULL))
 		return;
-	s->verdict = is_leak(t, j->whole[s->state].born, growth) ? VERDICT_LEAK : VERDICT_GROWING;
-	s->growth_bytes_per_s = j->seconds > 0 ? t->bytes * scale / j->seconds : 0;
+	s->verdict = VERDICT_GROWING;
+	if (growth >= LEAK_GROWTH && keeps_all(t, j->whole[s->state].born))
+		s->verdict = VERDICT_LEAK;
+	s->growth_bytes_per_s = j->seconds > 0 ? (double)s->live_bytes / j->seconds : 0;
 }
 
 static void tally_samples(struct judge *j, struct heap *h)
@@ -356,18 +375,23 @@ static void tally_samples(struct judge *j, struct heap *h)
 	vec_each(s, &j->e->samples) {
 		struct heap_state *st = heap_find_state(h, s->state);
 
-		if (st && is_mature(s, st->gc_cycles) && s->window >= j->windows)
+		if (!st)
+			continue;
+		if (is_mature(s, heap_cycles(st)) && s->window >= j->windows)
 			j->windows = s->window + 1;
+		if (s->asked && s->window >= j->whole[st - h->states.v].joined)
+			j->whole[st - h->states.v].joined = s->window + 1;
 	}
 	vec_each(s, &j->e->samples) {
 		uint64_t *at = hashmap_find(&h->stacks.site_of, s->site);
 		struct heap_state *st = heap_find_state(h, s->state);
+		struct whole *whole = st ? &j->whole[st - h->states.v] : NULL;
 
 		if (!at || !*at || !st)
 			continue;
-		count(&j->tally[*at - 1], s, st->gc_cycles, j->e->joined);
-		if (s->object && s->window < j->e->joined)
-			j->whole[st - h->states.v].born[(uint64_t)s->window * 3 / j->e->joined] += s->blocks;
+		count(&j->tally[*at - 1], s, heap_cycles(st), whole->joined);
+		if (s->object && s->asked)
+			whole->born[(uint64_t)s->window * 3 / whole->joined] += s->blocks;
 	}
 	for (size_t i = 0; i < h->sites.n; i++)
 		j->whole[h->sites.v[i].state].held_bytes += j->tally[i].bytes;
@@ -389,7 +413,7 @@ static void add_up_states(struct heap *h)
 	}
 }
 
-void estimate_apply(const struct estimate *e, struct heap *h, const struct gcpoll *gc, double scale,
+void estimate_apply(const struct estimate *e, struct heap *h, struct gcpoll *gc, double scale,
 		    double seconds)
 {
 	auto_free struct tally *tally = calloc(h->sites.n + 1, sizeof(*tally));
@@ -403,7 +427,8 @@ void estimate_apply(const struct estimate *e, struct heap *h, const struct gcpol
 		for (size_t i = 0; i < h->sites.n; i++)
 			judge(&j, h, &h->sites.v[i], &tally[i],
 			      floor_growth(gc, h->states.v[h->sites.v[i].state].index));
-	add_up_states(h);
+	if (!e->only_rare)
+		add_up_states(h);
 	vec_deinit(&j.classes);
 	hashmap_deinit(&j.by_key);
 }

@@ -28,11 +28,13 @@ struct estimate_sample {
 	uint64_t uaddr;
 	uint8_t text[ESTIMATE_BYTES]; /* how it began when the window closed */
 	uint32_t n_bytes;
-	uint32_t cycle;  /* of its state when the window closed */
+	uint32_t cycle;  /* heap_cycles() of its state when the window closed */
 	uint32_t window;
 	uint64_t litter; /* blocks of its state that were born in the window and alive when it closed */
 	double blocks, bytes; /* it stands for */
+	uint32_t loose;       /* offset of a word that changes while it lives; 0: none */
 	bool object;          /* not memory that an object owns */
+	bool asked;           /* a census was asked for it */
 	bool held;            /* the latest census found it on the heap, and held */
 	bool changed;         /* it looks different now */
 	bool gone;            /* …it was not found, or is another object */
@@ -43,22 +45,24 @@ struct estimate {
 	struct hashmap litters; /* of the window that is being added: state + 1 → blocks */
 	uint32_t windows;
 	unsigned int thinned; /* times: each sample stands for 2^thinned that were seen */
-	uint32_t joined; /* windows before the latest census: what they left is known; 0: none taken */
+	uint32_t joined; /* windows before the latest census; 0: none taken */
+	bool only_rare;  /* the ledger is whole: verdicts only, where the collector hardly runs */
 };
 
 void estimate_deinit(struct estimate *e);
 
 /*
  * Remembers up to SNAPSHOT_SAMPLES objects of a place; read() gives n bytes at an address,
- * false when they cannot be read. 0 or -ENOMEM.
+ * false when they cannot be read. loose: offset of a word of them that the VM changes as it likes, a link of
+ * its lists, or 0. 0 or -ENOMEM.
  */
 struct estimate_reader {
 	bool (*read)(void *ctx, uint32_t state, uint64_t uaddr, uint8_t *text, uint32_t n);
 	bool (*is_object)(void *ctx, const struct snapshot_site *site, uint64_t uaddr);
 	void *ctx;
 };
-int estimate_add(struct estimate *e, const struct snapshot_site *site, uint32_t cycle,
-		 const struct estimate_reader *r);
+int estimate_add(struct estimate *e, const struct snapshot_site *site, uint32_t loose,
+		 uint32_t cycle, const struct estimate_reader *r);
 
 /* All places of the window were added. */
 void estimate_close_window(struct estimate *e);
@@ -70,7 +74,7 @@ void estimate_close_window(struct estimate *e);
 void estimate_join(struct estimate_sample *s, bool held, enum block_kind kind);
 
 /* Has the heap of the state grown so much that a census may tell what of? */
-bool estimate_wants_join(const struct gcpoll *gc, uint32_t index);
+bool estimate_wants_join(struct gcpoll *gc, uint32_t index);
 
 /* Looks at all samples again. */
 void estimate_check(struct estimate *e, const struct estimate_reader *r);
@@ -79,7 +83,7 @@ void estimate_check(struct estimate *e, const struct estimate_reader *r);
  * Gives the sites of the heap their estimated live bytes and verdicts. scale: calls of the
  * allocators for each that was seen; seconds: since the start.
  */
-void estimate_apply(const struct estimate *e, struct heap *h, const struct gcpoll *gc, double scale,
+void estimate_apply(const struct estimate *e, struct heap *h, struct gcpoll *gc, double scale,
 		    double seconds);
 
 #endif

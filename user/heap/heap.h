@@ -38,6 +38,8 @@ struct heap_state {
 	uint64_t heap_bytes;      /* latest the VM said */
 	uint64_t heap_at_attach;  /* predates us */
 	uint32_t gc_cycles;
+	bool rare;                /* the collector hardly runs; see collect/gcstall.h, also for: */
+	uint32_t turns, censuses;
 	struct lmt_state st;      /* latest counters */
 	uint64_t live_bytes, live_blocks;
 	struct age_window age;
@@ -129,6 +131,12 @@ void heap_closed_deinit(struct heap_closed *c);
 /* For heap.c and closed.c: the site of these properties, made if need be; its position + 1, 0: -ENOMEM. */
 uint32_t heap_site_at(struct heap *h, uint32_t state, enum block_kind kind, struct frame f, bool below);
 uint64_t heap_site_key(const struct heap_site *s);
+
+/* Of the collector, or what stands in for them. */
+static inline uint32_t heap_cycles(const struct heap_state *s)
+{
+	return s->gc_cycles + s->turns;
+}
 
 /* The site's index may come back as that of another one. */
 void heap_forget_site(struct heap *h, uint32_t site);

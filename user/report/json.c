@@ -120,6 +120,11 @@ static void write_state(const struct report *r, const struct report_state *s, FI
 	if (s->heap_known)
 		jsonw_u64(&w, "heap_bytes", s->heap_bytes);
 	jsonw_str_known(&w, "gc_state", s->gc_state);
+	if (s->collector) {
+		jsonw_str(&w, "collector", s->collector);
+		jsonw_double(&w, "standstill_s", s->still_s);
+		jsonw_double(&w, "growth_bytes_per_s", s->growth_bytes_per_s);
+	}
 	if (s->threads_known)
 		jsonw_u64(&w, "threads", s->threads);
 	if (r->active)

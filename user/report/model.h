@@ -60,6 +60,8 @@ struct report_state {
 	uint32_t gc_cycles;
 	bool gc_known;
 	const char *gc_state;
+	const char *collector;       /* "stopped" by the program, or its cycles are "rare"; NULL: it runs */
+	double still_s, growth_bytes_per_s; /* …for so long nothing was collected; what the heap grew by */
 	bool before_attach;
 	uint64_t born_realtime_ns;   /* unless before_attach */
 	uint64_t closed_realtime_ns; /* 0: open */

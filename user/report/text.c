@@ -64,6 +64,24 @@ static void write_title(const struct text *t)
 	}
 }
 
+/* First of all: then no verdict means what it usually does. */
+static void write_standstills(const struct text *t)
+{
+	struct fmtbuf b;
+
+	vec_each(s, &t->r->states) {
+		if (!s->collector)
+			continue;
+		fprintf(t->out, "%sstate %" PRIu32 " of process %d%s  ", color(t, YELLOW), s->state, s->pid,
+			color(t, RESET));
+		fprintf(t->out, strcmp(s->collector, "stopped")
+				? "no collection was completed in %.0f s; the heap grew by %s/s\n"
+				: "the program has stopped the collector, for %.0f s at least: nothing is "
+				  "freed, the heap grows by %s/s\n",
+			s->still_s, fmt_bytes(&b, (uint64_t)s->growth_bytes_per_s));
+	}
+}
+
 static void write_state_head(const struct text *t, const struct report_state *s)
 {
 	const struct report_runtime *rt = runtime_of(t->r, s->pid, s->runtime);
@@ -294,6 +312,7 @@ void text_write(const struct report *r, const struct format_options *opt, FILE *
 	if (!opt->first)
 		fputc('\n', out);
 	write_title(&t);
+	write_standstills(&t);
 	findings_write_text(r, opt, out);
 	vec_each(s, &r->states)
 		write_state(&t, s);

@@ -217,6 +217,31 @@ bool states_check(const struct proc_maps *maps, const struct memread *mem, uint6
 	return try_rows(&s, L, G, ret);
 }
 
+#define NO_LIMIT (1ull << 46)    /* LJ_MAX_MEM64 and 5.1's MAX_LUMEM lie above */
+#define NO_LIMIT_32 0x7fffff00u /* LJ_MAX_MEM32 */
+#define RUNNING_MOVED 5         /* from currentwhite on: up to 5.4.2 */
+
+/*
+ * collectgarbage("stop"): 5.1 and LuaJIT set a threshold that no heap reaches. 5.2 up to 5.4.2 have a flag
+ * that says it runs, those later one whose lowest bit says that the program has stopped it; both are also
+ * changed for the time of a finalizer.
+ */
+static bool is_stopped(const struct lmt_layout *l, const uint8_t *g, size_t n)
+{
+	uint64_t flag, limit;
+
+	if (layout_has(l->G_stop)) {
+		flag = shape_get(g, n, l->G_stop);
+		if (l->version < 504 || (l->version == 504 && l->G_stop.off - l->G_white.off == RUNNING_MOVED))
+			return !flag;
+		return flag & 1;
+	}
+	if (!layout_has(l->G_threshold))
+		return false;
+	limit = shape_get(g, n, l->G_threshold);
+	return limit >= (l->G_threshold.size == 4 ? NO_LIMIT_32 : NO_LIMIT);
+}
+
 bool states_read_gc(const struct memread *mem, const struct lmt_layout *l, uint64_t G,
 		    struct state_gc *ret)
 {
@@ -234,6 +259,7 @@ bool states_read_gc(const struct memread *mem, const struct lmt_layout *l, uint6
 		.gcstate = (uint8_t)shape_get(g, sizeof(g), l->G_gcstate),
 		.white = (uint8_t)shape_get(g, sizeof(g), l->G_white),
 		.kind = layout_has(l->G_kind) ? (uint8_t)shape_get(g, sizeof(g), l->G_kind) : 0,
+		.stopped = is_stopped(l, g, sizeof(g)),
 		.estimate = layout_has(l->G_estimate) ? shape_get(g, sizeof(g), l->G_estimate) : 0,
 		.alloc = shape_get(g, sizeof(g), l->G_alloc),
 		.ud = shape_get(g, sizeof(g), l->G_ud),

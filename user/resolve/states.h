@@ -51,6 +51,7 @@ bool states_check(const struct proc_maps *maps, const struct memread *mem, uint6
 struct state_gc {
 	uint64_t heap_bytes; /* the VM's own total */
 	uint8_t gcstate, white, kind;
+	bool stopped;        /* by the program: it will not run by itself */
 	uint64_t estimate;   /* heap after the latest full collection; 0: the version keeps none */
 	uint64_t alloc, ud;  /* the allocator callback and its first argument */
 };
