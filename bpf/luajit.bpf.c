@@ -168,7 +168,7 @@ static __noinline int on_err_mem(struct pt_regs *ctx, const struct lmt_probe *p,
 	if (!f)
 		return 0;
 	f->ptr = was.ptr;
-	f->osize = was.ptr ? was.osize : 0;
+	f->osize = was.osize;
 	f->nsize = was.nsize;
 	f->ip = was.ip;
 	f->arg[LMT_ERR_VMSTATE] = e.vmstate;
@@ -178,7 +178,7 @@ static __noinline int on_err_mem(struct pt_regs *ctx, const struct lmt_probe *p,
 	f->arg[LMT_ERR_TRACE] = e.trace;
 	f->arg[LMT_ERR_EXIT] = e.exit;
 	f->arg[LMT_ERR_START] = e.start;
-	f->live_bytes = state_live(st);
+	f->live_bytes = vm_bytes(lay, g);
 	f->site = (__u32)place;
 	find_send(f);
 	return 0;

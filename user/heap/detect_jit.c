@@ -39,12 +39,13 @@ static void ordinary(struct findings *fs, const struct noticed *n)
 		evidence_number(f, "osize", e->osize);
 		evidence_number(f, "nsize", e->nsize);
 	}
-	evidence_number(f, "heap_bytes", n->state && n->state->heap_known ? n->state->heap_bytes
-			: e->live_bytes);
+	evidence_number(f, "heap_bytes", e->live_bytes ? e->live_bytes
+			: n->state && n->state->heap_known ? n->state->heap_bytes : 0);
 	evidence_text(fs, f, "allocator", n->allocator);
 	if (e->nsize)
-		finding_say(fs, f, "out of memory: %s refused %llu bytes, and LuaJIT raised a memory error",
-			    allocator, (unsigned long long)e->nsize);
+		finding_say(fs, f, "out of memory: %s refused %llu bytes with a heap of %llu, and LuaJIT raised a "
+			    "memory error", allocator, (unsigned long long)e->nsize,
+			    (unsigned long long)e->live_bytes);
 	else
 		finding_say(fs, f, "out of memory: LuaJIT raised a memory error");
 	finding_advise(fs, f, "if %s has a limit for this state it was reached; builds without GC64 end at 1 "
