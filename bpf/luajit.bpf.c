@@ -64,7 +64,7 @@ SUBPROG __u32 running_trace(const struct lmt_layout *lay, __u32 state, __u64 L, 
 {
 	__u64 cframe = 0, n = 0;
 
-	if (!lay || !read_word(&cframe, lay->hot.wide, L + lay->hot.L_cframe) ||
+	if (!lay || !read_user(&cframe, 8, L + lay->hot.L_cframe) ||
 	    !read_word(&n, false, J + (__u32)lay->J_sizetrace.off))
 		return 0;
 	for (__u32 i = 1; i < TRACES_SEARCHED && i < n; i += TRACES_AT_ONCE) {
@@ -112,7 +112,10 @@ SUBPROG int read_jit_error(const struct lmt_layout *lay, __u32 state, __u64 L, s
 	J = st->g + (__u64)(__s64)(lay->GG_J.off - lay->GG_G.off);
 	read_user(&vmstate, 4, st->g + lay->hot.G_vmstate);
 	read_user(&gc, 1, st->g + (__u32)lay->G_gcstate.off);
-	read_word(&e->jit_base, lay->hot.wide, st->g + lay->hot.G_jit_base);
+	if (lay->hot.G_cur_L)
+		read_word(&e->jit_base, lay->hot.wide, st->g + lay->hot.G_jit_base);
+	else
+		lj_base_20(&lay->hot, st->g, &e->jit_base);
 	e->vmstate = (__u64)(__s64)(__s32)vmstate;
 	e->gc_state = gc;
 	e->exit = EXIT_UNKNOWN;

@@ -29,7 +29,8 @@ static const char *request(const struct noticed *n, char *buf, size_t size)
 	char grow[64] = "", heap[64] = "";
 
 	if (n->e->osize)
-		snprintf(grow, sizeof(grow), " (to grow a block of %llu)", (unsigned long long)n->e->osize);
+		snprintf(grow, sizeof(grow), " (to %s a block of %llu)",
+			 n->e->nsize > n->e->osize ? "grow" : "shrink", (unsigned long long)n->e->osize);
 	if (n->e->live_bytes)
 		snprintf(heap, sizeof(heap), " with a heap of %llu", (unsigned long long)n->e->live_bytes);
 	snprintf(buf, size, "%llu bytes%s%s", (unsigned long long)n->e->nsize, grow, heap);
