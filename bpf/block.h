@@ -206,6 +206,8 @@ enum {
 	LMT_PROBE_C_CALL,   /* a C function whose pointer arguments are looked at */
 	LMT_PROBE_C_HEAP,   /* malloc() or one of its kin; args: LMT_C_… */
 	LMT_PROBE_FOREIGN,  /* luaM_*(L, …) of a copy of Lua without a state; args: how many are known */
+	LMT_PROBE_REFUSED,  /* a call made only once the allocator has said no; reg_ud is L, see LMT_REG_STACK */
+	LMT_PROBE_RETRIED,  /* it was asked again, and the answer is in reg_ptr */
 };
 
 /* What a function of the C heap does; its first arguments are in reg_ud … reg_nsize. */
@@ -228,6 +230,9 @@ enum {
 
 /* Registers by number (rax rcx rdx rbx rsp rbp rsi rdi r8…); LMT_REG_LOST: not to be had. */
 #define LMT_REG_LOST 0xff
+/* In LMT_PROBE_REFUSED also: words from the stack pointer on; zero. */
+#define LMT_REG_STACK 16
+#define LMT_REG_ZERO 0xfe
 struct lmt_probe {
 	__u32 layout;
 	__u8 kind;

@@ -81,11 +81,6 @@ static __always_inline void find_send(struct lmt_finding *f)
 	bpf_ringbuf_submit(f, BPF_RB_FORCE_WAKEUP);
 }
 
-static __always_inline __u64 state_live(const struct lmt_state *st)
-{
-	return st->alloc_bytes + st->adopted_bytes - st->free_bytes - st->lost_bytes;
-}
-
 /*
  * Position + 1 of the module range that holds the address; 0: none does. Without branches, since
  * the verifier would follow each way through a search.

@@ -19,16 +19,31 @@ static __always_inline void fill_call(struct lmt_finding *f, const struct call *
 	f->ip = ip;
 }
 
+/* What the VM counts for its heap; 0 unknown. */
+SUBPROG __u64 vm_bytes(const struct lmt_layout *lay, __u64 g)
+{
+	__u64 total = 0, debt = 0;
+
+	if (!lay || lay->G_total.off == LMT_OFF_NONE ||
+	    !try_word(&total, lay->G_total.size == 8, g + (__u32)lay->G_total.off))
+		return 0;
+	if (lay->G_debt.off != LMT_OFF_NONE && !try_read(&debt, 8, g + (__u32)lay->G_debt.off))
+		return 0;
+	return lay->version >= 505 && lay->family == LMT_FAMILY_PUC ? total - debt : total + debt;
+}
+
 /* A refused request, kept until its thread tries again, raises an error, or goes on. */
 struct refused {
 	__u64 ptr, osize, nsize;
 	__u64 ip;
 	__u64 freed; /* bytes the state had freed by then */
-	__u64 live;
+	__u64 live;  /* bytes of the heap as the VM counts */
 	__u32 state;
 	__u32 times;
 	__u32 site;
 	__u32 shrink; /* the block was to become smaller: told on its own already */
+	__u32 by_code; /* seen by where the code went, with the allocator not probed */
+	__u32 pad;
 };
 
 struct {
@@ -56,7 +71,7 @@ SUBPROG int tell_oom(__u32 slot, __u32 tid, struct refused *r, __u32 raised)
 	f = r->shrink && !raised ? 0 : find_open(LMT_FIND_OOM, slot, r->state, raised);
 	if (f) {
 		f->ptr = r->ptr;
-		f->osize = r->ptr ? r->osize : 0;
+		f->osize = r->osize;
 		f->nsize = r->nsize;
 		f->ip = r->ip;
 		f->arg[0] = r->times;
@@ -96,14 +111,14 @@ SUBPROG int note_refused(__u32 slot, __u32 state, __u64 ip, const struct top *to
 		old->times++;
 		return 0;
 	}
-	if (old)
+	if (old && !old->by_code)
 		tell_oom(slot, tid, old, 0);
 	r.ptr = c->ptr;
-	r.osize = c->osize;
+	r.osize = c->ptr ? c->osize : 0;
 	r.nsize = c->nsize;
 	r.ip = ip;
 	r.freed = st->free_bytes + st->old_free_bytes;
-	r.live = state_live(st);
+	r.live = vm_bytes(layout_at(st->layout), st->g);
 	r.state = state;
 	r.times = 1;
 	r.site = at;
@@ -122,8 +137,12 @@ SUBPROG int find_granted(__u32 slot, __u32 state, const struct call *c)
 
 	if (!r || !st || !c)
 		return 0;
-	if (!is_same(r, c))
-		return tell_oom(slot, tid, r, 0);
+	if (!is_same(r, c)) {
+		if (!r->by_code)
+			return tell_oom(slot, tid, r, 0);
+		bpf_map_delete_elem(&refusals, &tid); /* what came of it nobody saw */
+		return 0;
+	}
 	f = r->shrink ? 0 : find_open(LMT_FIND_NEAR_OOM, slot, state, 0);
 	if (f) {
 		fill_call(f, c, r->ip);

@@ -106,7 +106,7 @@ static __noinline int on_throw(struct pt_regs *ctx, const struct lmt_probe *p, _
 		return 0;
 	caller_before_push(ctx, p, &caller);
 	place = find_place(&caller, p->layout, slot, r.state, &top);
-	r.live = state_live(st);
+	r.live = vm_bytes(lay, g);
 	r.site = (__u32)place;
 	return tell_oom(slot, tid, &r, 1);
 }
@@ -164,6 +164,118 @@ static __noinline int on_foreign(struct pt_regs *ctx, const struct lmt_probe *p,
 	return 0;
 }
 
+/* A value that was kept over the allocator's call. */
+static __noinline __u64 kept_value(struct pt_regs *ctx, __u32 place)
+{
+	__u64 word = 0;
+
+	if (place < LMT_REG_STACK)
+		return reg_get(ctx, place);
+	if (place < LMT_REG_ZERO)
+		try_read(&word, 8, ctx->sp + 8ull * (place - LMT_REG_STACK));
+	return word;
+}
+
+#define SIZE_POSSIBLE (1ull << 47)
+
+static __noinline int get_request(struct pt_regs *ctx, const struct lmt_probe *p, struct refused *r)
+{
+	if (!p || !r || p->reg_nsize == LMT_REG_LOST)
+		return 0;
+	r->nsize = kept_value(ctx, p->reg_nsize);
+	r->ptr = p->reg_ptr == LMT_REG_LOST ? 0 : kept_value(ctx, p->reg_ptr);
+	if (p->reg_osize != LMT_REG_LOST)
+		r->osize = kept_value(ctx, p->reg_osize);
+	if (!r->ptr && (p->reg_ptr != LMT_REG_LOST || r->osize <= LMT_TAG_OTHER))
+		r->osize = 0; /* a tag */
+	if (r->nsize && r->nsize < SIZE_POSSIBLE && r->osize < SIZE_POSSIBLE && !(r->ptr >> 47))
+		return 1;
+	r->ptr = r->osize = r->nsize = 0; /* the code was misread */
+	return 0;
+}
+
+/* The same as note_refused(), from where the code goes on then, while the allocator is not probed. */
+static __noinline int on_refused(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot)
+{
+	__u32 tid = (__u32)bpf_get_current_pid_tgid();
+	struct top top = { .flags = LMT_SITE_NO_LUA };
+	struct refused *old, r = { .times = 1, .by_code = 1 };
+	const struct lmt_layout *lay;
+	struct caller caller;
+	struct lmt_finding *f;
+	struct lmt_site *site = 0;
+	struct lmt_state *st;
+	struct thread t;
+
+	if (!p)
+		return 0;
+	lay = layout_at(p->layout);
+	if (!lay)
+		return 0;
+	t.L = 0;
+	t.foreign = 0;
+	t.state = r.state = try_place(lay, reg_get(ctx, p->reg_ud), slot, 0, &t);
+	st = state_at(r.state);
+	lay = st ? layout_at(st->layout) : 0;
+	if (!lay || !get_request(ctx, p, &r))
+		return 0;
+	/* Noted before, by its answer or on the way here; else what is noted is of long ago. */
+	old = bpf_map_lookup_elem(&refusals, &tid);
+	if (old && (gaps != LMT_GAPS_NOW || old->nsize == r.nsize))
+		return 0;
+	caller_regs(ctx, &caller);
+	caller.ip = r.ip = ctx->ip + 1;
+	caller.sp = ctx->sp;
+	top_frame(lay, &t, slot, &caller, &top);
+	r.site = site_get(r.state, LMT_TAG_FINDING, &top, 0, &site);
+	r.freed = st->free_bytes + st->old_free_bytes;
+	r.live = vm_bytes(lay, st->g);
+	r.shrink = r.nsize <= r.osize;
+	f = r.shrink ? find_open(LMT_FIND_SHRINK, slot, r.state, 0) : 0;
+	if (f) {
+		f->ptr = r.ptr;
+		f->osize = r.osize;
+		f->nsize = r.nsize;
+		f->ip = r.ip;
+		f->site = r.site;
+		find_send(f);
+	}
+	bpf_map_update_elem(&refusals, &tid, &r, BPF_ANY);
+	return 0;
+}
+
+static __noinline int on_retried(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot)
+{
+	__u32 tid = (__u32)bpf_get_current_pid_tgid();
+	struct refused *r = bpf_map_lookup_elem(&refusals, &tid);
+	struct lmt_state *st = r ? state_at(r->state) : 0;
+	const struct lmt_layout *lay = st ? layout_at(st->layout) : 0;
+	struct lmt_finding *f;
+	__u64 vm;
+
+	/* What the allocator's probe has seen of it is told: then there is no note any more. */
+	if (!p || !lay)
+		return 0;
+	if (!reg_get(ctx, p->reg_ptr)) {
+		r->times = 2;
+		return 0;
+	}
+	vm = vm_bytes(lay, st->g);
+	f = r->shrink ? 0 : find_open(LMT_FIND_NEAR_OOM, slot, r->state, 0);
+	if (f) {
+		f->ptr = r->ptr;
+		f->osize = r->osize;
+		f->nsize = r->nsize;
+		f->ip = r->ip;
+		f->arg[0] = vm && vm < r->live ? r->live - vm : 0;
+		f->live_bytes = r->live;
+		f->site = r->site;
+		find_send(f);
+	}
+	bpf_map_delete_elem(&refusals, &tid);
+	return 0;
+}
+
 SEC("uprobe")
 int lua_entry(struct pt_regs *ctx)
 {
@@ -185,5 +297,9 @@ int lua_entry(struct pt_regs *ctx)
 		on_throw(ctx, p, slot);
 	else if (p->kind == LMT_PROBE_FOREIGN)
 		on_foreign(ctx, p, slot);
+	else if (p->kind == LMT_PROBE_REFUSED)
+		on_refused(ctx, p, slot);
+	else if (p->kind == LMT_PROBE_RETRIED)
+		on_retried(ctx, p, slot);
 	return 0;
 }

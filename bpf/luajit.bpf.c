@@ -64,7 +64,7 @@ SUBPROG __u32 running_trace(const struct lmt_layout *lay, __u32 state, __u64 L, 
 {
 	__u64 cframe = 0, n = 0;
 
-	if (!lay || !read_word(&cframe, lay->hot.wide, L + lay->hot.L_cframe) ||
+	if (!lay || !read_user(&cframe, 8, L + lay->hot.L_cframe) ||
 	    !read_word(&n, false, J + (__u32)lay->J_sizetrace.off))
 		return 0;
 	for (__u32 i = 1; i < TRACES_SEARCHED && i < n; i += TRACES_AT_ONCE) {
@@ -112,7 +112,10 @@ SUBPROG int read_jit_error(const struct lmt_layout *lay, __u32 state, __u64 L, s
 	J = st->g + (__u64)(__s64)(lay->GG_J.off - lay->GG_G.off);
 	read_user(&vmstate, 4, st->g + lay->hot.G_vmstate);
 	read_user(&gc, 1, st->g + (__u32)lay->G_gcstate.off);
-	read_word(&e->jit_base, lay->hot.wide, st->g + lay->hot.G_jit_base);
+	if (lay->hot.G_cur_L)
+		read_word(&e->jit_base, lay->hot.wide, st->g + lay->hot.G_jit_base);
+	else
+		lj_base_20(&lay->hot, st->g, &e->jit_base);
 	e->vmstate = (__u64)(__s64)(__s32)vmstate;
 	e->gc_state = gc;
 	e->exit = EXIT_UNKNOWN;
@@ -168,7 +171,7 @@ static __noinline int on_err_mem(struct pt_regs *ctx, const struct lmt_probe *p,
 	if (!f)
 		return 0;
 	f->ptr = was.ptr;
-	f->osize = was.ptr ? was.osize : 0;
+	f->osize = was.osize;
 	f->nsize = was.nsize;
 	f->ip = was.ip;
 	f->arg[LMT_ERR_VMSTATE] = e.vmstate;
@@ -178,7 +181,7 @@ static __noinline int on_err_mem(struct pt_regs *ctx, const struct lmt_probe *p,
 	f->arg[LMT_ERR_TRACE] = e.trace;
 	f->arg[LMT_ERR_EXIT] = e.exit;
 	f->arg[LMT_ERR_START] = e.start;
-	f->live_bytes = state_live(st);
+	f->live_bytes = vm_bytes(lay, g);
 	f->site = (__u32)place;
 	find_send(f);
 	return 0;

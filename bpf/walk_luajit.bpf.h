@@ -275,13 +275,24 @@ static __always_inline bool lj_interp_top(const struct lmt_hot *hot, const __u64
 	return false;
 }
 
+/* 2.0 leaves jit_base as it was when a trace is left; there the word before it, jit_L, tells. */
+static __always_inline bool lj_base_20(const struct lmt_hot *hot, __u64 g, __u64 *jit_base)
+{
+	__u32 w[2];
+
+	if (!read_user(w, 8, g + hot->G_jit_base - 4))
+		return false;
+	*jit_base = w[0] ? w[1] : 0;
+	return true;
+}
+
 /* The running thread and jit_base, which lie side by side in global_State since 2.1. */
 static __always_inline bool lj_running(const struct lmt_hot *hot, __u64 g, __u64 *L, __u64 *jit_base)
 {
 	__u64 w[2];
 
 	if (!hot->G_cur_L)
-		return read_word(jit_base, hot->wide, g + hot->G_jit_base);
+		return lj_base_20(hot, g, jit_base);
 	if (hot->wide) {
 		if (!read_user(w, 16, g + hot->G_cur_L))
 			return false;

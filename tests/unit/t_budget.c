@@ -90,6 +90,19 @@ static void a_storm_is_seen_in_windows_that_fit_the_budget(void **state)
 	}
 }
 
+/* 6,000 calls in the first tenth of a second, then nothing: below 5 % of any second. */
+static void a_burst_at_the_start_does_not_end_exact(void **state)
+{
+	struct program p = { .calls_per_ms = 60, .busy = 1 };
+	struct budget b = start(&p, true, false);
+
+	(void)state;
+	run(&p, &b, 5);
+	p.busy = 0;
+	assert_int_equal(run(&p, &b, 200), 0);
+	assert_int_equal(b.phase, BUDGET_EXACT);
+}
+
 static void a_program_that_becomes_busy_leaves_exact(void **state)
 {
 	struct program p = { .calls_per_ms = 200, .busy = 0.05 };
@@ -130,6 +143,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_quiet_program_is_traced_exactly),
 		cmocka_unit_test(a_storm_is_seen_in_windows_that_fit_the_budget),
+		cmocka_unit_test(a_burst_at_the_start_does_not_end_exact),
 		cmocka_unit_test(a_program_that_becomes_busy_leaves_exact),
 		cmocka_unit_test(exact_stays_exact_whatever_it_costs),
 		cmocka_unit_test(watch_never_stays_on),

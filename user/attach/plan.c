@@ -411,6 +411,8 @@ static int add_runtime(struct plan *p, const struct runtime *rt, const struct fe
 		rc = add_unwind(p, rt);
 	if (!rc)
 		rc = add_functions(p, rt, k);
+	if (!rc)
+		rc = plan_add_refusals(p, rt);
 	runtime_title(rt, title, sizeof(title));
 	if (!rc && !rt->layout)
 		rc = plan_add_blind_spot(p, "states and lines of %s in %s: none is known (%s)", title,

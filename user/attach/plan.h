@@ -97,4 +97,7 @@ int plan_extra(struct file *file, uint64_t vaddr, const char *name, uint8_t kind
 /* The call sites of one runtime that was met later are added to p; see plan.callsites. */
 int plan_add_callsites(struct plan *p, const struct runtime *rt);
 
+/* Where the code of one runtime goes once an allocator has refused; 0 or -ENOMEM. */
+int plan_add_refusals(struct plan *p, const struct runtime *rt);
+
 #endif

@@ -4,6 +4,7 @@
 #define MS 1000000ull
 #define CALIBRATE_NS (200 * MS)
 #define CALIBRATE_EVENTS 20000 /* enough at once: a storm is not to be slowed down for longer */
+#define LONG_CALIBRATE_NS (1000 * MS) /* a burst of fewer does not tell what a second costs */
 #define WINDOW_NS (20 * MS)
 #define LONG_WINDOW_NS (100 * MS) /* at most, while it costs little */
 #define PAUSE_NS (200 * MS) /* at least: placing probes costs too */
@@ -83,6 +84,9 @@ static enum budget_action after_calibration(struct budget *b, const struct budge
 		begin(b, BUDGET_EXACT, seen);
 		return BUDGET_GO_ON;
 	}
+	if (b->may_stay_exact && seen->events - b->at.events < CALIBRATE_EVENTS &&
+	    seen->now_ns - b->at.now_ns < LONG_CALIBRATE_NS)
+		return BUDGET_GO_ON;
 	begin(b, BUDGET_PAUSE, seen);
 	return BUDGET_TAKE_OFF;
 }

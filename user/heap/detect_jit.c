@@ -39,12 +39,13 @@ static void ordinary(struct findings *fs, const struct noticed *n)
 		evidence_number(f, "osize", e->osize);
 		evidence_number(f, "nsize", e->nsize);
 	}
-	evidence_number(f, "heap_bytes", n->state && n->state->heap_known ? n->state->heap_bytes
-			: e->live_bytes);
+	evidence_number(f, "heap_bytes", e->live_bytes ? e->live_bytes
+			: n->state && n->state->heap_known ? n->state->heap_bytes : 0);
 	evidence_text(fs, f, "allocator", n->allocator);
 	if (e->nsize)
-		finding_say(fs, f, "out of memory: %s refused %llu bytes, and LuaJIT raised a memory error",
-			    allocator, (unsigned long long)e->nsize);
+		finding_say(fs, f, "out of memory: %s refused %llu bytes with a heap of %llu, and LuaJIT raised a "
+			    "memory error", allocator, (unsigned long long)e->nsize,
+			    (unsigned long long)e->live_bytes);
 	else
 		finding_say(fs, f, "out of memory: LuaJIT raised a memory error");
 	finding_advise(fs, f, "if %s has a limit for this state it was reached; builds without GC64 end at 1 "
@@ -60,27 +61,27 @@ static void say(struct findings *fs, struct finding *f, const struct noticed *n,
 	const char *when = e->arg[LMT_ERR_GC_STATE] == GC_FINALIZE ? ", at the end of a garbage collection" : "";
 	const char *who = n->allocator ? n->allocator : "the allocator";
 	unsigned long long trace = e->arg[LMT_ERR_TRACE], exit = e->arg[LMT_ERR_EXIT];
-	char name[64] = "a trace", what[600] = "";
+	char name[64] = "a JIT trace", what[600] = "";
 
 	if (trace && where == IN_EXIT && exit != ~0ull)
-		snprintf(name, sizeof(name), "trace %llu by exit %llu", trace, exit);
+		snprintf(name, sizeof(name), "JIT trace %llu by exit %llu", trace, exit);
 	else if (trace)
-		snprintf(name, sizeof(name), "trace %llu", trace);
+		snprintf(name, sizeof(name), "JIT trace %llu", trace);
 	if (e->nsize)
 		snprintf(what, sizeof(what), " (%s refused %llu bytes)", who, (unsigned long long)e->nsize);
 	switch (where) {
 	case IN_EXIT:
-		finding_say(fs, f, "out of memory while leaving JIT %s%s%s: LuaJIT cannot unwind a memory error "
+		finding_say(fs, f, "out of memory while leaving %s%s%s: LuaJIT cannot unwind a memory error "
 			    "there, the process will most likely crash now", name, when, what);
 		break;
 	case IN_GC_STEP:
-		finding_say(fs, f, "out of memory in a collector step that JIT %s called%s%s: LuaJIT cannot "
+		finding_say(fs, f, "out of memory in a collector step that %s called%s%s: LuaJIT cannot "
 			    "unwind a memory error there, the process will most likely crash now", name, when,
 			    what);
 		break;
 	case ON_TRACE:
 	case IN_ORDINARY_CODE:
-		finding_say(fs, f, "out of memory in the machine code of JIT %s%s", name, what);
+		finding_say(fs, f, "out of memory in the machine code of %s%s", name, what);
 		break;
 	}
 }

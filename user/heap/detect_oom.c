@@ -5,6 +5,8 @@
  */
 #include "detect.h"
 
+#include <stdio.h>
+
 static const char *allocator_of(const struct noticed *n)
 {
 	return n->allocator ? n->allocator : "the allocator";
@@ -16,14 +18,29 @@ static void add_request(struct findings *fs, struct finding *f, const struct not
 		evidence_number(f, "osize", n->e->osize);
 		evidence_number(f, "nsize", n->e->nsize);
 	}
-	evidence_number(f, "heap_bytes", n->state && n->state->heap_known ? n->state->heap_bytes
-			: n->e->live_bytes);
+	evidence_number(f, "heap_bytes", n->e->live_bytes ? n->e->live_bytes
+			: n->state && n->state->heap_known ? n->state->heap_bytes : 0);
 	evidence_text(fs, f, "allocator", n->allocator);
+}
+
+/* "65536 bytes (to grow a block of 32768) with a heap of 2333301" */
+static const char *request(const struct noticed *n, char *buf, size_t size)
+{
+	char grow[64] = "", heap[64] = "";
+
+	if (n->e->osize)
+		snprintf(grow, sizeof(grow), " (to %s a block of %llu)",
+			 n->e->nsize > n->e->osize ? "grow" : "shrink", (unsigned long long)n->e->osize);
+	if (n->e->live_bytes)
+		snprintf(heap, sizeof(heap), " with a heap of %llu", (unsigned long long)n->e->live_bytes);
+	snprintf(buf, size, "%llu bytes%s%s", (unsigned long long)n->e->nsize, grow, heap);
+	return buf;
 }
 
 static void near_oom(struct findings *fs, const struct noticed *n)
 {
 	struct finding *f = finding_of_noticed(fs, FINDING_NEAR_OOM, n);
+	char what[200];
 
 	if (!f)
 		return;
@@ -31,17 +48,18 @@ static void near_oom(struct findings *fs, const struct noticed *n)
 	f->confidence = CONFIDENCE_CERTAIN;
 	add_request(fs, f, n);
 	evidence_number(f, "freed_bytes", n->e->arg[0]);
-	finding_say(fs, f, "almost out of memory: %s refused %llu bytes, an emergency collection freed %llu "
-		    "and then it agreed", allocator_of(n), (unsigned long long)n->e->nsize,
+	finding_say(fs, f, "almost out of memory: %s refused %s; Lua stopped to collect all garbage (%llu bytes "
+		    "freed), asked again and got it", allocator_of(n), request(n, what, sizeof(what)),
 		    (unsigned long long)n->e->arg[0]);
-	finding_advise(fs, f, "raise the limit of %s or find what fills the heap; until then requests stall "
-		       "for a full collection and the next one may fail", allocator_of(n));
+	finding_advise(fs, f, "raise the limit of %s or find what fills the heap: each such stop stalls the "
+		       "program, and once there is nothing to collect it fails", allocator_of(n));
 }
 
 void detect_oom(struct findings *fs, const struct noticed *n)
 {
 	struct finding *f;
 	bool raised = n->e->arg[1];
+	char what[200];
 
 	if (n->e->e.arg0 == LMT_FIND_NEAR_OOM) {
 		near_oom(fs, n);
@@ -55,9 +73,9 @@ void detect_oom(struct findings *fs, const struct noticed *n)
 	add_request(fs, f, n);
 	evidence_number(f, "refused", n->e->arg[0]);
 	if (n->e->nsize)
-		finding_say(fs, f, "out of memory: %s refused %llu bytes%s%s", allocator_of(n),
-			    (unsigned long long)n->e->nsize,
-			    n->e->arg[0] > 1 ? ", also after an emergency collection" : "",
+		finding_say(fs, f, "out of memory: %s refused %s%s%s", allocator_of(n),
+			    request(n, what, sizeof(what)),
+			    n->e->arg[0] > 1 ? ", again after all garbage was collected" : "",
 			    raised ? ", and Lua raised a memory error" : "");
 	else
 		finding_say(fs, f, "out of memory: Lua raised a memory error");
@@ -73,12 +91,14 @@ void detect_shrink(struct findings *fs, const struct noticed *n)
 		return;
 	f->severity = SEVERITY_ERROR;
 	f->confidence = CONFIDENCE_CERTAIN;
-	evidence_address(f, "ptr", n->e->ptr);
+	if (n->e->ptr) /* not kept everywhere behind the allocator's call */
+		evidence_address(f, "ptr", n->e->ptr);
 	evidence_number(f, "osize", n->e->osize);
 	evidence_number(f, "nsize", n->e->nsize);
 	evidence_text(fs, f, "allocator", n->allocator);
-	finding_say(fs, f, "%s refused to shrink a block from %llu to %llu bytes, which Lua takes for granted",
-		    allocator_of(n), (unsigned long long)n->e->osize, (unsigned long long)n->e->nsize);
+	finding_say(fs, f, "%s refused to make a block smaller (%llu to %llu bytes): Lua relies on that never "
+		    "failing, and raises a memory error or crashes", allocator_of(n),
+		    (unsigned long long)n->e->osize, (unsigned long long)n->e->nsize);
 	finding_advise(fs, f, "make the allocator return the old block when nsize <= osize and it cannot do "
 		       "better; a limit must only be applied to growth");
 }
