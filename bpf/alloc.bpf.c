@@ -227,6 +227,8 @@ static __always_inline __u32 locate_return(struct pt_regs *ctx, __u32 slot, __u3
 
 		found = p && p->layout ? locate(&caller, p->layout, slot, state, top) : 0;
 	}
+	if (c_heap && found)
+		note_running(found, top->L);
 	return found ? found : unattributed(slot);
 }
 

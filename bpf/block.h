@@ -218,6 +218,7 @@ enum {
 	LMT_C_ALIGNED,        /* (alignment, size) */
 	LMT_C_POSIX_MEMALIGN, /* (&ptr, alignment, size) */
 	LMT_C_FREE,           /* (ptr) */
+	LMT_C_REALLOCARRAY,   /* (ptr, n, size) */
 };
 
 enum {

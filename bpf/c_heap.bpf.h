@@ -12,6 +12,7 @@
 #include "filter.bpf.h"
 #include "ledger.bpf.h"
 #include "site.bpf.h"
+#include "stack.bpf.h"
 #include "state.bpf.h"
 #include "thread.bpf.h"
 
@@ -67,6 +68,94 @@ SUBPROG int find_running(const struct caller *c, const struct lmt_layout *lay, _
 	return 0;
 }
 
+#define FAR_PIECES 64 /* of LMT_GG_WORDS words: 32 KiB */
+
+/* Is the word on the native stack? Looks far: C functions have big buffers there. */
+SUBPROG int stack_holds(__u64 sp, __u64 word)
+{
+	struct pending *pend = pending_get(false);
+	int found = 0;
+
+	if (!pend)
+		return 0;
+	for (int i = 0; i < FAR_PIECES && !found; i++, sp += sizeof(pend->gg)) {
+		if (bpf_probe_read_user(pend->gg, sizeof(pend->gg), (const void *)sp))
+			return 0;
+		for (int k = 0; k < LMT_GG_WORDS; k++)
+			found |= pend->gg[k] == word;
+	}
+	return found;
+}
+
+/* The Lua thread that this thread allocated for last. */
+static __noinline int note_running(__u32 state, __u64 L)
+{
+	struct pending *pend = pending_get(true);
+
+	if (pend) {
+		pend->c_state = state;
+		pend->c_L = L;
+	}
+	return 0;
+}
+
+/* That one, if it still runs. LuaJIT says itself which of its threads that is. */
+SUBPROG int last_running(__u32 slot, struct thread *t)
+{
+	struct pending *pend = pending_get(false);
+	const struct lmt_layout *lay;
+	struct lmt_state *st;
+
+	if (!pend || !t)
+		return 0;
+	t->state = pend->c_state;
+	t->L = pend->c_L;
+	st = state_at(t->state);
+	lay = st ? layout_at(st->layout) : 0;
+	if (!lay || st->slot != slot || st->flags & (LMT_STATE_DEAD | LMT_STATE_PROCESS))
+		return 0;
+	if (lay->hot.G_cur_L && !read_word(&t->L, lay->hot.wide, st->g + lay->hot.G_cur_L))
+		return 0;
+	return read_thread(&lay->hot, t->L, t->words) == st->g;
+}
+
+/* Does a C function run that this Lua thread has called, and from where? */
+SUBPROG int c_top(struct thread *t, __u32 slot, const struct caller *caller, struct top *top)
+{
+	const struct lmt_layout *lay;
+	struct lmt_state *st;
+
+	if (!t || !caller || !top)
+		return 0;
+	st = state_at(t->state);
+	lay = st ? layout_at(st->layout) : 0;
+	if (!lay || !top_frame(lay, t, slot, caller, top) ||
+	    !(top->flags & (LMT_SITE_BELOW | LMT_SITE_JIT)))
+		return 0;
+	if (top->flags & LMT_SITE_JIT && !top->pc)
+		top->pc = caller->ip; /* compiled code calls C directly */
+	top->by = (__u32)caller->ip;
+	return 1;
+}
+
+/* The whole stack of the first block of a place, Lua's and C's. */
+SUBPROG int c_stack(const struct caller *caller, __u32 state, const struct top *top, __u32 at)
+{
+	struct lmt_state *st = state_at(state);
+	struct walk *w;
+
+	if (!caller || !top || !st)
+		return 0;
+	w = bpf_task_storage_get(&walks, bpf_get_current_task_btf(), 0,
+				 BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!w)
+		return 0;
+	walk_stack(layout_at(st->layout), state, top, w);
+	native_take(caller, w);
+	return stack_send(w, state, at, 0);
+}
+
+/* 0: no C function of a state runs. */
 static __noinline int c_taken(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot, __u64 ptr,
 			      __u64 size)
 {
@@ -85,19 +174,21 @@ static __noinline int c_taken(struct pt_regs *ctx, const struct lmt_probe *p, __
 		return 0;
 	lay = layout_at(p->layout);
 	caller_at_return(ctx, &caller);
-	if (!lay || !find_running(&caller, lay, slot, &t))
+	if (!lay)
 		return 0;
+	if (!find_running(&caller, lay, slot, &t) || !c_top(&t, slot, &caller, &top)) {
+		if (!last_running(slot, &t) || !c_top(&t, slot, &caller, &top) ||
+		    !stack_holds(caller.sp, t.L))
+			return 0;
+	} else {
+		note_running(t.state, t.L);
+	}
 	st = state_at(t.state);
-	lay = st ? layout_at(st->layout) : 0;
-	if (!lay || !top_frame(lay, &t, slot, &caller, &top) ||
-	    !(top.flags & (LMT_SITE_BELOW | LMT_SITE_JIT)))
-		return 0;
-	if (top.flags & LMT_SITE_JIT && !top.pc)
-		top.pc = caller.ip; /* compiled code calls C directly */
-	top.by = (__u32)caller.ip;
 	v.site = site_get(t.state, LMT_TAG_C, &top, 0, &site);
-	if (!site)
+	if (!site || !st)
 		return 0;
+	if (!site->allocs)
+		c_stack(&caller, t.state, &top, v.site);
 	site->reallocs = caller.ip;
 	v.size_tags = (size & LMT_SIZE_MASK) | (__u64)LMT_TAG_C << 48;
 	v.state = t.state;
@@ -106,7 +197,7 @@ static __noinline int c_taken(struct pt_regs *ctx, const struct lmt_probe *p, __
 	add(&site->allocs, 1);
 	add(&site->alloc_bytes, size);
 	ledger_put(LMT_C_KEY(slot, ptr), &v);
-	return 0;
+	return 1;
 }
 
 /* Bytes asked for; *gone: what is given back by the call. */
@@ -120,6 +211,9 @@ static __always_inline __u64 c_size(const struct lmt_probe *p, const __u64 *arg,
 	case LMT_C_REALLOC:
 		*gone = arg[0];
 		return arg[1];
+	case LMT_C_REALLOCARRAY:
+		*gone = arg[0];
+		return arg[1] * arg[2];
 	case LMT_C_ALIGNED:
 		return arg[1];
 	case LMT_C_POSIX_MEMALIGN:
@@ -138,6 +232,7 @@ static __always_inline bool c_enter(struct pt_regs *ctx)
 	const struct lmt_probe *p;
 	struct lmt_block old;
 	struct pending *pend;
+	int had = 0;
 
 	if (!slot || !c_heap)
 		return false;
@@ -149,7 +244,7 @@ static __always_inline bool c_enter(struct pt_regs *ctx)
 	arg[2] = reg_get(ctx, p->reg_osize);
 	size = c_size(p, arg, &gone);
 	if (gone)
-		ledger_take(LMT_C_KEY(slot, gone), &old);
+		had = ledger_take(LMT_C_KEY(slot, gone), &old);
 	if (!size)
 		return false;
 	pend = pending_get(true);
@@ -159,7 +254,21 @@ static __always_inline bool c_enter(struct pt_regs *ctx)
 	pend->c_sp = ctx->sp + p->pushed + 8;
 	pend->c_size = size;
 	pend->c_out = p->args == LMT_C_POSIX_MEMALIGN ? arg[0] : 0;
+	pend->c_moved = had ? gone : 0;
+	if (had)
+		pend->c_old = old;
 	return true;
+}
+
+/* A block that could not be moved, or was by code that no Lua function called: it stays what it was. */
+static __noinline int c_keep(__u32 slot, struct pending *pend, __u64 ptr)
+{
+	if (!pend || !pend->c_moved)
+		return 0;
+	if (ptr)
+		pend->c_old.size_tags = (pend->c_old.size_tags & ~LMT_SIZE_MASK) |
+					(pend->c_size & LMT_SIZE_MASK);
+	return ledger_put(LMT_C_KEY(slot, ptr ? ptr : pend->c_moved), &pend->c_old);
 }
 
 static __always_inline void c_leave(struct pt_regs *ctx)
@@ -173,8 +282,10 @@ static __always_inline void c_leave(struct pt_regs *ctx)
 	pend->c_sp = 0;
 	if (pend->c_out && (ptr || !read_user(&ptr, 8, pend->c_out)))
 		return;
-	if (ptr && !(ptr >> 47))
-		c_taken(ctx, current_probe(ctx), slot, ptr, pend->c_size);
+	if (ptr >> 47)
+		return;
+	if (!ptr || !c_taken(ctx, current_probe(ctx), slot, ptr, pend->c_size))
+		c_keep(slot, pend, ptr);
 }
 
 #endif

@@ -166,10 +166,15 @@ struct pending {
 	__u64 lua_sp; /* while Lua's allocator runs and the C heap is followed: its stack pointer */
 	__u64 c_sp;   /* of the caller of the C heap's function that runs; 0 none */
 	__u64 c_size, c_out; /* its size; where posix_memalign() puts its result */
+	__u64 c_moved; /* what realloc() got; 0 nothing that is followed */
+	struct lmt_block c_old;
+	__u64 c_L;     /* the Lua thread that allocated last; LuaJIT: 0 */
+	__u32 c_state; /* its state */
+	__u32 pad;
 	struct lmt_block old;
 	__u32 had_old;
 	__u32 places; /* scratch of learn_thread() */
-	__u64 gg[LMT_GG_WORDS]; /* scratch of lj_top() */
+	__u64 gg[LMT_GG_WORDS]; /* scratch of lj_top(), and of stack_holds() */
 };
 
 struct {

@@ -6,6 +6,7 @@
  *   udata  a userdata without __gc owns 1000 bytes, and is garbage at once
  *   bare   500 bytes that nobody keeps, by a helper of the C function
  *   grow   realloc() of a buffer that is then lost
+ *   big    strdup(), by a C function with 16 KiB on its stack
  *   ffi    ffi.C.malloc(700), LuaJIT only
  *   good   the same calls, but all is freed: at once, later, by others, or kept up to a limit
  *
@@ -58,6 +59,16 @@ static int grow(lua_State *L)
 	return 1;
 }
 
+static int big(lua_State *L)
+{
+	char text[16384];
+
+	memset(text, 'x', sizeof(text));
+	text[899] = 0;
+	lua_pushboolean(L, strdup(text) != NULL);
+	return 1;
+}
+
 static int good(lua_State *L)
 {
 	void *p = NULL;
@@ -103,7 +114,7 @@ static const char script[] =
 int main(int argc, char **argv)
 {
 	static const luaL_Reg works[] = {
-		{ "udata", udata }, { "bare", bare }, { "grow", grow }, { "good", good }, { NULL, NULL },
+		{ "udata", udata }, { "bare", bare }, { "grow", grow }, { "big", big }, { "good", good }, { NULL, NULL },
 	};
 	lua_State *L = luaL_newstate();
 

@@ -18,6 +18,9 @@ for rt in $RUNTIMES; do
 	run "reuse-$rt" --watch-call libc:write -- "$HOSTS/inc_reuse-$rt"
 	like "$(truth "reuse-$rt" .reused)" '^[1-9]' "$rt, memory of Lua's that is C's by now: it is"
 	is "$(kinds "reuse-$rt")" "" "$rt, memory of Lua's that is C's by now, and plain free(): no finding"
+	run "memory-$rt" --watch-call libc:write -- "$HOSTS/inc_reuse-$rt" memory
+	like "$(truth "memory-$rt" .reused)" '^[1-9]' "$rt, the same where nothing escapes us: it is"
+	is "$(kinds "memory-$rt")" "" "$rt, the same where nothing escapes us: no finding"
 	run "osize-$rt" -- "$host" osize
 	is "$(truth "osize-$rt" .mismatches)" 20 "$rt, osize: the program sees the wrong sizes itself"
 	is "$(kinds "osize-$rt")" "size-mismatch:2" "$rt, osize: one finding for each state"
@@ -39,7 +42,7 @@ for rt in $RUNTIMES; do
 done
 # Small blocks out of an array of the program's own: freed memory of a module, and rightly so.
 for rt in lua5.1 lua5.4; do
-	for mode in free work; do
+	for mode in free work lend; do
 		run "arena-$mode-$rt" -- "$HOSTS/inc_arena-$rt" "$mode"
 		is "$(kinds "arena-$mode-$rt")" "" "$rt, an allocator with an arena ($mode): no finding"
 	done

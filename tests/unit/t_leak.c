@@ -19,7 +19,7 @@ static int setup(void **state)
 	const struct layout *l = layouts_find("lua-5.4.3..5.4.8");
 
 	assert_int_equal(heap_add_state(&f->heap, INDEX, 100, 1, &l->l, false), 0);
-	assert_int_not_equal(heap_site_at(&f->heap, 0, KIND_TABLE, (struct frame){ .where = 1 }, false), 0);
+	assert_int_not_equal(heap_site_at(&f->heap, 0, KIND_TABLE, (struct frame){ .where = 1 }, false, 0), 0);
 	f->strings = f->findings.strings = strpool_new();
 	*state = f;
 	return 0;

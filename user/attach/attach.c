@@ -160,6 +160,7 @@ int attach_new(const struct attach_config *cfg, const struct features *k, struct
 		return errmsg_set(err, -ENOMEM, "out of memory");
 	a->k = *k;
 	a->system_wide = cfg->system_wide;
+	a->without = cfg->without;
 	a->next_slot = 1;
 	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
 	libbpf_set_print(print_libbpf);
@@ -489,7 +490,7 @@ void attach_check_chunks(struct attach *a)
 {
 	int fd = bpf_map__fd(a->skel->maps.probes);
 
-	for (uint32_t i = 1; i <= a->n_probes; i++) {
+	for (uint32_t i = 1; i <= a->n_probes && !(a->without & 1); i++) {
 		struct lmt_probe probe;
 
 		if (bpf_map_lookup_elem(fd, &i, &probe) || !(probe.flags & LMT_PROBE_ARENA))

@@ -30,6 +30,7 @@ struct attach_config {
 	bool c_heap;      /* malloc() is followed too */
 	bool luajit;      /* LuaJIT may be among the targets: its programs take long to verify */
 	bool floor; /* programs that do nothing: the cost of the probes alone */
+	uint32_t without; /* probes that are left out, by LMT_PROBE_…; bit 0: the look at chunks */
 	uint32_t max_stacks;
 	uint32_t stack_depth;  /* frames, at most LMT_STACK_FRAMES */
 	bool each_call;        /* tell of each allocator call */

@@ -50,6 +50,7 @@ struct attach {
 	bool dropped[PLAN_PROGRAMS]; /* turned out not to be rare */
 	vec_of(uint32_t) free_rows; /* of probes that were taken off */
 	struct lmt_callsite *callsites; /* the map itself */
+	uint32_t without; /* as in struct attach_config */
 	bool system_wide;
 	vec_of(const struct layout *) layouts; /* BPF index - 1; 0 is "unknown" */
 	uint32_t n_probes;

@@ -325,7 +325,7 @@ static int link_alike(struct attach *a, struct batch *b, const struct plan *p, s
 
 		if (done[k] || s->program != b->program || s->file != b->file)
 			continue;
-		row = enter_probe(a, b->slot, s);
+		row = a->without >> s->probe.kind & 1 ? 0 : enter_probe(a, b->slot, s);
 		if (row < 0)
 			return row;
 		done[k] = true;
@@ -370,8 +370,11 @@ int attach_site(struct attach *a, int slot, pid_t pid, const struct plan_site *s
 		      site->probe.kind != LMT_PROBE_C_HEAP && site->probe.kind != LMT_PROBE_FOREIGN;
 	struct batch b = { .program = site->program, .file = site->file, .slot = shared ? 0 : slot, .pid = shared ? 0 : pid,
 			   .offsets = { site->offset }, .n = 1 };
-	int row = enter_probe(a, b.slot, site), rc = row;
+	int row, rc;
 
+	if (a->without >> site->probe.kind & 1)
+		return 0;
+	row = rc = enter_probe(a, b.slot, site);
 	if (!row)
 		return (int)probed_at(a, b.slot, site)->row;
 	if (row > 0) {

@@ -205,12 +205,15 @@ int plan_extra(struct file *file, uint64_t vaddr, const char *name, uint8_t kind
 	       unsigned int needed, const struct features *k, struct plan_site *ret,
 	       struct errmsg *err)
 {
-	struct place_want want = { .args = PLACE_ARGS, .needed = needed, .emulates = k->emulates };
+	struct place_want want = { .args = PLACE_ARGS, .needed = needed, .emulates = k->emulates,
+				   .wants_return = kind == LMT_PROBE_C_HEAP };
 	struct code_function fn;
 	struct insn *insns;
 	bool placed;
 
 	insns = code_decode_one(file->elf, vaddr, &fn);
+	if (!insns)
+		insns = code_decode_entry(file->elf, vaddr, &fn);
 	if (!insns)
 		return errmsg_set(err, -ENOENT, "'%s' in '%s' cannot be decoded", name, file->path);
 	*ret = (struct plan_site){ .program = PLAN_ENTRY, .file = file };

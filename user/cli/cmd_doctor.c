@@ -19,7 +19,7 @@
 #include "discover/proc.h"
 #include "report/doctor.h"
 #include "resolve/insn.h"
-#include "session.h"
+#include "session_find.h"
 
 #define MAX_CHECKS 16
 
@@ -176,7 +176,19 @@ static enum exit_status verdict(const struct features *f)
 	return exit_status_of(rc);
 }
 
-static int look_at_targets(struct session *s, const struct features *f, struct errmsg *err)
+/* Of one process: what --kinds c-leak would follow. */
+static void check_c_heap(struct checks *cs, struct session *s, struct session_target *t)
+{
+	char where[sizeof(cs->c[0].detail)];
+	size_t n = session_look_for_c_heap(s, t, where, sizeof(where));
+
+	if (cs->n < MAX_CHECKS)
+		add(cs, "C heap (c-leak)", n ? CHECK_OK : CHECK_NOTE,
+		    "not available here: no malloc() was found by name; a build that is not stripped has one", "%s",
+		    n ? where : "none");
+}
+
+static int look_at_targets(struct checks *cs, struct session *s, const struct features *f, struct errmsg *err)
 {
 	s->features = *f;
 	vec_each(t, &s->targets) {
@@ -184,6 +196,7 @@ static int look_at_targets(struct session *s, const struct features *f, struct e
 
 		if (rc)
 			return rc;
+		check_c_heap(cs, s, t);
 	}
 	return 0;
 }
@@ -212,7 +225,7 @@ int cmd_doctor(int argc, char **argv)
 	check_emulation(&cs, &f);
 	rc = session_open(&o, line, &s, &err);
 	if (!rc)
-		rc = look_at_targets(s, &f, &err);
+		rc = look_at_targets(&cs, s, &f, &err);
 	if (!rc && build_report_static(s, true, false, &b))
 		rc = errmsg_set(&err, -ENOMEM, "out of memory");
 	if (o.json)

@@ -153,6 +153,7 @@ static bool may_meet_luajit(const struct session *s)
 static int attach_all(struct session *s, struct errmsg *err)
 {
 	/* Entries of closed states come back some seconds later. */
+	const char *without = getenv("LUAMEMTRACE_WITHOUT");
 	uint32_t told = (uint32_t)s->opt->max_states;
 	uint32_t entries = (told < MIN_STATES ? MIN_STATES : told) + LMT_SLOT_MAX;
 	struct attach_config cfg = {
@@ -164,6 +165,7 @@ static int attach_all(struct session *s, struct errmsg *err)
 		.luajit = may_meet_luajit(s),
 		.c_heap = session_wants_c_heap(s),
 		.floor = getenv("LUAMEMTRACE_FLOOR") != NULL, /* tests/bench */
+		.without = without ? (uint32_t)strtoul(without, NULL, 0) : 0, /* the same */
 		.max_stacks = MAX_STACKS,
 		.stack_depth = (uint32_t)s->opt->stack_depth,
 		.each_call = s->opt->each_call,

@@ -5,82 +5,71 @@
  */
 #include "session_find.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
-
-static const struct {
-	const char *name;
-	uint8_t what;
-	unsigned int args; /* those needed, by bit */
-} functions[] = {
-	{ "malloc", LMT_C_MALLOC, 0x1 },
-	{ "calloc", LMT_C_CALLOC, 0x3 },
-	{ "realloc", LMT_C_REALLOC, 0x3 },
-	{ "memalign", LMT_C_ALIGNED, 0x3 },
-	{ "aligned_alloc", LMT_C_ALIGNED, 0x3 },
-	{ "posix_memalign", LMT_C_POSIX_MEMALIGN, 0x7 },
-	{ "free", LMT_C_FREE, 0x1 },
-};
-/* jemalloc, where it is linked in by name, and wrappers' own names of the same */
-static const char *const prefixes[] = { "", "je_", "rpl_" };
+#include "resolve/c_alloc.h"
 
 bool session_wants_c_heap(const struct session *s)
 {
 	return s->opt->kinds >> FINDING_C_LEAK & 1 && s->opt->mode != MODE_WATCH;
 }
 
-static int probe_named(struct session *s, struct session_target *t, struct file *file, const char *prefix,
-		       size_t i, const struct layout *layout)
+static void probe_function(struct session *s, struct session_target *t, struct file *file,
+			  const struct c_alloc_function *fn, const struct layout *layout)
 {
 	struct plan_site site;
 	struct errmsg why;
-	char name[64];
-	uint64_t vaddr;
 	int rc;
 
-	snprintf(name, sizeof(name), "%s%s", prefix, functions[i].name);
-	vaddr = elf_find_sym(file->elf, name, NULL);
-	if (!vaddr || !elf_is_code(file->elf, vaddr))
-		return 0;
-	rc = plan_extra(file, vaddr, name, LMT_PROBE_C_HEAP, functions[i].args, &s->features, &site, &why);
+	rc = plan_extra(file, fn->vaddr, fn->name, LMT_PROBE_C_HEAP, fn->args, &s->features, &site, &why);
 	site.layout = layout;
-	site.probe.args = functions[i].what;
+	site.probe.args = fn->what;
 	if (!rc)
 		rc = attach_site(s->attach, t->slot, t->target->pid, &site, &why);
 	if (rc < 0)
-		log_warn("%s of '%s' is not followed: %s", name, file->path, why.text);
-	return rc > 0;
+		log_warn("%s of '%s' is not followed: %s", fn->name, file->path, why.text);
 }
 
-static int probe_module(struct session *s, struct session_target *t, const struct module *m,
-			const struct layout *layout)
+size_t session_look_for_c_heap(struct session *s, struct session_target *t, char *where, size_t size)
 {
-	struct file *file = files_get(&s->files, m);
-	const char *slash = strrchr(m->path, '/');
-	int n = 0;
+	struct c_alloc_function fn[C_ALLOC_MAX];
+	size_t n = 0, len = 0;
 
-	/* The loader has an allocator of its own, for itself. */
-	if (!file || !file->elf || !strncmp(slash ? slash + 1 : m->path, "ld-", 3))
-		return 0;
-	for (size_t p = 0; p < sizeof(prefixes) / sizeof(prefixes[0]); p++)
-		for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++)
-			n += probe_named(s, t, file, prefixes[p], i, layout);
+	*where = 0;
+	vec_each(m, &t->target->modules) {
+		struct file *file = files_get(&s->files, m);
+		size_t found = file && file->elf ? c_alloc_find(file->elf, fn, C_ALLOC_MAX) : 0;
+		const char *unseen = file && file->elf ? c_alloc_unseen(file->elf, found) : NULL;
+
+		n += found;
+		if (found && len < size)
+			len += (size_t)snprintf(where + len, size - len, "%s%s", len ? ", " : "", m->path);
+		if (unseen)
+			plan_add_blind_spot(t->plan, "c-leak, '%s': %s", m->path, unseen);
+	}
+	if (!n)
+		plan_add_blind_spot(t->plan, "c-leak: not available here, no malloc() was found by name");
 	return n;
 }
 
-/* Frees first would do no harm, blocks without frees would: a module is probed as a whole. */
 static void follow_target(struct session *s, struct session_target *t, const struct layout *layout)
 {
-	int n = 0;
+	struct c_alloc_function fn[C_ALLOC_MAX];
+	char where[PATH_MAX];
 
 	t->c_heap_done = true;
-	vec_each(m, &t->target->modules)
-		n += probe_module(s, t, m, layout);
-	if (!n)
-		plan_add_blind_spot(t->plan, "the C heap: no malloc() was found by name");
-	log_debug("%d functions of the C heap are followed in process %d", n, t->target->pid);
+	vec_each(m, &t->target->modules) {
+		struct file *file = files_get(&s->files, m);
+		size_t n = file && file->elf ? c_alloc_find(file->elf, fn, C_ALLOC_MAX) : 0;
+
+		for (size_t i = 0; i < n; i++)
+			probe_function(s, t, file, &fn[i], layout);
+	}
+	session_look_for_c_heap(s, t, where, sizeof(where));
+	log_debug("malloc() and its kin are followed in process %d: %s", t->target->pid, where);
 }
 
 void session_follow_c_heap(struct session *s)
@@ -100,16 +89,35 @@ void session_follow_c_heap(struct session *s)
 }
 
 /* Called by the FFI there is no C function in between: machine code, or LuaJIT's own call. */
-static const char *function_at(struct session *s, struct session_target *t, uint64_t ip)
+static void name_by_address(struct session *s, struct session_target *t, struct heap_site *site)
 {
 	struct named_address a;
+	bool direct;
 
-	if (!target_module_at(t->target, ip))
+	if (!target_module_at(t->target, site->c_ip))
 		target_refresh(t->target, NULL);
-	a = session_name_caller(s, t, ip);
-	if (!a.module || (a.symbol && !strcmp(a.symbol, func_name(FUNC_LJ_VM_FFI_CALL))))
-		return "malloc";
-	return a.symbol ? a.symbol : a.module;
+	a = session_name_caller(s, t, site->c_ip);
+	direct = !a.module || (a.symbol && !strcmp(a.symbol, func_name(FUNC_LJ_VM_FFI_CALL)));
+	site->c_function = strpool_add(s->strings, direct ? "malloc" : a.symbol ? a.symbol : a.module);
+	site->c_module = direct ? 0 : strpool_add(s->strings, a.module);
+}
+
+/* The C function that Lua has called: its frame has the name that Lua calls it by. */
+static void name_by_stack(struct session *s, struct heap_site *site)
+{
+	uint32_t frames[STACKDB_FRAMES];
+	size_t n = stackdb_frames(&s->stacks, heap_stack_of(&s->heap, site->c_place), frames, STACKDB_FRAMES);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct stack_frame *f = &s->stacks.frames.v[frames[i]];
+
+		if (f->kind != STACK_NATIVE)
+			break;
+		if (!f->name)
+			continue;
+		site->c_function = f->native ? f->native : f->name;
+		site->c_module = f->module;
+	}
 }
 
 void session_name_c_code(struct session *s)
@@ -122,8 +130,9 @@ void session_name_c_code(struct session *s)
 
 		if (site->kind != KIND_C_HEAP || site->verdict != VERDICT_LEAK || site->c_function)
 			continue;
-		t = session_target_of_pid(s, st->pid);
+		name_by_stack(s, site);
+		t = site->c_function ? NULL : session_target_of_pid(s, st->pid);
 		if (t)
-			site->c_function = strpool_add(s->strings, function_at(s, t, site->c_ip));
+			name_by_address(s, t, site);
 	}
 }

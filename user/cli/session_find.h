@@ -41,6 +41,8 @@ void session_watch_copies(struct session *s, struct session_target *t);
 /* Is malloc() to be followed? Then it is, in the processes whose Lua is known and that are not yet. */
 bool session_wants_c_heap(const struct session *s);
 void session_follow_c_heap(struct session *s);
+/* How many functions there are to follow, and in which files; what cannot be is noted in the plan. */
+size_t session_look_for_c_heap(struct session *s, struct session_target *t, char *where, size_t size);
 /* Looks up which function it was that took what may be a leak. */
 void session_name_c_code(struct session *s);
 

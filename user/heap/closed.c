@@ -72,7 +72,7 @@ static int fold_sites(struct heap *h, uint32_t state)
 		uint32_t i = h->states.v[state].sites - 1;
 		struct heap_site *s = &h->sites.v[i];
 		uint64_t *at;
-		uint32_t to = heap_site_at(h, (uint32_t)sum, s->kind, s->frame, s->below);
+		uint32_t to = heap_site_at(h, (uint32_t)sum, s->kind, s->frame, s->below, 0);
 
 		if (!to)
 			return -ENOMEM;

@@ -5,6 +5,11 @@
  */
 #include "detect.h"
 
+static const char *text_of(const struct findings *fs, uint32_t id)
+{
+	return id ? strpool_get(fs->strings, id) : NULL;
+}
+
 void detect_c_leak(struct findings *fs, struct heap *h, const struct snapshot *snap, bool last)
 {
 	(void)last;
@@ -30,15 +35,18 @@ void detect_c_leak(struct findings *fs, struct heap *h, const struct snapshot *s
 		f->state = st->number;
 		f->frame = s->frame;
 		f->below = s->below;
+		f->stack = heap_stack_of(h, s->c_place);
 		f->count = s->live_blocks;
 		evidence_number(f, "bytes", s->live_bytes);
 		evidence_number(f, "blocks", s->live_blocks);
-		evidence_text(fs, f, "function", s->c_function ? strpool_get(fs->strings, s->c_function) : NULL);
+		evidence_text(fs, f, "function", text_of(fs, s->c_function));
+		evidence_text(fs, f, "module", text_of(fs, s->c_module));
 		evidence_number(f, "survived_cycles", s->survived_cycles);
 		evidence_rate(f, "growth_bytes_per_s", s->growth_bytes_per_s);
-		finding_say(fs, f, "C code called here takes memory from malloc() that nobody gives back: %llu "
-			    "blocks (%llu bytes) outlived up to %u garbage collections and grow by %.0f "
-			    "bytes a second", (unsigned long long)s->live_blocks,
+		finding_say(fs, f, "C code called here (%s) takes memory from malloc() that nobody gives back: "
+			    "%llu blocks (%llu bytes) outlived up to %u garbage collections and grow by "
+			    "%.0f bytes a second", s->c_function ? text_of(fs, s->c_function) : "of unknown name",
+			    (unsigned long long)s->live_blocks,
 			    (unsigned long long)s->live_bytes, s->survived_cycles,
 			    s->growth_bytes_per_s);
 		finding_advise(fs, f, "look in that C function for a missing free(), or for an object of "

@@ -173,12 +173,13 @@ bool heap_has_frame(const struct heap *h, uint32_t site)
 uint64_t heap_site_key(const struct heap_site *s)
 {
 	return (s->state + 1ull) << 40 ^ (uint64_t)s->frame.where << 8 ^ (uint64_t)s->kind << 2 ^
-	       (uint64_t)s->below << 1 ^ s->frame.approx;
+	       (uint64_t)s->below << 1 ^ s->frame.approx ^ s->c_ip * 0x9E3779B97F4A7C15ull;
 }
 
-uint32_t heap_site_at(struct heap *h, uint32_t state, enum block_kind kind, struct frame f, bool below)
+uint32_t heap_site_at(struct heap *h, uint32_t state, enum block_kind kind, struct frame f, bool below,
+		      uint64_t c_ip)
 {
-	struct heap_site fresh = { .state = state, .kind = kind, .frame = f, .below = below,
+	struct heap_site fresh = { .state = state, .kind = kind, .frame = f, .below = below, .c_ip = c_ip,
 				   .id = h->next_site + 1, .next = h->states.v[state].sites };
 	uint64_t *at = hashmap_get_or_add(&h->site_by_key, heap_site_key(&fresh));
 	uint32_t i = (uint32_t)h->sites.n;
@@ -201,6 +202,7 @@ static int apply_site(struct heap *h, const struct snapshot_site *from)
 	uint64_t *state = hashmap_find(&h->state_by_index, from->state), *site_of;
 	struct frame f = heap_get_frame(h, from->index);
 	bool below = from->site.flags & LMT_SITE_BELOW;
+	uint64_t c_ip = 0;
 	struct heap_site *s;
 	enum block_kind kind;
 	uint32_t at;
@@ -208,7 +210,9 @@ static int apply_site(struct heap *h, const struct snapshot_site *from)
 	if (!state || !*state)
 		return 0; /* its birth is still in the ring: next time */
 	kind = heap_kind(h, &h->states.v[*state - 1], from->index, from->site.tag);
-	at = heap_site_at(h, (uint32_t)*state - 1, kind, f, below);
+	if (kind == KIND_C_HEAP)
+		c_ip = from->site.reallocs;
+	at = heap_site_at(h, (uint32_t)*state - 1, kind, f, below, c_ip);
 	if (!at)
 		return -ENOMEM;
 	if (from->index) {
@@ -227,13 +231,10 @@ static int apply_site(struct heap *h, const struct snapshot_site *from)
 	}
 	s->allocs += from->site.allocs;
 	s->alloc_bytes += from->site.alloc_bytes;
-	if (kind != KIND_C_HEAP) {
+	if (kind == KIND_C_HEAP)
+		s->c_place = from->index;
+	else
 		s->reallocs += from->site.reallocs;
-	} else if (from->live_bytes >= s->c_ip_bytes) {
-		s->c_function = s->c_ip == from->site.reallocs ? s->c_function : 0;
-		s->c_ip = from->site.reallocs;
-		s->c_ip_bytes = from->live_bytes;
-	}
 	if (from->survived_cycles > s->survived_cycles)
 		s->survived_cycles = from->survived_cycles;
 	return 0;
@@ -317,7 +318,7 @@ int heap_apply(struct heap *h, const struct snapshot *snap)
 		if (h->states.v[s->state].ended)
 			continue;
 		s->live_bytes = s->live_blocks = s->old_bytes = 0;
-		s->allocs = s->alloc_bytes = s->reallocs = s->c_ip_bytes = 0;
+		s->allocs = s->alloc_bytes = s->reallocs = 0;
 		s->survived_cycles = 0;
 		s->old = (struct cohorts){ 0 };
 	}

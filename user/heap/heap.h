@@ -66,8 +66,10 @@ struct heap_site {
 	uint64_t peak_bytes; /* the most that was live in a snapshot */
 	uint64_t allocs, alloc_bytes;
 	uint64_t reallocs; /* times a block grew there */
-	uint64_t c_ip, c_ip_bytes; /* KIND_C_HEAP: where the C code that took most goes on; how much */
-	uint32_t c_function; /* its name, in the string pool; 0 not looked up yet */
+	uint64_t c_ip;       /* KIND_C_HEAP: where the C code that took it goes on */
+	uint32_t c_place;    /* one of its BPF sites */
+	uint32_t c_function; /* the C function, and its module, in the string pool; 0 not looked up yet */
+	uint32_t c_module;
 	uint32_t survived_cycles;
 	struct cohorts old;
 	enum verdict verdict;
@@ -128,8 +130,12 @@ int heap_end_state(struct heap *h, uint32_t index);
 /* For heap.c: a state ended; the oldest such may be summed up now. */
 int heap_closed_add(struct heap *h, uint32_t state);
 void heap_closed_deinit(struct heap_closed *c);
-/* For heap.c and closed.c: the site of these properties, made if need be; its position + 1, 0: -ENOMEM. */
-uint32_t heap_site_at(struct heap *h, uint32_t state, enum block_kind kind, struct frame f, bool below);
+/*
+ * For heap.c and closed.c: the site of these properties, made if need be; its position + 1, 0: -ENOMEM.
+ * c_ip: KIND_C_HEAP, else 0.
+ */
+uint32_t heap_site_at(struct heap *h, uint32_t state, enum block_kind kind, struct frame f, bool below,
+		      uint64_t c_ip);
 uint64_t heap_site_key(const struct heap_site *s);
 
 /* Of the collector, or what stands in for them. */

@@ -11,6 +11,7 @@
 #include "sweep.h"
 
 #define MAX_CODE (64u << 20)
+#define INSN_MAX 15 /* bytes */
 #define FEW 100 /* functions; any Lua has several times as many */
 
 struct code {
@@ -61,16 +62,13 @@ static int decode_one(struct code *c, struct code_function *fn, size_t *first)
 	return 0;
 }
 
-struct insn *code_decode_one(struct elf_file *f, uint64_t vaddr, struct code_function *ret)
+static struct insn *decode_range(struct elf_file *f, uint64_t start, uint64_t end, bool has_lsda,
+				 struct code_function *ret)
 {
-	const struct elf_function *range = elf_function_at(f, vaddr);
+	struct code_function fn = { start, end, has_lsda, NULL, 0 };
 	struct code c = { .elf = f };
-	struct code_function fn;
 	size_t first;
 
-	if (!range || range->start != vaddr)
-		return NULL;
-	fn = (struct code_function){ range->start, range->end, range->has_lsda, NULL, 0 };
 	if (decode_one(&c, &fn, &first) || !fn.n) {
 		free(c.insn);
 		return NULL;
@@ -78,6 +76,26 @@ struct insn *code_decode_one(struct elf_file *f, uint64_t vaddr, struct code_fun
 	fn.insn = c.insn;
 	*ret = fn;
 	return c.insn;
+}
+
+struct insn *code_decode_one(struct elf_file *f, uint64_t vaddr, struct code_function *ret)
+{
+	const struct elf_function *range = elf_function_at(f, vaddr);
+
+	if (!range || range->start != vaddr)
+		return NULL;
+	return decode_range(f, range->start, range->end, range->has_lsda, ret);
+}
+
+struct insn *code_decode_entry(struct elf_file *f, uint64_t vaddr, struct code_function *ret)
+{
+	struct insn *insn = decode_range(f, vaddr, vaddr + INSN_MAX, false, ret);
+
+	if (insn) {
+		ret->n = 1;
+		ret->end = vaddr + insn->len;
+	}
+	return insn;
 }
 
 /* A library calls its own exports through the PLT unless told otherwise: look through that. */

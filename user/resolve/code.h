@@ -80,6 +80,9 @@ bool code_const_arg(const struct code_function *fn, size_t at, unsigned int reg,
  */
 struct insn *code_decode_one(struct elf_file *f, uint64_t vaddr, struct code_function *ret);
 
+/* The same of its first instruction only, where nothing tells how far the function goes (musl has no CFI). */
+struct insn *code_decode_entry(struct elf_file *f, uint64_t vaddr, struct code_function *ret);
+
 /*
  * Which of the first four arguments (by bit) the function there reads, as far as it runs straight on from
  * its entry: what it does not read holds whatever the caller left there. 0 when it cannot be decoded.

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * c_alloc: malloc() and its kin in a file, whichever allocator it is. L2 resolve.
+ *
+ * Every definition counts, also one that another file's takes the place of (LD_PRELOAD, an allocator
+ * linked into the program): who calls it shows when it is called, and calls of one by another are one.
+ */
+#ifndef LMT_RESOLVE_C_ALLOC_H
+#define LMT_RESOLVE_C_ALLOC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "elf.h"
+
+#define C_ALLOC_MAX 128
+
+struct c_alloc_function {
+	char name[48];
+	uint64_t vaddr;
+	uint8_t what;      /* LMT_C_… */
+	unsigned int args; /* those needed, by bit */
+};
+
+/* Those that the file names, each address once, at most max. */
+size_t c_alloc_find(struct elf_file *f, struct c_alloc_function *ret, size_t max);
+
+/* Which allocations in the file cannot be followed although `found` functions were found, and why; NULL: none. */
+const char *c_alloc_unseen(struct elf_file *f, size_t found);
+
+#endif
