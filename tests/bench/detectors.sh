@@ -67,7 +67,7 @@ bench() { # runtime options… script
 	local script=$ROOT/tests/bench/${*: -1}.lua c
 	in_time "$*" || return 0
 	rm -f "$TMP"/*
-	for c in $columns; do : >"$TMP/$c" >"$TMP/$c.runs"; done
+	for c in $columns; do : >"$TMP/$c"; : >"$TMP/$c.runs"; done
 	"${@:1:$#-1}" "$script" >"$TMP/rounds" &
 	target=$!
 	pids+=("$target")

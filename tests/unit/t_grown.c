@@ -9,6 +9,8 @@
 #include "census/census.h"
 #include "resolve/runtime.h"
 
+#define TRIES 10 /* on a crowded machine a stop may come too late */
+
 /* A Lua that never rests, so that it has to be stopped. */
 static pid_t start_busy(void)
 {
@@ -49,6 +51,7 @@ static void test_reserve(void **unused)
 	struct errmsg err;
 	struct census c;
 	pid_t pid = start_busy();
+	bool done = false;
 
 	(void)unused;
 	assert_int_equal(target_open(pid, &t, &err), 0);
@@ -56,12 +59,15 @@ static void test_reserve(void **unused)
 	assert_int_equal(resolve_process(t, &mem, &files, &resolved, &err), 0);
 	assert_int_equal(resolved->states.n, 1);
 	make_stale(t);
-	census_init(&c, t, &mem, resolved, &opt);
-	assert_int_equal(census_take(&c, &err), 0);
-	assert_int_equal(c.states.n, 1);
-	assert_false(c.states.v[0].gone);
-	assert_true(c.states.v[0].done);
-	census_deinit(&c);
+	for (int i = 0; i < TRIES && !done; i++) {
+		census_init(&c, t, &mem, resolved, &opt);
+		assert_int_equal(census_take(&c, &err), 0);
+		assert_int_equal(c.states.n, 1);
+		assert_false(c.states.v[0].gone);
+		done = c.states.v[0].done;
+		census_deinit(&c);
+	}
+	assert_true(done);
 	resolved_free(resolved);
 	memread_end_process(&mem);
 	target_free(t);
