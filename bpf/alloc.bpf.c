@@ -102,6 +102,8 @@ static __always_inline void on_free(struct pt_regs *ctx, const struct lmt_probe 
 		find_size_mismatch(ctx, p, slot, c, &old);
 	else if (p->flags & LMT_PROBE_CHECK_CHUNK)
 		find_bad_chunk(ctx, p, slot, c, &old);
+	if (p->flags & LMT_PROBE_CHECK_CHUNK)
+		note_free(ctx, p, slot, c->ptr, old.state);
 	st = state_at(old.state);
 	if (!st)
 		return;

@@ -17,6 +17,14 @@ struct {
 	__type(value, __u64);
 } find_counts __weak SEC(".maps");
 
+/* Written by BPF. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, LMT_FREE_NOTES);
+	__type(key, __u32);
+	__type(value, struct lmt_free_note);
+} free_notes __weak SEC(".maps");
+
 /* Address ranges of each process's modules. Written by user space. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -79,6 +87,23 @@ static __always_inline struct lmt_finding *find_open(__u32 what, __u32 slot, __u
 static __always_inline void find_send(struct lmt_finding *f)
 {
 	bpf_ringbuf_submit(f, BPF_RB_FORCE_WAKEUP);
+}
+
+static __always_inline struct lmt_free_note *free_note_at(__u64 key)
+{
+	__u32 at = (__u32)(key * 0x9E3779B97F4A7C15ull >> 32) & (LMT_FREE_NOTES - 1);
+
+	return bpf_map_lookup_elem(&free_notes, &at);
+}
+
+/* Where the block of that key was freed last: its site, and the collector's state; both 0 if unknown. */
+static __always_inline void freed_where(__u64 key, __u64 *site, __u64 *gc_state)
+{
+	const struct lmt_free_note *note = free_note_at(key);
+	bool known = note && note->key == key;
+
+	*site = known ? note->site : 0;
+	*gc_state = known ? note->gc_state : 0;
 }
 
 /*

@@ -18,10 +18,10 @@ enum {
 	LMT_FIND_OOM = 4,           /* arg0 how often refused, arg1: 1 memory error raised */
 	LMT_FIND_SHRINK = 5,        /* the allocator refused nsize <= osize */
 	LMT_FIND_SIZE = 6,          /* osize is not the size in block */
-	LMT_FIND_DOUBLE_FREE = 7,   /* arg0 ms since the first free */
+	LMT_FIND_DOUBLE_FREE = 7,   /* arg0 ms since the first free; enum lmt_first_free_arg */
 	LMT_FIND_FOREIGN_FREE = 8,
 	LMT_FIND_CORRUPT_CHUNK = 9, /* arg0 head, arg1: 1 of the chunk behind the block */
-	LMT_FIND_CHUNK_FREE = 10,   /* the allocator's own mark says it is free; arg0 head */
+	LMT_FIND_CHUNK_FREE = 10,   /* the allocator's own mark says it is free; arg0 head; as DOUBLE_FREE */
 	LMT_FIND_ERR_MEM = 11,      /* LuaJIT's memory error; enum lmt_err_mem_arg */
 	LMT_FIND_STALE_ARG = 12,    /* C code gets a pointer into freed memory; enum lmt_stale_arg */
 	LMT_FIND_MAX,
@@ -38,13 +38,20 @@ enum lmt_err_mem_arg {
 	LMT_ERR_START,   /* site of the trace's first instruction */
 };
 
+/* arg[] of LMT_FIND_DOUBLE_FREE and LMT_FIND_CHUNK_FREE. */
+enum lmt_first_free_arg {
+	LMT_FIRST_FREE_SITE = 2, /* 0 unknown */
+	LMT_FIRST_FREE_GC,       /* the collector's state + 1; 0 unknown */
+};
+
 /* arg[] of LMT_FIND_STALE_ARG. */
 enum lmt_stale_arg {
 	LMT_STALE_FUNCTION, /* address of the C function */
 	LMT_STALE_ARGUMENT, /* 0 … */
 	LMT_STALE_BLOCK,    /* address of the freed block */
 	LMT_STALE_FREED_MS, /* ago */
-	LMT_STALE_FREE_SITE,
+	LMT_STALE_FREE_SITE, /* 0 unknown */
+	LMT_STALE_FREE_GC,   /* the collector's state + 1; 0 unknown */
 };
 
 #define LMT_FIND_ARGS 8
@@ -65,6 +72,17 @@ _Static_assert(sizeof(struct lmt_finding) == 48 + 5 * 8 + 64 + 24 + 16, "ABI");
 
 /* Sites that are no allocation's but a finding's. */
 #define LMT_TAG_FINDING 0xff
+
+/*
+ * Where a block was freed, by hash of its key; kept while the FFI is in use. The latest of those that share
+ * an entry.
+ */
+#define LMT_FREE_NOTES 65536 /* power of two */
+struct lmt_free_note {
+	__u64 key;
+	__u32 site;
+	__u32 gc_state; /* + 1; 0 unknown */
+};
 
 struct lmt_memory_part {
 	__u64 uaddr;

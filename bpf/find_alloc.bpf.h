@@ -79,9 +79,59 @@ static __noinline int find_bad_chunk(struct pt_regs *ctx, const struct lmt_probe
 	fill_call(f, c, caller.ip);
 	f->arg[0] = bad;
 	f->arg[1] = bad == behind;
+	if (what == LMT_FIND_CHUNK_FREE)
+		freed_where(LMT_KEY(slot, c->ptr), &f->arg[LMT_FIRST_FREE_SITE], &f->arg[LMT_FIRST_FREE_GC]);
 	f->block = *old;
 	f->site = (__u32)place;
 	find_send(f);
+	return 0;
+}
+
+/* Looks for the place of a free, unless that was done for too many in this millisecond. */
+static __noinline int find_free_place(struct pt_regs *ctx, const struct lmt_probe *p, __u32 state,
+				      struct free_place *to)
+{
+	struct pending *pend = pending_get(false);
+	struct lmt_state *st = state_at(state);
+	const struct lmt_layout *lay = st ? layout_at(st->layout) : 0;
+	struct caller caller;
+	struct top top = {};
+	__u8 gc = 0;
+
+	if (!p || !to || !pend || !lay)
+		return 0;
+	*to = (struct free_place){ .sp = ctx->sp, .ms = now_ms, .state = state };
+	if (pend->free_ms != now_ms)
+		pend->free_made = 0;
+	pend->free_ms = now_ms;
+	if (pend->free_made++ >= FREE_PLACES)
+		return 0;
+	caller_at_entry(ctx, &caller);
+	to->site = (__u32)find_place(&caller, p->layout, st->slot, state, &top);
+	if (read_user(&gc, 1, st->g + (__u32)lay->G_gcstate.off))
+		to->gc_state = gc + 1u;
+	return 1;
+}
+
+/*
+ * Notes where a block is freed, at little cost: a sweep frees many from one place, told by the same stack
+ * pointer in the same millisecond.
+ */
+static __noinline int note_free(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot, __u64 ptr,
+				__u32 state)
+{
+	struct lmt_free_note *note = free_note_at(LMT_KEY(slot, ptr));
+	struct pending *pend = pending_get(true);
+	struct free_place *place;
+
+	if (!p || !note || !pend)
+		return 0;
+	place = &pend->free_places[(ctx->sp >> 3) & (FREE_PLACES - 1)];
+	if (place->sp != ctx->sp || place->ms != now_ms || place->state != state)
+		find_free_place(ctx, p, state, place);
+	note->key = LMT_KEY(slot, ptr);
+	note->site = place->site;
+	note->gc_state = place->gc_state;
 	return 0;
 }
 
@@ -123,6 +173,8 @@ static __noinline int find_in_unknown(struct pt_regs *ctx, const struct lmt_prob
 	fill_call(f, c, caller.ip);
 	f->arg[0] = what == LMT_FIND_STATIC_FREE
 		? range - 1 : ((__u32)now_ms - LMT_FREED_MS(&freed)) & LMT_FREED_MS_MASK;
+	if (what == LMT_FIND_DOUBLE_FREE)
+		freed_where(LMT_KEY(slot, c->ptr), &f->arg[LMT_FIRST_FREE_SITE], &f->arg[LMT_FIRST_FREE_GC]);
 	f->block = freed;
 	f->site = (__u32)place;
 	find_send(f);

@@ -250,6 +250,7 @@ SUBPROG int check_argument(const struct stale *s)
 	f->arg[LMT_STALE_FUNCTION] = s->function;
 	f->arg[LMT_STALE_ARGUMENT] = s->argument;
 	f->arg[LMT_STALE_BLOCK] = freed.born & LMT_ADDR_MASK;
+	freed_where(freed.born & ~LMT_KEY_BUSY, &f->arg[LMT_STALE_FREE_SITE], &f->arg[LMT_STALE_FREE_GC]);
 	f->arg[LMT_STALE_FREED_MS] = ((__u32)now_ms - LMT_FREED_MS(&freed)) & LMT_FREED_MS_MASK;
 	f->block = freed;
 	f->probe = s->probe;

@@ -156,6 +156,13 @@ struct {
 	__type(value, struct lmt_layout);
 } layouts __weak SEC(".maps");
 
+/* Where a thread freed memory lately, for a millisecond. */
+struct free_place {
+	__u64 sp, ms;
+	__u32 state, site, gc_state, pad;
+};
+#define FREE_PLACES 16
+
 /* A call in flight, kept from entry to return. Dies with its thread. */
 struct pending {
 	__u64 cookie;
@@ -171,6 +178,9 @@ struct pending {
 	__u64 c_L;     /* the Lua thread that allocated last; LuaJIT: 0 */
 	__u32 c_state; /* its state */
 	__u32 pad;
+	__u64 free_ms;   /* when places of frees were looked for last */
+	__u64 free_made; /* how many then */
+	struct free_place free_places[FREE_PLACES]; /* by stack pointer */
 	struct lmt_block old;
 	__u32 had_old;
 	__u32 places; /* scratch of learn_thread() */

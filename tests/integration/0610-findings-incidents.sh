@@ -68,6 +68,8 @@ for jit in -joff -Ohotloop=2; do
 		"snprintf 1 1040 16" "freed memory, $jit: function, argument, block, offset"
 	is "$(ev "uaf$jit" use-after-free '"\(.evidence.alloc[0].lua) \(.stack[0].lua)"')" \
 		"@$ffi:42 @$ffi:53" "freed memory, $jit: lines of allocation and use"
+	like "$(ev "uaf$jit" use-after-free '"\(.evidence.free[0].lua) \(.evidence.free_phase)"')" \
+		"^@$ffi:(59|60) sweep\$" "freed memory, $jit: by the collection that this line asked for"
 	run "over$jit" -- luajit "$jit" "$ffi" overflow
 	is "$(kinds "over$jit")" "corrupt-chunk:1" "written past the end, $jit: one finding"
 	is "$(ev "over$jit" corrupt-chunk '"\(.evidence.head_text) \(.evidence.alloc[0].lua)"')" \

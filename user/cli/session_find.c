@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "heap/suppress.h"
 #include "resolve/elf_whereis.h"
+#include "resolve/gcstate.h"
 
 #define HOLD_NS 2000000000ull /* a doubtful finding waits so long for what speaks against it */
 
@@ -249,6 +250,8 @@ static void name_frames(struct session *s, struct noticed *n)
 	const struct lmt_finding *e = n->e;
 	uint32_t n_sites;
 	const struct lmt_site *sites = live_sites(s->live, &n_sites);
+	uint32_t free_site = 0;
+	uint64_t gc = 0;
 
 	n->frame = heap_get_frame(&s->heap, e->site);
 	n->stack = heap_stack_of(&s->heap, e->site);
@@ -259,7 +262,13 @@ static void name_frames(struct session *s, struct noticed *n)
 	if (e->e.arg0 == LMT_FIND_ERR_MEM)
 		n->other_frame = heap_get_frame(&s->heap, (uint32_t)e->arg[LMT_ERR_START]);
 	else if (e->e.arg0 == LMT_FIND_STALE_ARG)
-		n->other_frame = heap_get_frame(&s->heap, (uint32_t)e->arg[LMT_STALE_FREE_SITE]);
+		free_site = (uint32_t)e->arg[LMT_STALE_FREE_SITE], gc = e->arg[LMT_STALE_FREE_GC];
+	else if (e->e.arg0 == LMT_FIND_DOUBLE_FREE || e->e.arg0 == LMT_FIND_CHUNK_FREE)
+		free_site = (uint32_t)e->arg[LMT_FIRST_FREE_SITE], gc = e->arg[LMT_FIRST_FREE_GC];
+	if (free_site)
+		n->other_frame = heap_get_frame(&s->heap, free_site);
+	if (gc && n->state && n->state->layout)
+		n->free_phase = gcstate_name(n->state->layout, (unsigned int)gc - 1);
 }
 
 /* The C function that got a stale pointer: a watched one, or by its address. */

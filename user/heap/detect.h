@@ -124,6 +124,7 @@ struct noticed {
 	bool ptr_served;     /* the allocator serves from that part of the module */
 	const char *allocator, *home_module, *foreign_module;
 	const char *function; /* that got a pointer */
+	const char *free_phase; /* the collector's state when the block was freed; NULL unknown */
 	const char *home_version; /* "5.3.6"; NULL unknown */
 	bool saw_all;        /* no call of any allocator in the process escaped us */
 	bool old_states;     /* states that predate us use the same allocator */
