@@ -341,6 +341,16 @@ static int add_unseen(struct session *s, struct built_report *b)
 	return rc;
 }
 
+/* What no probe but the allocator's can tell. */
+static int add_unseen_faults(struct session *s, struct built_report *b)
+{
+	if (!s->cost.windows)
+		return 0;
+	return add_blind_spot(b, "faults between windows that only the allocators' calls tell: double-free, "
+			      "foreign-free, size-mismatch, corrupt-chunk, use-after-free, outlived-close, "
+			      "accounting-drift; -m exact sees them");
+}
+
 int build_report_live(struct session *s, const struct snapshot *snap, struct built_report *b)
 {
 	int rc = add_live_states(s, b);
@@ -360,5 +370,5 @@ int build_report_live(struct session *s, const struct snapshot *snap, struct bui
 	b->r.top = s->opt->top_given ? s->opt->top : s->opt->json ? 0 : 10;
 	memcpy(b->r.lost, snap->stats, sizeof(b->r.lost));
 	b->r.end_realtime_ns = session_realtime(s, snap->end_ns);
-	return add_unseen(s, b) ?: (b->r.last ? recorder_show_census(s->recorder, s, &b->r) : 0);
+	return add_unseen(s, b) ?: add_unseen_faults(s, b) ?: (b->r.last ? recorder_show_census(s->recorder, s, &b->r) : 0);
 }

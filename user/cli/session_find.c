@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -169,8 +170,15 @@ static bool is_served(struct session *s, struct session_target *t, uint64_t uadd
 	return false;
 }
 
-static const char *allocator_of(struct session *s, struct session_target *t,
-				const struct heap_state *st)
+static uint64_t map_limit(pid_t pid)
+{
+	struct rlimit r;
+
+	return prlimit(pid, RLIMIT_AS, NULL, &r) || r.rlim_cur == RLIM_INFINITY ? 0 : r.rlim_cur;
+}
+
+static const char *allocator_of(struct session *s, struct session_target *t, const struct heap_state *st,
+				bool *own)
 {
 	struct gcpoll_state *poll = st ? gcpoll_find(&s->gc, st->index) : NULL;
 	char text[512];
@@ -180,6 +188,7 @@ static const char *allocator_of(struct session *s, struct session_target *t,
 	vec_each(a, &t->resolved->allocators) {
 		if (a->uaddr != poll->gc.alloc)
 			continue;
+		*own = a->built_in;
 		if (a->built_in)
 			snprintf(text, sizeof(text), "Lua's own allocator %s", a->name);
 		else if (a->name)
@@ -332,7 +341,8 @@ int session_on_finding(struct session *s, struct session_target *t, const struct
 	name_frames(s, &n);
 	n.caller = session_name_caller(s, t, e->ip);
 	name_copies(s, t, &n);
-	n.allocator = allocator_of(s, t, n.state);
+	n.allocator = allocator_of(s, t, n.state, &n.own_allocator);
+	n.map_limit = n.own_allocator ? map_limit(n.pid) : 0;
 	n.saw_all = saw_all(s, t);
 	n.old_states = has_old_states(s, n.pid);
 	if (e->ptr)

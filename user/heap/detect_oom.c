@@ -21,6 +21,22 @@ static void add_request(struct findings *fs, struct finding *f, const struct not
 	evidence_number(f, "heap_bytes", n->e->live_bytes ? n->e->live_bytes
 			: n->state && n->state->heap_known ? n->state->heap_bytes : 0);
 	evidence_text(fs, f, "allocator", n->allocator);
+	if (n->map_limit)
+		evidence_number(f, "map_limit_bytes", n->map_limit);
+}
+
+/* Who is to be asked for more. */
+static void advise_oom(struct findings *fs, struct finding *f, const struct noticed *n)
+{
+	if (n->map_limit)
+		finding_advise(fs, f, "the process may map no more than %llu bytes (ulimit -v): raise that, or see "
+			       "the sites with the most live bytes", (unsigned long long)n->map_limit);
+	else if (n->own_allocator)
+		finding_advise(fs, f, "the system gave no more memory: look at the limits of the machine, the container "
+			       "and the process (ulimit), and see the sites with the most live bytes");
+	else
+		finding_advise(fs, f, "if %s has a limit for this state it was reached; if not, the machine's or "
+			       "container's memory was. See the sites with the most live bytes", allocator_of(n));
 }
 
 /* "65536 bytes (to grow a block of 32768) with a heap of 2333301" */
@@ -52,7 +68,8 @@ static void near_oom(struct findings *fs, const struct noticed *n)
 		    "freed), asked again and got it", allocator_of(n), request(n, what, sizeof(what)),
 		    (unsigned long long)n->e->arg[0]);
 	finding_advise(fs, f, "raise the limit of %s or find what fills the heap: each such stop stalls the "
-		       "program, and once there is nothing to collect it fails", allocator_of(n));
+		       "program, and once there is nothing to collect it fails",
+		       n->own_allocator ? "the process or its container" : allocator_of(n));
 }
 
 void detect_oom(struct findings *fs, const struct noticed *n)
@@ -79,8 +96,7 @@ void detect_oom(struct findings *fs, const struct noticed *n)
 			    raised ? ", and Lua raised a memory error" : "");
 	else
 		finding_say(fs, f, "out of memory: Lua raised a memory error");
-	finding_advise(fs, f, "if %s has a limit for this state it was reached; if not, the machine's or "
-		       "container's memory was. See the sites with the most live bytes", allocator_of(n));
+	advise_oom(fs, f, n);
 }
 
 void detect_shrink(struct findings *fs, const struct noticed *n)

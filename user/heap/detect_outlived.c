@@ -42,21 +42,29 @@ static const char *spell(const char *kind)
 	return strcmp(kind, "proto") ? kind : "function prototype";
 }
 
+static const char *article(const char *kind)
+{
+	return strcmp(kind, "upvalue") ? "a" : "an";
+}
+
 static void say(struct findings *fs, struct finding *f, const struct heap_state *st,
 		const struct snapshot_orphans *o)
 {
 	const char *prev = tag_name(st->layout, o->prev_tag);
-	char behind[64] = "";
+	char behind[64] = "", made[40] = "";
 
 	if (o->prev_tag)
-		snprintf(behind, sizeof(behind), ", each taken right after Lua made a %s", spell(prev));
+		snprintf(behind, sizeof(behind), ", each taken right after Lua made %s %s", article(prev),
+			 spell(prev));
 	finding_say(fs, f, "%llu block%s of %llu bytes outlived lua_close(): memory that belonged to a closed "
 		    "state and that nobody can free (%s%s)", (unsigned long long)o->blocks,
 		    o->blocks == 1 ? "" : "s", (unsigned long long)o->size,
 		    o->tag ? spell(tag_name(st->layout, o->tag)) : "untyped memory", behind);
+	if (o->prev_tag)
+		snprintf(made, sizeof(made), "%s %s", article(prev), spell(prev));
 	finding_advise(fs, f, "look at code that allocates %llu bytes through the state's allocator%s%s and "
 		       "has no matching free", (unsigned long long)o->size,
-		       o->prev_tag ? " when it makes a " : "", o->prev_tag ? spell(prev) : "");
+		       o->prev_tag ? " when it makes " : "", made);
 }
 
 /* Does the process free memory of Lua's in ways that we do not see? Then nobody knows what is left. */
