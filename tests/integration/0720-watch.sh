@@ -9,14 +9,16 @@ need_root
 leaky=$ROOT/tests/lua/leak_kinds.lua
 healthy=$ROOT/tests/lua/healthy_kinds.lua
 
-ticker() { perl -e '$| = 1; $SIG{PIPE} = sub { exit }; while (1) { print "\n"; select undef, undef, undef, 0.005 }'; }
+ticker() { # seconds between ticks
+	perl -e '$| = 1; $SIG{PIPE} = sub { exit }; while (1) { print "\n"; select undef, undef, undef, $ARGV[0] }' "$1"
+}
 
-start_ticked() { # name command…
-	local name=$1
-	shift
+start_ticked() { # name tick command…
+	local name=$1 tick=$2
+	shift 2
 	rm -f "$TMP/$name.in"
 	mkfifo "$TMP/$name.in"
-	ticker >"$TMP/$name.in" 2>/dev/null &
+	ticker "$tick" >"$TMP/$name.in" 2>/dev/null &
 	pids+=("$!")
 	"$@" <"$TMP/$name.in" >"$TMP/$name.out" 2>"$TMP/$name.err" &
 	target=$!
@@ -37,6 +39,9 @@ all_told() {
 	done
 }
 
+# A heap that is never collected is not to be too big for a census, however long this takes.
+tick_of() { if [ -n "$1" ]; then echo 0.025; else echo 0.005; fi; }
+
 # Programs are RUNTIME:KIND, with how it is to be asked for its collector behind another colon.
 run() { # name "programs that leak" "programs that do not"
 	local name=$1 i=0 list line spec rt kind gc
@@ -44,12 +49,12 @@ run() { # name "programs that leak" "programs that do not"
 	twins=()
 	for spec in $2; do
 		IFS=: read -r rt kind gc <<<"$spec"
-		start_ticked "leak-$((i++))" "$rt" "$leaky" "$kind" steady ${gc:+"$gc"}
+		start_ticked "leak-$((i++))" "$(tick_of "$gc")" "$rt" "$leaky" "$kind" steady ${gc:+"$gc"}
 		leaks+=("$target")
 	done
 	for spec in $3; do
 		IFS=: read -r rt kind gc <<<"$spec"
-		start_ticked "twin-$((i++))" "$rt" "$healthy" "$kind" 0.3 ${gc:+"$gc"}
+		start_ticked "twin-$((i++))" "$(tick_of "$gc")" "$rt" "$healthy" "$kind" 0.3 ${gc:+"$gc"}
 		twins+=("$target")
 	done
 	list=$(IFS=,; echo "${leaks[*]},${twins[*]}")

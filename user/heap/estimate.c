@@ -347,9 +347,12 @@ static void judge(const struct judge *j, const struct heap *h, struct heap_site 
 
 	if (j->e->only_rare && !st->rare)
 		return;
-	s->verdict = VERDICT_YOUNG;
+	if (!j->e->only_rare)
+		s->verdict = VERDICT_YOUNG;
 	if (t->checked < MIN_CHECKED)
 		return;
+	if (j->e->only_rare && s->verdict >= VERDICT_GROWING)
+		return; /* the ledger knows of more than samples, once its cycles are there */
 	s->survived_cycles = t->cycles;
 	if (st->turns && t->cycles > st->gc_cycles + st->censuses)
 		s->survived_cycles = st->gc_cycles + st->censuses;
@@ -358,8 +361,10 @@ static void judge(const struct judge *j, const struct heap *h, struct heap_site 
 		s->live_blocks = (uint64_t)(t->blocks * scale);
 		s->error_pct = error_pct(t, j->windows);
 	}
-	s->verdict = VERDICT_STABLE;
-	s->growth_bytes_per_s = 0;
+	if (!j->e->only_rare) {
+		s->verdict = VERDICT_STABLE;
+		s->growth_bytes_per_s = 0;
+	}
 	if (growth < FLOOR_GROWTH || !may_grow(t, j->whole[s->state].joined > 0) ||
 	    !is_its_own(t, at ? &j->classes.v[*at - 1] : NULL))
 		return;
