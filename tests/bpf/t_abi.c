@@ -21,7 +21,8 @@
 	X(lmt_block) X(lmt_bucket) X(lmt_state) X(lmt_site) X(lmt_probe) X(lmt_callsite)        \
 	X(lmt_unwind) X(lmt_trace) X(lmt_proc) X(lmt_program) X(lmt_event) X(lmt_config)        \
 	X(lmt_cell) X(lmt_hot) X(lmt_layout) X(lmt_finding) X(lmt_memory) X(lmt_memory_part)    \
-	X(lmt_range) X(lmt_ranges) X(lmt_stack_event) X(lmt_frame) X(lmt_native)
+	X(lmt_range) X(lmt_ranges) X(lmt_stack_event) X(lmt_frame) X(lmt_native)             \
+	X(lmt_free_note)
 
 #define USE(name) struct name name##_described;
 struct {
