@@ -327,7 +327,9 @@ int luajit_entry(struct pt_regs *ctx)
 		return 0;
 	if (p->kind == LMT_PROBE_ERR_MEM)
 		on_err_mem(ctx, p, slot);
-	else if (p->kind == LMT_PROBE_FFI_CALL)
+	else
+		__sync_fetch_and_add(&c_calls, 1);
+	if (p->kind == LMT_PROBE_FFI_CALL)
 		on_ffi_call(ctx, p, slot);
 	else if (p->kind == LMT_PROBE_C_CALL)
 		on_c_call(ctx, p, slot);

@@ -275,6 +275,8 @@ volatile __u32 gaps __weak = 0;
 volatile __u64 throws __weak = 0;
 /* luaM_*() of a copy of Lua that was without a state, on behalf of one it has made since. */
 volatile __u64 own_calls __weak = 0;
+/* Calls of C through the FFI, and of watched C functions. */
+volatile __u64 c_calls __weak = 0;
 /* What C code takes from malloc() is followed. User space. */
 volatile __u32 c_heap __weak = 0;
 /* Next free entry of states; both sides add to it atomically. User space starts it at 1. */

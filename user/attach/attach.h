@@ -119,8 +119,8 @@ void attach_pause(struct attach *a);
 int attach_resume(struct attach *a);
 
 /*
- * Hits of a program's probes that told nothing, for PLAN_THROW and PLAN_FOREIGN; and takes its probes off
- * everywhere, for good.
+ * Hits of a program's probes, for PLAN_THROW and PLAN_FOREIGN those that told nothing, for PLAN_FFI all;
+ * and takes its probes off everywhere, for good.
  */
 uint64_t attach_needless(const struct attach *a, enum plan_program program);
 void attach_drop(struct attach *a, enum plan_program program);

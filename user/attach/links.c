@@ -177,6 +177,7 @@ static int link_batch(struct attach *a, const struct batch *b)
 	case PLAN_FOREIGN:
 		return link_program(a, a->skel->progs.lua_entry, b, false);
 	case PLAN_LUAJIT:
+	case PLAN_FFI:
 		if (bpf_program__fd(a->skel->progs.luajit_entry) < 0)
 			return 0; /* LuaJIT came later: its memory errors and FFI calls are not seen */
 		return link_program(a, a->skel->progs.luajit_entry, b, false);
@@ -213,7 +214,8 @@ static void close_links(struct attach *a, enum plan_program program)
 uint64_t attach_needless(const struct attach *a, enum plan_program program)
 {
 	return program == PLAN_THROW ? a->skel->bss->throws
-	       : program == PLAN_FOREIGN ? a->skel->bss->own_calls : 0;
+	       : program == PLAN_FOREIGN ? a->skel->bss->own_calls
+	       : program == PLAN_FFI ? a->skel->bss->c_calls : 0;
 }
 
 void attach_drop(struct attach *a, enum plan_program program)
@@ -339,7 +341,7 @@ static int link_alike(struct attach *a, struct batch *b, const struct plan *p, s
 
 int attach_plan(struct attach *a, int slot, pid_t pid, const struct plan *p, struct errmsg *err)
 {
-	static const enum plan_program order[] = { PLAN_ENTRY, PLAN_THROW, PLAN_LUAJIT, PLAN_ALLOC };
+	static const enum plan_program order[] = { PLAN_ENTRY, PLAN_THROW, PLAN_LUAJIT, PLAN_FFI, PLAN_ALLOC };
 	auto_free bool *done = calloc(p->sites.n + 1, sizeof(*done));
 
 	if (!done)

@@ -124,8 +124,10 @@ static void set_probe(struct plan_site *s, uint8_t kind, uint8_t flags)
 	}
 	if (kind == LMT_PROBE_THROW)
 		s->program = PLAN_THROW;
-	if (kind == LMT_PROBE_ERR_MEM || kind == LMT_PROBE_FFI_CALL || kind == LMT_PROBE_C_CALL)
+	if (kind == LMT_PROBE_ERR_MEM)
 		s->program = PLAN_LUAJIT;
+	if (kind == LMT_PROBE_FFI_CALL || kind == LMT_PROBE_C_CALL)
+		s->program = PLAN_FFI;
 	if (kind == LMT_PROBE_C_HEAP)
 		s->program = PLAN_C_HEAP;
 	if (kind == LMT_PROBE_FOREIGN)

@@ -22,7 +22,8 @@ enum plan_program {
 	PLAN_THROW, /* the same, of one that may not be rare: each yield goes through luaD_throw() */
 	PLAN_FOREIGN, /* the same, of a copy of Lua without a state: not rare once it has made one */
 	PLAN_C_HEAP, /* entry and return of malloc() or one of its kin */
-	PLAN_LUAJIT, /* entry of a rare function of LuaJIT, or of a watched C function */
+	PLAN_LUAJIT, /* entry of a rare function of LuaJIT */
+	PLAN_FFI, /* the same, of what calls C through the FFI, or of a watched C function: often not rare */
 	PLAN_PROGRAMS
 };
 

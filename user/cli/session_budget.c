@@ -144,6 +144,8 @@ static int go_to_windows(struct session *s)
 		log_info("exact tracing would cost about %.0f %% here, --max-overhead allows %.3g %%: "
 			 "from now on in windows only", b->full_pct, b->max_pct);
 	s->cost.windows = s->gc.always = true;
+	s->cost.rare[PLAN_FFI].off = true;
+	attach_drop(s->attach, PLAN_FFI);
 	attach_pause(s->attach);
 	rc = session_sample_window(s);
 	live_empty(s->live);
@@ -153,25 +155,30 @@ static int go_to_windows(struct session *s)
 /*
  * PUC Lua yields by luaD_throw(), where memory errors are noticed, and a copy of Lua that had no state may
  * make one: a program that does so all the time would pay more for that than for the windows. Exact sees
- * the same at the allocator.
+ * the same at the allocator. What C is given through the FFI is held against a whole ledger: windows have none.
  */
 static const struct {
 	enum plan_program program;
-	const char *what, *why;
+	double run_ns; /* of the program: usually next to nothing */
+	const char *what, *when, *why;
 } not_always_rare[] = {
-	{ PLAN_THROW, "memory errors of PUC Lua", "it yields or throws" },
-	{ PLAN_FOREIGN, "another copy of Lua at work on a state", "a copy without a state has made one and allocates" },
+	{ PLAN_THROW, 0, "memory errors of PUC Lua", ", between windows", "it yields or throws" },
+	{ PLAN_FOREIGN, 0, "another copy of Lua at work on a state", ", between windows",
+	  "a copy without a state has made one and allocates" },
+	{ PLAN_FFI, 1000, "memory that C uses after it was freed (-m exact sees it)", "",
+	  "C functions are called, through the FFI or of those that are watched," },
 };
 
 static void drop_rare(struct session *s, size_t i, double per_s)
 {
-	log_info("not seen from now on: %s, unless in a window: %s %.0f times a second", not_always_rare[i].what,
-		 not_always_rare[i].why, per_s);
+	log_info("not seen from now on: %s%s: %s %.0f times a second", not_always_rare[i].what,
+		 not_always_rare[i].when, not_always_rare[i].why, per_s);
 	attach_drop(s->attach, not_always_rare[i].program);
 	s->cost.rare[not_always_rare[i].program].off = true;
 	vec_each(t, &s->targets)
-		if (t->plan && plan_add_blind_spot(t->plan, "%s, between windows: %s too often for a probe there",
-						   not_always_rare[i].what, not_always_rare[i].why))
+		if (t->plan && plan_add_blind_spot(t->plan, "%s%s: %s too often for a probe there",
+						   not_always_rare[i].what, not_always_rare[i].when,
+						   not_always_rare[i].why))
 			log_debug("out of memory");
 }
 
@@ -180,7 +187,8 @@ static void check_rare(struct session *s, const struct budget_seen *seen, size_t
 	struct session_rare *r = &s->cost.rare[not_always_rare[i].program];
 	uint64_t hits = attach_needless(s->attach, not_always_rare[i].program);
 	double n = (double)(hits - r->hits), wall = (double)(seen->now_ns - r->at_ns);
-	double ns = n * (s->features.emulated_ns > 0 ? s->features.emulated_ns : USUAL_TRAP_NS);
+	double trap = s->features.emulated_ns > 0 ? s->features.emulated_ns : USUAL_TRAP_NS;
+	double ns = n * (trap + not_always_rare[i].run_ns);
 
 	if (r->off || s->cost.budget.only_exact || wall < RARE_LOOK_NS)
 		return;
