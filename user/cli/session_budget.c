@@ -144,9 +144,10 @@ static int go_to_windows(struct session *s)
 		log_info("exact tracing would cost about %.0f %% here, --max-overhead allows %.3g %%: "
 			 "from now on in windows only", b->full_pct, b->max_pct);
 	s->cost.windows = s->gc.always = true;
-	s->cost.rare[PLAN_FFI].off = true;
-	attach_drop(s->attach, PLAN_FFI);
 	attach_pause(s->attach);
+	if (!s->cost.rare[PLAN_FFI].off) /* each takes the kernel some 50 ms: after what costs most */
+		attach_drop(s->attach, PLAN_FFI);
+	s->cost.rare[PLAN_FFI].off = true;
 	rc = session_sample_window(s);
 	live_empty(s->live);
 	return rc;
