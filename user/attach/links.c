@@ -339,6 +339,13 @@ static int link_alike(struct attach *a, struct batch *b, const struct plan *p, s
 	return b->n ? link_or_forget(a, b) : 0;
 }
 
+/* What is watched is so in the processes that need it, never in all. */
+static bool is_shared(const struct attach *a, const struct plan_site *site)
+{
+	return a->system_wide && site->probe.kind != LMT_PROBE_C_CALL && site->probe.kind != LMT_PROBE_C_HEAP &&
+	       site->probe.kind != LMT_PROBE_FOREIGN;
+}
+
 int attach_plan(struct attach *a, int slot, pid_t pid, const struct plan *p, struct errmsg *err)
 {
 	static const enum plan_program order[] = { PLAN_ENTRY, PLAN_THROW, PLAN_LUAJIT, PLAN_FFI, PLAN_ALLOC };
@@ -349,9 +356,9 @@ int attach_plan(struct attach *a, int slot, pid_t pid, const struct plan *p, str
 	enter_code(a, slot, p);
 	for (size_t o = 0; o < sizeof(order) / sizeof(order[0]); o++) {
 		for (size_t i = 0; i < p->sites.n; i++) {
-			struct batch b = { .file = p->sites.v[i].file,
-					   .slot = a->system_wide ? 0 : slot,
-					   .pid = a->system_wide ? 0 : pid };
+			bool shared = is_shared(a, &p->sites.v[i]);
+			struct batch b = { .file = p->sites.v[i].file, .slot = shared ? 0 : slot,
+					   .pid = shared ? 0 : pid };
 			int rc;
 
 			if (done[i] || p->sites.v[i].program != order[o])
@@ -367,9 +374,7 @@ int attach_plan(struct attach *a, int slot, pid_t pid, const struct plan *p, str
 int attach_site(struct attach *a, int slot, pid_t pid, const struct plan_site *site,
 		struct errmsg *err)
 {
-	/* What is watched in the processes that need it, never in all. */
-	bool shared = a->system_wide && site->probe.kind != LMT_PROBE_C_CALL &&
-		      site->probe.kind != LMT_PROBE_C_HEAP && site->probe.kind != LMT_PROBE_FOREIGN;
+	bool shared = is_shared(a, site);
 	struct batch b = { .program = site->program, .file = site->file, .slot = shared ? 0 : slot, .pid = shared ? 0 : pid,
 			   .offsets = { site->offset }, .n = 1 };
 	int row, rc;

@@ -130,10 +130,21 @@ static size_t find_addresses(struct session *s, struct session_target *t, struct
 	return n;
 }
 
-static int watch_address(struct session *s, struct session_target *t, struct file *file, uint64_t vaddr,
-			 const char *name, unsigned int args, struct errmsg *err)
+/* What is to be watched. */
+struct watch_list {
+	struct plan plan;
+	vec_of(uint32_t) names; /* of its sites: string ids */
+};
+
+static void watch_list_deinit(struct watch_list *w)
 {
-	struct session_watch w;
+	vec_deinit(&w->plan.sites);
+	vec_deinit(&w->names);
+}
+
+static int gather_address(struct session *s, struct file *file, uint64_t vaddr, const char *name,
+			  unsigned int args, struct watch_list *w, struct errmsg *err)
+{
 	struct plan_site site;
 	int rc;
 
@@ -142,16 +153,14 @@ static int watch_address(struct session *s, struct session_target *t, struct fil
 	if (!args)
 		return errmsg_set(err, -ENOENT, "'%s' in '%s' takes no argument", name, file->path);
 	rc = plan_extra(file, vaddr, name, LMT_PROBE_C_CALL, args, &s->features, &site, err);
-	if (!rc)
-		rc = attach_site(s->attach, t->slot, t->target->pid, &site, err);
-	if (rc < 0)
+	if (rc)
 		return rc;
-	w = (struct session_watch){ .probe = (uint32_t)rc, .name = strpool_add(s->strings, name) };
-	return vec_push(&t->watched, w);
+	return vec_push(&w->plan.sites, site) || vec_push(&w->names, strpool_add(s->strings, name))
+		       ? errmsg_set(err, -ENOMEM, "out of memory") : 0;
 }
 
-static int watch_function(struct session *s, struct session_target *t, const struct module *m,
-			  const char *name, unsigned int args, struct errmsg *err)
+static int gather_function(struct session *s, struct session_target *t, const struct module *m, const char *name,
+			   unsigned int args, struct watch_list *w, struct errmsg *err)
 {
 	struct file *file = files_get(&s->files, m);
 	uint64_t vaddr[ADDRESSES];
@@ -161,8 +170,25 @@ static int watch_function(struct session *s, struct session_target *t, const str
 	if (!n)
 		return errmsg_set(err, -ENOENT, "there is no function '%s' in '%s'", name, m->path);
 	for (size_t i = 0; !rc && i < n; i++)
-		rc = watch_address(s, t, file, vaddr[i], name, args, err);
+		rc = gather_address(s, file, vaddr[i], name, args, w, err);
 	return rc;
+}
+
+/* All with one link: each link takes the kernel some 50 ms to take off. What one refuses goes by itself. */
+static int watch(struct session *s, struct session_target *t, struct watch_list *w, struct errmsg *err)
+{
+	int rc = attach_plan(s->attach, t->slot, t->target->pid, &w->plan, err), worst = 0;
+
+	if (rc)
+		log_debug("one by one: %s", err->text);
+	for (size_t i = 0; i < w->names.n; i++) {
+		rc = attach_site(s->attach, t->slot, t->target->pid, &w->plan.sites.v[i], err);
+		if (rc >= 0)
+			rc = vec_push(&t->watched, (struct session_watch){ .probe = (uint32_t)rc,
+									   .name = w->names.v[i] });
+		worst = rc < 0 ? rc : worst;
+	}
+	return worst;
 }
 
 /* MODULE:FUNCTION of the options. */
@@ -170,10 +196,19 @@ int session_watch_call(struct session *s, struct session_target *t, const char *
 		       struct errmsg *err)
 {
 	const char *colon = strrchr(spec, ':');
+	struct watch_list w = { 0 };
 
-	vec_each(m, &t->target->modules)
-		if (is_module(m, spec, (size_t)(colon - spec)))
-			return watch_function(s, t, m, colon + 1, pointers_of(colon + 1), err);
+	vec_each(m, &t->target->modules) {
+		int rc;
+
+		if (!is_module(m, spec, (size_t)(colon - spec)))
+			continue;
+		rc = gather_function(s, t, m, colon + 1, pointers_of(colon + 1), &w, err);
+		if (!rc)
+			rc = watch(s, t, &w, err);
+		watch_list_deinit(&w);
+		return rc;
+	}
 	return errmsg_set(err, -EINVAL, "--watch-call '%s': process %d has no such module", spec,
 			  t->target->pid);
 }
@@ -196,6 +231,7 @@ bool session_uses_ffi(const struct session_target *t)
 
 int session_on_ffi(struct session *s, struct session_target *t)
 {
+	struct watch_list w = { 0 };
 	struct errmsg why;
 
 	attach_check_chunks(s->attach);
@@ -206,8 +242,11 @@ int session_on_ffi(struct session *s, struct session_target *t)
 		if (!is_module(m, "libc", 4) && !is_module(m, "libc.musl", 9))
 			continue;
 		for (size_t i = 0; i < sizeof(usual) / sizeof(usual[0]); i++)
-			if (watch_function(s, t, m, usual[i].name, usual[i].args, &why) < 0)
+			if (gather_function(s, t, m, usual[i].name, usual[i].args, &w, &why) < 0)
 				log_debug("not watched: %s", why.text);
+		if (watch(s, t, &w, &why))
+			log_debug("not all are watched: %s", why.text);
+		watch_list_deinit(&w);
 		return 0;
 	}
 	return 0;
