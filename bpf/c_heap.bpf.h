@@ -138,23 +138,6 @@ SUBPROG int c_top(struct thread *t, __u32 slot, const struct caller *caller, str
 	return 1;
 }
 
-/* The whole stack of the first block of a place, Lua's and C's. */
-SUBPROG int c_stack(const struct caller *caller, __u32 state, const struct top *top, __u32 at)
-{
-	struct lmt_state *st = state_at(state);
-	struct walk *w;
-
-	if (!caller || !top || !st)
-		return 0;
-	w = bpf_task_storage_get(&walks, bpf_get_current_task_btf(), 0,
-				 BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!w)
-		return 0;
-	walk_stack(layout_at(st->layout), state, top, w);
-	native_take(caller, w);
-	return stack_send(w, state, at, 0);
-}
-
 /* 0: no C function of a state runs. */
 static __noinline int c_taken(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot, __u64 ptr,
 			      __u64 size)
@@ -188,7 +171,7 @@ static __noinline int c_taken(struct pt_regs *ctx, const struct lmt_probe *p, __
 	if (!site || !st)
 		return 0;
 	if (!site->allocs)
-		c_stack(&caller, t.state, &top, v.site);
+		whole_stack_send(&caller, t.state, &top, v.site);
 	site->reallocs = caller.ip;
 	v.size_tags = (size & LMT_SIZE_MASK) | (__u64)LMT_TAG_C << 48;
 	v.state = t.state;

@@ -17,7 +17,6 @@ SUBPROG int find_stack(const struct caller *caller, __u32 state, const struct to
 {
 	struct lmt_state *st = state_at(state);
 	struct lmt_site *site = 0;
-	struct walk *w;
 	__u32 at;
 
 	if (!caller || !top || !st || st->flags & LMT_STATE_PROCESS)
@@ -25,14 +24,8 @@ SUBPROG int find_stack(const struct caller *caller, __u32 state, const struct to
 	at = site_get(state, LMT_TAG_FINDING, top, 0, &site);
 	if (!site || site->parent)
 		return 0;
-	w = bpf_task_storage_get(&walks, bpf_get_current_task_btf(), 0,
-				 BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!w)
-		return 0;
-	walk_stack(layout_at(st->layout), state, top, w);
-	native_take(caller, w);
 	site->parent = at;
-	return stack_send(w, state, at, 0);
+	return whole_stack_send(caller, state, top, at);
 }
 
 #endif

@@ -294,4 +294,24 @@ static __always_inline __u32 with_stack(struct pt_regs *ctx, struct lmt_state *s
 		       : v->site;
 }
 
+/* The whole stack of the running thread, Lua's and C's, sent for a place. */
+static __always_inline int whole_stack_send(const struct caller *caller, __u32 state, const struct top *top, __u32 site)
+{
+	struct lmt_state *st = state_at(state);
+	struct walk *w;
+
+	if (!caller || !top || !st)
+		return 0;
+	w = bpf_task_storage_get(&walks, bpf_get_current_task_btf(), 0,
+				 BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!w)
+		return 0;
+	walk_stack(layout_at(st->layout), state, top, w);
+	native_take(caller, w);
+	if (stack_send(w, state, site, 0))
+		return 1;
+	count(LMT_STAT_STACK_LOST);
+	return 0;
+}
+
 #endif

@@ -97,6 +97,8 @@ healthy_others="lua5.1:ring lua5.2:buffer lua5.3:memo lua5.4:ring:stop"
 if command -v lua5.5 >/dev/null; then
 	others+=" lua5.5:coroutine"
 	healthy_others+=" lua5.5:cache"
+else
+	skip "no lua5.5 here" "lua5.5: a leak and a healthy program"
 fi
 run "the others" "$others" "$healthy_others"
 done_testing

@@ -122,7 +122,7 @@ int attach_resume(struct attach *a);
  * Hits of a program's probes, for PLAN_THROW and PLAN_FOREIGN those that told nothing, for PLAN_FFI all;
  * and takes its probes off everywhere, for good.
  */
-uint64_t attach_needless(const struct attach *a, enum plan_program program);
+uint64_t attach_hits(const struct attach *a, enum plan_program program);
 void attach_drop(struct attach *a, enum plan_program program);
 
 /* How often the programs on allocators ran, and how long, while somebody had that counted. */

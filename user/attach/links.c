@@ -211,7 +211,7 @@ static void close_links(struct attach *a, enum plan_program program)
 	a->links.n = n;
 }
 
-uint64_t attach_needless(const struct attach *a, enum plan_program program)
+uint64_t attach_hits(const struct attach *a, enum plan_program program)
 {
 	return program == PLAN_THROW ? a->skel->bss->throws
 	       : program == PLAN_FOREIGN ? a->skel->bss->own_calls

@@ -341,12 +341,27 @@ static int add_unseen(struct session *s, struct built_report *b)
 	return rc;
 }
 
+static bool sees_refusals(const struct plan *p)
+{
+	vec_each(site, &p->sites)
+		if (site->probe.kind == LMT_PROBE_REFUSED)
+			return true;
+	return !p->sites.n; /* nothing of Lua's is here */
+}
+
 /* What no probe but the allocator's can tell. */
 static int add_unseen_faults(struct session *s, struct built_report *b)
 {
+	int rc = 0;
+
 	if (!s->cost.windows)
 		return 0;
-	return add_blind_spot(b, "faults between windows that only the allocators' calls tell: double-free, "
+	vec_each(t, &s->targets)
+		if (!rc && t->plan && !sees_refusals(t->plan))
+			rc = add_blind_spot(b, keep(b, "what the allocator refuses process %d between windows (near-oom, "
+						    "shrink-failure, the size of oom): where its Lua goes then was not "
+						    "found in the code; -m exact sees it", t->target->pid));
+	return rc ?: add_blind_spot(b, "faults between windows that only the allocators' calls tell: double-free, "
 			      "foreign-free, size-mismatch, corrupt-chunk, use-after-free, outlived-close, "
 			      "accounting-drift; -m exact sees them");
 }

@@ -8,7 +8,6 @@
 
 #include "attach/sys.h"
 #include "base/clock.h"
-#include "base/hashmap.h"
 #include "base/log.h"
 #include "session_find.h"
 #include "session_sample.h"
@@ -186,7 +185,7 @@ static void drop_rare(struct session *s, size_t i, double per_s)
 static void check_rare(struct session *s, const struct budget_seen *seen, size_t i)
 {
 	struct session_rare *r = &s->cost.rare[not_always_rare[i].program];
-	uint64_t hits = attach_needless(s->attach, not_always_rare[i].program);
+	uint64_t hits = attach_hits(s->attach, not_always_rare[i].program);
 	double n = (double)(hits - r->hits), wall = (double)(seen->now_ns - r->at_ns);
 	double trap = s->features.emulated_ns > 0 ? s->features.emulated_ns : USUAL_TRAP_NS;
 	double ns = n * (trap + not_always_rare[i].run_ns);

@@ -270,10 +270,13 @@ static void name_frames(struct session *s, struct noticed *n)
 		n->alloc_frame = heap_get_frame(&s->heap, live_place_of(s->live, e->block.site));
 	if (e->e.arg0 == LMT_FIND_ERR_MEM)
 		n->other_frame = heap_get_frame(&s->heap, (uint32_t)e->arg[LMT_ERR_START]);
-	else if (e->e.arg0 == LMT_FIND_STALE_ARG)
-		free_site = (uint32_t)e->arg[LMT_STALE_FREE_SITE], gc = e->arg[LMT_STALE_FREE_GC];
-	else if (e->e.arg0 == LMT_FIND_DOUBLE_FREE || e->e.arg0 == LMT_FIND_CHUNK_FREE)
-		free_site = (uint32_t)e->arg[LMT_FIRST_FREE_SITE], gc = e->arg[LMT_FIRST_FREE_GC];
+	if (e->e.arg0 == LMT_FIND_STALE_ARG) {
+		free_site = (uint32_t)e->arg[LMT_STALE_FREE_SITE];
+		gc = e->arg[LMT_STALE_FREE_GC];
+	} else if (e->e.arg0 == LMT_FIND_DOUBLE_FREE || e->e.arg0 == LMT_FIND_CHUNK_FREE) {
+		free_site = (uint32_t)e->arg[LMT_FIRST_FREE_SITE];
+		gc = e->arg[LMT_FIRST_FREE_GC];
+	}
 	if (free_site)
 		n->other_frame = heap_get_frame(&s->heap, free_site);
 	if (gc && n->state && n->state->layout)

@@ -71,7 +71,6 @@ static int sample(struct session *s, const struct snapshot *snap, bool rare)
 	for (size_t i = 0; !rc && i < snap->sites.n; i++) {
 		const struct snapshot_site *site = &snap->sites.v[i];
 		const struct heap_state *st = heap_find_state(&s->heap, site->state);
-
 		enum block_kind kind = object_made(&s->heap, site);
 
 		if (st && (st->rare || !rare) && site->live_blocks && kind != KIND_UNKNOWN)

@@ -345,14 +345,13 @@ static void judge(const struct judge *j, const struct heap *h, struct heap_site 
 	const struct heap_state *st = &h->states.v[s->state];
 	double scale = scale_of(j, h, s);
 
-	if (j->e->only_rare && !st->rare)
+	/* The ledger knows of more than samples, once its cycles are there. */
+	if (j->e->only_rare && (!st->rare || s->verdict >= VERDICT_GROWING))
 		return;
 	if (!j->e->only_rare)
 		s->verdict = VERDICT_YOUNG;
 	if (t->checked < MIN_CHECKED)
 		return;
-	if (j->e->only_rare && s->verdict >= VERDICT_GROWING)
-		return; /* the ledger knows of more than samples, once its cycles are there */
 	s->survived_cycles = t->cycles;
 	if (st->turns && t->cycles > st->gc_cycles + st->censuses)
 		s->survived_cycles = st->gc_cycles + st->censuses;
@@ -360,8 +359,6 @@ static void judge(const struct judge *j, const struct heap *h, struct heap_site 
 		s->live_bytes = s->old_bytes = (uint64_t)(t->bytes * scale);
 		s->live_blocks = (uint64_t)(t->blocks * scale);
 		s->error_pct = error_pct(t, j->windows);
-	}
-	if (!j->e->only_rare) {
 		s->verdict = VERDICT_STABLE;
 		s->growth_bytes_per_s = 0;
 	}

@@ -249,8 +249,9 @@ static void put_where(const struct report *r, const struct finding_alike *g, FIL
 	if (r->processes.n > 1)
 		fprintf(out, "process %d · ", f->pid);
 	if (g->n > 1)
-		fprintf(out, "and in %zu more state%s, %s in all%s%s · ", g->n - 1, g->n == 2 ? "" : "s",
-			fmt_count(&b, g->count), g->bytes ? ", " : "", g->bytes ? fmt_bytes(&c, g->bytes) : "");
+		fprintf(out, "and in %zu more state%s, %s %s%s in all · ", g->n - 1, g->n == 2 ? "" : "s",
+			fmt_count(&b, g->count), g->bytes ? "blocks, " : "times",
+			g->bytes ? fmt_bytes(&c, g->bytes) : "");
 	if (f->tid && f->tid != f->pid)
 		fprintf(out, "thread %d · ", f->tid);
 	if (f->realtime_ns > r->start_realtime_ns)
