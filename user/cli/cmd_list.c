@@ -48,7 +48,8 @@ static int find_all(struct options *o, struct errmsg *err)
 
 	files_deinit(&f.files);
 	if (f.unreadable)
-		log_warn("%u processes could not be looked into; run as root to see them", f.unreadable);
+		log_warn("%u process%s could not be looked into%s", f.unreadable, f.unreadable == 1 ? "" : "es",
+			 geteuid() ? "; run as root to see them" : ", not even by root");
 	return rc ? errmsg_set(err, rc, "cannot list the processes") : 0;
 }
 

@@ -68,7 +68,7 @@ static const struct opt table[] = {
 	{ 't', "trace", OPT_FLAG, AT(each_call), COMMAND_TRACE, "Output", NULL, "a line for each allocator call, as it happens (with -m exact)", 0, 0, NULL },
 	{ 0, "no-census", OPT_FLAG, AT(no_census), TRACE, "Incident file", NULL, "do not look at who holds what; else at the start, at triggers and findings, and at the end", 0, 0, NULL },
 
-	{ 'T', "top", OPT_U64, AT(top), TRACE | STORED | CENSUS, "Output", "N", "show the N first places (default 10; --json: all)", 1, 1u << 20, NULL },
+	{ 'T', "top", OPT_U64, AT(top), TRACE | STORED | CENSUS, "Output", "N", "show the N first places and states (default 10; --json: all)", 1, 1u << 20, NULL },
 	{ 0, "sort", OPT_CHOICE, AT(sort), TRACE | STORED, "Output", "KEY", "verdict, size, count, age or rate (default verdict, then size)", 0, 0, sort_names },
 	{ 'o', "older", OPT_U64, AT(older_ms), TRACE, "Output", "MS", "only blocks older than this (default 0)", 0, 0, NULL },
 	{ 'z', "min-size", OPT_U64, AT(min_size), TRACE, "Output", "BYTES", "only blocks at least this big (default 0)", 0, 0, NULL },

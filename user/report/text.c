@@ -3,6 +3,7 @@
 #include "format.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/escape.h"
@@ -144,6 +145,62 @@ static void write_state(const struct text *t, const struct report_state *s)
 			color(t, YELLOW), color(t, RESET), fmt_count(&a, s->lost_blocks),
 			fmt_bytes(&b, s->lost_bytes));
 	fputc('\n', t->out);
+}
+
+/* What a state has to say for itself: what of it was seen, or else its size. */
+static uint64_t weight(const struct report_state *s)
+{
+	return s->allocs || s->live_bytes ? UINT64_MAX / 2 + s->live_bytes : s->heap_bytes;
+}
+
+static int heaviest_first(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x < y) - (x > y);
+}
+
+/* The weight of the last state that is among the first --top, and how many of that weight are among them. */
+static uint64_t lightest_shown(const struct report *r, size_t *equals_ret)
+{
+	uint64_t *w, ret = 0;
+	size_t n = 0;
+
+	*equals_ret = r->states.n;
+	if (!r->top || !r->active || r->states.n <= r->top)
+		return 0;
+	w = calloc(r->states.n, sizeof(*w));
+	if (!w)
+		return 0; /* all of them, then */
+	vec_each(s, &r->states)
+		w[n++] = weight(s);
+	qsort(w, n, sizeof(*w), heaviest_first);
+	ret = w[r->top - 1];
+	for (n = r->top; n && w[n - 1] == ret; n--)
+		;
+	*equals_ret = r->top - n;
+	free(w);
+	return ret;
+}
+
+/* A server may have hundreds that do nothing. */
+static void write_states(const struct text *t)
+{
+	size_t equals, left_out = 0;
+	uint64_t least = lightest_shown(t->r, &equals), bytes = 0;
+	struct fmtbuf b;
+
+	vec_each(s, &t->r->states) {
+		if (weight(s) > least || (weight(s) == least && equals && equals--)) {
+			write_state(t, s);
+		} else {
+			left_out++;
+			bytes += s->heap_bytes;
+		}
+	}
+	if (left_out)
+		fprintf(t->out, "\n… %zu more state%s with %s in all (-T, --top N shows more)\n", left_out,
+			left_out == 1 ? "" : "s", fmt_bytes(&b, bytes));
 }
 
 static const char *verdict_color(const struct text *t, enum verdict v)
@@ -314,8 +371,7 @@ void text_write(const struct report *r, const struct format_options *opt, FILE *
 	write_title(&t);
 	write_standstills(&t);
 	findings_write_text(r, opt, out);
-	vec_each(s, &r->states)
-		write_state(&t, s);
+	write_states(&t);
 	write_sites(&t);
 	heaps_write_text(r, opt, out);
 	write_completeness(&t);

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/* The text names the states that matter, however many a program has. */
+#include "unit.h"
+
+#include "report/format.h"
+
+/* The report as text, of `n` states: what each allocated and its heap, in bytes. Caller frees. */
+static char *written(uint32_t top, bool active, const uint64_t (*states)[2], size_t n)
+{
+	struct format_options opt = { .first = true };
+	struct report r = { .top = top, .active = active };
+	char *text;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	for (size_t i = 0; i < n; i++) {
+		struct report_state s = { .state = (uint32_t)i + 1, .allocs = states[i][0],
+					  .live_bytes = states[i][0], .heap_bytes = states[i][1],
+					  .heap_known = true };
+
+		assert_int_equal(vec_push(&r.states, s), 0);
+	}
+	text_write(&r, &opt, f);
+	fclose(f);
+	report_deinit(&r);
+	return text;
+}
+
+static const uint64_t five[][2] = { { 0, 1024 }, { 0, 1024 }, { 0, 4096 }, { 1, 1024 }, { 0, 1024 } };
+
+static void the_busiest_and_then_the_largest(void **unused)
+{
+	char *s = written(3, true, five, N_OF(five));
+
+	(void)unused;
+	assert_non_null(strstr(s, "state 1 "));
+	assert_null(strstr(s, "state 2 "));
+	assert_non_null(strstr(s, "state 3 "));
+	assert_non_null(strstr(s, "state 4 "));
+	assert_null(strstr(s, "state 5 "));
+	assert_non_null(strstr(s, "2 more states with 2.0 KiB in all (-T"));
+	free(s);
+	s = written(4, true, five, N_OF(five));
+	assert_non_null(strstr(s, "1 more state with 1.0 KiB in all (-T"));
+	free(s);
+}
+
+static void all_where_all_were_asked_for(void **unused)
+{
+	static const struct { uint32_t top; bool active; } rows[] = { { 0, true }, { 5, true }, { 3, false } };
+
+	(void)unused;
+	for (size_t i = 0; i < N_OF(rows); i++) {
+		char *s = written(rows[i].top, rows[i].active, five, N_OF(five));
+
+		assert_non_null(strstr(s, "state 2 "));
+		assert_non_null(strstr(s, "state 5 "));
+		assert_null(strstr(s, "more state"));
+		free(s);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_busiest_and_then_the_largest),
+		cmocka_unit_test(all_where_all_were_asked_for),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
