@@ -7,9 +7,21 @@
 
 #include <stdio.h>
 
+#include "limit.h"
+
 static const char *allocator_of(const struct noticed *n)
 {
 	return n->allocator ? n->allocator : "the allocator";
+}
+
+/* In bytes; 0 not known. The system's allocators have none for a single state. */
+static uint64_t own_limit(const struct noticed *n)
+{
+	uint64_t held = n->e->live_bytes;
+
+	if (n->own_allocator || n->e->nsize <= n->e->osize)
+		return 0;
+	return limit_between(held, held + n->e->nsize - n->e->osize);
 }
 
 static void add_request(struct findings *fs, struct finding *f, const struct noticed *n)
@@ -23,6 +35,8 @@ static void add_request(struct findings *fs, struct finding *f, const struct not
 	evidence_text(fs, f, "allocator", n->allocator);
 	if (n->map_limit)
 		evidence_number(f, "map_limit_bytes", n->map_limit);
+	if (own_limit(n))
+		evidence_number(f, "limit_bytes", own_limit(n));
 }
 
 /* Who is to be asked for more. */
@@ -34,6 +48,9 @@ static void advise_oom(struct findings *fs, struct finding *f, const struct noti
 	else if (n->own_allocator)
 		finding_advise(fs, f, "the system gave no more memory: look at the limits of the machine, the container "
 			       "and the process (ulimit), and see the sites with the most live bytes");
+	else if (own_limit(n))
+		finding_advise(fs, f, "%s seems to give this state no more than %llu bytes: raise that, or see the "
+			       "sites with the most live bytes", allocator_of(n), (unsigned long long)own_limit(n));
 	else
 		finding_advise(fs, f, "if %s has a limit for this state it was reached; if not, the machine's or "
 			       "container's memory was. See the sites with the most live bytes", allocator_of(n));
