@@ -138,6 +138,73 @@ static void watch_never_stays_on(void **state)
 	assert_true(run(&p, &b, 1000) > 10);
 }
 
+/* What windows cost from now on, in percent of the program's own time. */
+static double cost_of(struct program *p, struct budget *b, unsigned int ticks)
+{
+	double own = p->own_ms, ours = p->ours_ms;
+
+	run(p, b, ticks);
+	return 100 * (p->ours_ms - ours) / (p->own_ms - own);
+}
+
+static void while_no_heap_rises_windows_are_rare(void **state)
+{
+	static const double rates[] = { 500, 4000 };
+
+	(void)state;
+	for (unsigned int i = 0; i < N_OF(rates); i++) {
+		struct program p = { .calls_per_ms = rates[i], .busy = 1, .seen.heaps = BUDGET_HEAPS_CALM };
+		struct budget b = start(&p, false, false);
+
+		run(&p, &b, 1500); /* 30 s, which begin with as many as the budget allows */
+		assert_true(b.sparse && b.windows >= 8);
+		assert_true(cost_of(&p, &b, 30000) < 0.3);
+		assert_true(b.windows > 12);
+	}
+}
+
+static void a_heap_that_rises_is_worth_the_budget(void **state)
+{
+	struct program p = { .calls_per_ms = 500, .busy = 1, .seen.heaps = BUDGET_HEAPS_CALM };
+	struct budget b = start(&p, false, false);
+	double dense, first;
+
+	(void)state;
+	run(&p, &b, 30000);
+	assert_true(b.sparse);
+	p.seen.heaps = BUDGET_HEAPS_RISE;
+	first = cost_of(&p, &b, 250); /* what was saved before is not spent now */
+	dense = cost_of(&p, &b, 3000);
+	assert_false(b.sparse);
+	assert_true(first < 6 && dense > 2 && dense < 5.5);
+	p.seen.heaps = BUDGET_HEAPS_CALM;
+	assert_true(cost_of(&p, &b, 30000) < 0.3);
+}
+
+/* A big heap takes its time to complete a cycle. */
+static void what_is_not_known_gets_half_a_minute(void **state)
+{
+	struct program p = { .calls_per_ms = 500, .busy = 1 };
+	struct budget b = start(&p, false, false);
+
+	(void)state;
+	run(&p, &b, 1400);
+	assert_false(b.sparse);
+	run(&p, &b, 300);
+	assert_true(b.sparse);
+}
+
+static void rare_windows_never_cost_more_than_is_allowed(void **state)
+{
+	struct program p = { .calls_per_ms = 4000, .busy = 1, .seen.heaps = BUDGET_HEAPS_CALM };
+	struct budget b = start(&p, false, false);
+
+	(void)state;
+	b.max_pct = 0.05;
+	run(&p, &b, 100000);
+	assert_true(100 * p.ours_ms / p.own_ms < 0.06);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -147,6 +214,10 @@ int main(void)
 		cmocka_unit_test(a_program_that_becomes_busy_leaves_exact),
 		cmocka_unit_test(exact_stays_exact_whatever_it_costs),
 		cmocka_unit_test(watch_never_stays_on),
+		cmocka_unit_test(while_no_heap_rises_windows_are_rare),
+		cmocka_unit_test(a_heap_that_rises_is_worth_the_budget),
+		cmocka_unit_test(what_is_not_known_gets_half_a_minute),
+		cmocka_unit_test(rare_windows_never_cost_more_than_is_allowed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

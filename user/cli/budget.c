@@ -4,6 +4,7 @@
 #define MS 1000000ull
 #define CALIBRATE_NS (200 * MS)
 #define CALIBRATE_EVENTS 20000 /* enough at once: a storm is not to be slowed down for longer */
+#define PRICE_EVENTS 5000 /* where only the price of a call is asked for */
 #define LONG_CALIBRATE_NS (1000 * MS) /* a burst of fewer does not tell what a second costs */
 #define WINDOW_NS (20 * MS)
 #define LONG_WINDOW_NS (100 * MS) /* at most, while it costs little */
@@ -11,6 +12,12 @@
 #define CHECK_NS (1000 * MS)
 #define OVER_TIMES 3        /* checks above the budget before exact is given up */
 #define MARGIN 0.8          /* of the budget, for what is not measured */
+#define GO_ON_PART 0.625    /* of what is allowed, up to which a window goes on */
+#define START_WINDOWS 8     /* that all are to have, */
+#define START_NS (5000 * MS)
+#define UNKNOWN_NS (30000 * MS) /* …and while it is not known whether heaps rise, for so long */
+#define SPARSE_PART 25      /* while nothing rises: this part of the budget, */
+#define SPARSE_MIN_PCT 0.1  /* …or so much of it */
 
 static double cost(const struct budget *b, uint64_t events)
 {
@@ -48,14 +55,17 @@ static double phase_pct(const struct budget *b, const struct budget_seen *seen)
 
 bool budget_can_calibrate(const struct budget *b, const struct budget_seen *seen)
 {
-	return b->phase == BUDGET_CALIBRATE && (seen->now_ns - b->at.now_ns >= CALIBRATE_NS ||
-						seen->events - b->at.events >= CALIBRATE_EVENTS);
+	bool choose = b->may_stay_exact && !b->only_exact;
+
+	return b->phase == BUDGET_CALIBRATE &&
+	       (seen->now_ns - b->at.now_ns >= CALIBRATE_NS ||
+		seen->events - b->at.events >= (choose ? CALIBRATE_EVENTS : PRICE_EVENTS));
 }
 
 void budget_start(struct budget *b, const struct budget_seen *seen)
 {
 	b->phase = BUDGET_CALIBRATE;
-	b->start = b->at = *seen;
+	b->start = b->at = b->since = *seen;
 }
 
 static void begin(struct budget *b, enum budget_phase phase, const struct budget_seen *seen)
@@ -73,6 +83,9 @@ static void begin(struct budget *b, enum budget_phase phase, const struct budget
 	} else {
 		b->unseen += b->calls_per_ns * (double)cpu;
 	}
+	if (phase == BUDGET_PAUSE && (b->phase == BUDGET_CALIBRATE || b->phase == BUDGET_EXACT))
+		b->windows_ns = seen->now_ns;
+	b->windows += phase == BUDGET_WINDOW;
 	b->phase = phase;
 	b->at = *seen;
 }
@@ -103,22 +116,53 @@ static enum budget_action check_exact(struct budget *b, const struct budget_seen
 	return BUDGET_GO_ON;
 }
 
+/* What windows may cost now. */
+static double allowed_pct(const struct budget *b)
+{
+	double most = b->max_pct * MARGIN, sparse = b->max_pct / SPARSE_PART;
+
+	if (!b->sparse)
+		return most;
+	sparse = sparse > SPARSE_MIN_PCT ? sparse : SPARSE_MIN_PCT;
+	return sparse < most ? sparse : most;
+}
+
+static bool may_be_sparse(const struct budget *b, const struct budget_seen *seen)
+{
+	uint64_t ns = seen->now_ns - b->windows_ns;
+
+	if (seen->heaps == BUDGET_HEAPS_RISE || b->windows < START_WINDOWS || ns < START_NS)
+		return false;
+	return seen->heaps == BUDGET_HEAPS_CALM || ns >= UNKNOWN_NS;
+}
+
+/* Each has its own account: what a calm hour has saved is not to be spent at once. */
+static void choose_density(struct budget *b, const struct budget_seen *seen)
+{
+	if (may_be_sparse(b, seen) == b->sparse)
+		return;
+	b->sparse = !b->sparse;
+	b->since = *seen;
+	b->since_spent_ns = b->spent_ns;
+}
+
 /* A window goes on while it leaves room for the next ones. */
 static bool may_go_on(const struct budget *b, const struct budget_seen *seen)
 {
-	double would = b->spent_ns + cost(b, seen->events - b->at.events);
+	double would = b->spent_ns - b->since_spent_ns + cost(b, seen->events - b->at.events);
 
 	return seen->now_ns - b->at.now_ns < LONG_WINDOW_NS &&
-	       pct_of(would, wall(&b->start, seen), seen->cpu_ns - b->start.cpu_ns) <= b->max_pct / 2;
+	       pct_of(would, wall(&b->since, seen), seen->cpu_ns - b->since.cpu_ns) <=
+	       allowed_pct(b) * GO_ON_PART;
 }
 
 /* Would another window like the last one fit what is allowed up to its end? */
 static bool fits(const struct budget *b, const struct budget_seen *seen)
 {
-	double would = b->spent_ns + b->window_cost_ns;
+	double would = b->spent_ns - b->since_spent_ns + b->window_cost_ns;
 
-	return pct_of(would, wall(&b->start, seen) + WINDOW_NS, seen->cpu_ns - b->start.cpu_ns) <=
-	       b->max_pct * MARGIN;
+	return pct_of(would, wall(&b->since, seen) + WINDOW_NS, seen->cpu_ns - b->since.cpu_ns) <=
+	       allowed_pct(b);
 }
 
 enum budget_action budget_step(struct budget *b, const struct budget_seen *seen)
@@ -136,6 +180,7 @@ enum budget_action budget_step(struct budget *b, const struct budget_seen *seen)
 		begin(b, BUDGET_PAUSE, seen);
 		return BUDGET_TAKE_OFF;
 	case BUDGET_PAUSE:
+		choose_density(b, seen);
 		if (in_phase < PAUSE_NS || !fits(b, seen))
 			return BUDGET_GO_ON;
 		begin(b, BUDGET_WINDOW, seen);

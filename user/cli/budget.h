@@ -5,6 +5,9 @@
  *
  * The cost is a share of the processor time the targets would use without us, of one core at least:
  * a busy program is slowed down by so much, an idle one costs so much of a core.
+ *
+ * The budget is for the start, until there is something to compare with, and for heaps that rise. While none does there
+ * is nothing to find, and windows are rare enough to be lost in what requests differ by anyway.
  */
 #ifndef LMT_CLI_BUDGET_H
 #define LMT_CLI_BUDGET_H
@@ -19,6 +22,13 @@ enum budget_phase {
 	BUDGET_PAUSE,     /* between windows */
 };
 
+/* What the polls say of the targets' heaps. */
+enum budget_heaps {
+	BUDGET_HEAPS_UNKNOWN, /* too early to tell */
+	BUDGET_HEAPS_CALM,    /* none holds more than it did */
+	BUDGET_HEAPS_RISE,
+};
+
 enum budget_action { BUDGET_GO_ON, BUDGET_TAKE_OFF, BUDGET_PUT_ON };
 
 /* What was seen since the start of the trace. */
@@ -27,6 +37,7 @@ struct budget_seen {
 	uint64_t cpu_ns;  /* of the targets */
 	uint64_t wait_ns; /* that they were ready but had no processor: not idle, and no time of theirs */
 	uint64_t events;  /* calls of the allocators that were recorded */
+	enum budget_heaps heaps;
 };
 
 struct budget {
@@ -37,6 +48,11 @@ struct budget {
 	enum budget_phase phase;
 	struct budget_seen start, at; /* of the trace, of the phase */
 	double spent_ns;     /* in all phases before this one */
+	unsigned int windows;
+	uint64_t windows_ns; /* when their time began */
+	bool sparse;         /* nothing rises: far fewer windows than the budget has room for */
+	struct budget_seen since; /* they are so dense, or so sparse; */
+	double since_spent_ns;    /* …spent_ns then */
 	double window_cost_ns; /* of the latest window */
 	double unseen;       /* calls between windows, as far as the windows tell */
 	double calls_per_ns; /* of the targets' own processor time in the latest window */

@@ -67,6 +67,22 @@ static uint64_t waited_now(struct session *s)
 	return rising(sum, &s->cost.last_wait, &s->cost.lost_wait);
 }
 
+/* By polls and censuses; states that never do anything have nothing to tell. */
+static enum budget_heaps heaps_now(const struct session *s)
+{
+	enum budget_heaps heaps = BUDGET_HEAPS_CALM;
+
+	vec_each(p, &s->gc.states) {
+		if (p->gone)
+			continue;
+		if (p->tide.rising || (p->stall.rare && !gctide_known(&p->tide)))
+			return BUDGET_HEAPS_RISE;
+		if (p->polled && !gctide_known(&p->tide))
+			heaps = BUDGET_HEAPS_UNKNOWN;
+	}
+	return heaps;
+}
+
 static struct budget_seen look_now(struct session *s)
 {
 	return (struct budget_seen){
@@ -74,6 +90,7 @@ static struct budget_seen look_now(struct session *s)
 		.cpu_ns = cpu_now(s),
 		.wait_ns = waited_now(s),
 		.events = events_now(s),
+		.heaps = heaps_now(s),
 	};
 }
 
@@ -204,6 +221,7 @@ int session_budget_step(struct session *s)
 	bool urgent = before == BUDGET_CALIBRATE || before == BUDGET_WINDOW;
 	struct budget_seen seen;
 	enum budget_action what;
+	bool sparse;
 
 	if (!urgent && ++s->cost.ticks % LAZY_TICKS)
 		return 0; /* asking every process takes time too */
@@ -212,7 +230,14 @@ int session_budget_step(struct session *s)
 		check_rare(s, &seen, i);
 	if (budget_can_calibrate(&s->cost.budget, &seen))
 		calibrate(s, &seen);
+	sparse = s->cost.budget.sparse;
 	what = budget_step(&s->cost.budget, &seen);
+	if (s->cost.budget.sparse != sparse) {
+		if (sparse)
+			s->next_join_ns = 0; /* as soon as there are windows to ask of */
+		log_debug(sparse ? "a heap rises: windows as dense as the budget allows"
+				 : "no heap rises: windows are rare from now on");
+	}
 	if (before == BUDGET_CALIBRATE && s->cost.budget.phase != before)
 		end_calibration(s);
 	if (what == BUDGET_TAKE_OFF)

@@ -18,6 +18,7 @@
 #define MAX_HEAP (512ull << 20) /* copying and walking more takes too long in mid-trace */
 #define CPU_NS 3000000000ull    /* …and many states in many tries; the trace waits meanwhile */
 #define FIRST_PAUSE_NS 2000000000ull
+#define CALM_PAUSE_NS 20000000000ull /* while no heap rises */
 #define SHARE 30          /* a census takes at most this part of the time, as one of so many */
 
 struct join {
@@ -343,8 +344,10 @@ static void note_held(struct join *j, const struct census *c)
 		if (!poll || !gcstall_wants_census(&poll->stall))
 			continue;
 		gcstall_census(&poll->stall, cs ? cs->live_bytes : 0);
-		if (cs)
-			log_debug("state %u, whose collector hardly runs: %llu of %llu bytes are held", st->number,
+		if (!cs)
+			continue;
+		gctide_held(&poll->tide, poll->stall.now.ms, cs->live_bytes);
+		log_debug("state %u, whose collector hardly runs: %llu of %llu bytes are held", st->number,
 				  (unsigned long long)cs->live_bytes, (unsigned long long)st->heap_bytes);
 	}
 }
@@ -410,6 +413,7 @@ static void join_target(struct session *s, struct session_target *t, const struc
 void session_join_look(struct session *s, const struct snapshot *snap, bool last)
 {
 	uint64_t before = clock_ns(CLOCK_PROCESS_CPUTIME_ID), now = clock_ns(CLOCK_MONOTONIC), pause;
+	uint64_t least = s->cost.budget.sparse ? CALM_PAUSE_NS : FIRST_PAUSE_NS;
 
 	if (!last && (now < s->next_join_ns || s->cost.budget.phase == BUDGET_WINDOW ||
 		      s->cost.budget.phase == BUDGET_CALIBRATE))
@@ -419,5 +423,5 @@ void session_join_look(struct session *s, const struct snapshot *snap, bool last
 			join_target(s, t, snap, last);
 	session_sample_judge(s);
 	pause = (clock_ns(CLOCK_PROCESS_CPUTIME_ID) - before) * SHARE;
-	s->next_join_ns = clock_ns(CLOCK_MONOTONIC) + (pause > FIRST_PAUSE_NS ? pause : FIRST_PAUSE_NS);
+	s->next_join_ns = clock_ns(CLOCK_MONOTONIC) + (pause > least ? pause : least);
 }

@@ -20,6 +20,7 @@
 #include "base/vec.h"
 #include "cohort.h"
 #include "gcstall.h"
+#include "gctide.h"
 #include "pace.h"
 #include "resolve/states.h"
 
@@ -54,6 +55,7 @@ struct gcpoll_state {
 	bool settled;                    /* garbage that predates the trace is gone */
 	struct pace_point settled_at;
 	struct gc_stall stall;
+	struct gc_tide tide;
 	struct pace *pace;               /* NULL until the state does anything */
 };
 
