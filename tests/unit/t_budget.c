@@ -205,6 +205,28 @@ static void rare_windows_never_cost_more_than_is_allowed(void **state)
 	assert_true(100 * p.ours_ms / p.own_ms < 0.06);
 }
 
+static void a_window_may_be_asked_for_once_a_second(void **state)
+{
+	struct program p = { .calls_per_ms = 4000, .busy = 1, .seen.heaps = BUDGET_HEAPS_CALM };
+	struct budget b = start(&p, false, false);
+	unsigned int asked = 0;
+
+	(void)state;
+	assert_int_equal(budget_ask_window(&b, &p.seen), BUDGET_GO_ON); /* what is seen is seen */
+	run(&p, &b, 1500);
+	while (b.phase != BUDGET_PAUSE)
+		run(&p, &b, 1);
+	for (unsigned int i = 0; i < 250; i++) {
+		if (budget_ask_window(&b, &p.seen) == BUDGET_PUT_ON) {
+			assert_int_equal(b.phase, BUDGET_WINDOW);
+			p.open = true;
+			asked++;
+		}
+		run(&p, &b, 1);
+	}
+	assert_in_range(asked, 3, 6); /* in 5 s */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -218,6 +240,7 @@ int main(void)
 		cmocka_unit_test(a_heap_that_rises_is_worth_the_budget),
 		cmocka_unit_test(what_is_not_known_gets_half_a_minute),
 		cmocka_unit_test(rare_windows_never_cost_more_than_is_allowed),
+		cmocka_unit_test(a_window_may_be_asked_for_once_a_second),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,7 @@
 #define WINDOW_NS (20 * MS)
 #define LONG_WINDOW_NS (100 * MS) /* at most, while it costs little */
 #define PAUSE_NS (200 * MS) /* at least: placing probes costs too */
+#define ASKED_NS (1000 * MS) /* between windows out of turn */
 #define CHECK_NS (1000 * MS)
 #define OVER_TIMES 3        /* checks above the budget before exact is given up */
 #define MARGIN 0.8          /* of the budget, for what is not measured */
@@ -34,8 +35,8 @@ static double pct_of(double cost_ns, uint64_t wall_ns, uint64_t cpu_ns)
 {
 	double base = (double)(cpu_ns > wall_ns ? cpu_ns : wall_ns) - cost_ns;
 
-	if (base < (double)wall_ns / 1000)
-		base = (double)wall_ns / 1000; /* nearly all of it was ours */
+	if (base < (double)wall_ns / 100)
+		base = (double)wall_ns / 100; /* nearly all of it was ours: how nearly is not known */
 	return 100 * cost_ns / base;
 }
 
@@ -187,6 +188,15 @@ enum budget_action budget_step(struct budget *b, const struct budget_seen *seen)
 		return BUDGET_PUT_ON;
 	}
 	return BUDGET_GO_ON;
+}
+
+enum budget_action budget_ask_window(struct budget *b, const struct budget_seen *seen)
+{
+	if (b->phase != BUDGET_PAUSE || (b->asked_ns && seen->now_ns - b->asked_ns < ASKED_NS))
+		return BUDGET_GO_ON;
+	b->asked_ns = seen->now_ns;
+	begin(b, BUDGET_WINDOW, seen);
+	return BUDGET_PUT_ON;
 }
 
 double budget_seen_pct(const struct budget *b, const struct budget_seen *seen)

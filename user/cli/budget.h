@@ -54,6 +54,7 @@ struct budget {
 	struct budget_seen since; /* they are so dense, or so sparse; */
 	double since_spent_ns;    /* …spent_ns then */
 	double window_cost_ns; /* of the latest window */
+	uint64_t asked_ns;   /* when the latest window out of turn began; 0: none */
 	double unseen;       /* calls between windows, as far as the windows tell */
 	double calls_per_ns; /* of the targets' own processor time in the latest window */
 	double full_pct;     /* predicted or seen cost of exact tracing */
@@ -67,6 +68,9 @@ bool budget_can_calibrate(const struct budget *b, const struct budget_seen *seen
 
 /* Called every few milliseconds. */
 enum budget_action budget_step(struct budget *b, const struct budget_seen *seen);
+
+/* A window now, out of turn: those to come pay for it. At most one a second. */
+enum budget_action budget_ask_window(struct budget *b, const struct budget_seen *seen);
 
 /* Share of the calls that were recorded, in percent. */
 double budget_seen_pct(const struct budget *b, const struct budget_seen *seen);

@@ -245,6 +245,13 @@ int session_budget_step(struct session *s)
 	return what == BUDGET_PUT_ON ? attach_resume(s->attach) : 0;
 }
 
+int session_budget_window(struct session *s)
+{
+	struct budget_seen seen = look_now(s);
+
+	return budget_ask_window(&s->cost.budget, &seen) == BUDGET_PUT_ON ? attach_resume(s->attach) : 0;
+}
+
 void session_budget_report(struct session *s, struct report *r)
 {
 	struct budget_seen seen = look_now(s);

@@ -15,6 +15,9 @@ void session_budget_start(struct session *s);
 /* Every few milliseconds: probes go off and on as the budget says. 0 or a negative errno. */
 int session_budget_step(struct session *s);
 
+/* A window right now, if there is none: something rare has happened. 0 or a negative errno. */
+int session_budget_window(struct session *s);
+
 /* Share of the calls that were seen, in percent; seconds since the start. */
 void session_budget_seen(struct session *s, double *pct_ret, double *seconds_ret);
 

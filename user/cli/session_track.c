@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "collect/frames.h"
 #include "collect/frames_stack.h"
+#include "session_budget.h"
 #include "session_calls.h"
 #include "session_find.h"
 
@@ -343,7 +344,9 @@ static int on_process_event(struct session *s, struct session_target *t, const s
 	} else if (e->kind == LMT_EV_EXEC) {
 		follow_exec(s, e);
 	} else if (t) {
-		rc = session_rescan_target(s, t);
+		rc = session_budget_window(s); /* a library with its own Lua may crash it at its first call */
+		if (!rc)
+			rc = session_rescan_target(s, t);
 		launch_continue(t);
 	}
 	return rc;
