@@ -29,7 +29,7 @@ static void put_frame(FILE *out, const struct report_frame *f)
 		put_escaped(out, f->name);
 	}
 	if (f->approx)
-		fputs("  (JIT: line approximate)", out);
+		fputs("  (line approximate)", out);
 }
 
 /* Who holds it, a line of its own: it is long, and the answer most look for. */

@@ -54,7 +54,7 @@ void page_put_frame(const struct report_frame *f, FILE *out)
 		fputs("</code>", out);
 	}
 	if (f->approx)
-		fputs(" <small>line approximate (JIT)</small>", out);
+		fputs(" <small>line approximate</small>", out);
 }
 
 static void put_head(const struct report *r, const char *nonce, FILE *out)

@@ -230,7 +230,7 @@ static void put_where(const struct text *t, const struct report_site *s)
 		put_escaped(t, s->frame.name);
 	}
 	if (s->frame.approx)
-		fputs("  (JIT: line approximate)", t->out);
+		fputs("  (line approximate)", t->out);
 }
 
 static void write_site(const struct text *t, const struct report_site *s, bool many_states)
