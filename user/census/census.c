@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "discover/room.h"
 #include "glibc.h"
 
 #define SMALL_PROCESS (64ull << 20) /* bytes that may be copied without asking what they are */
@@ -279,8 +280,7 @@ static int learn(struct census *c, struct errmsg *err)
 	return rc;
 }
 
-/* Is the process mostly something else than Lua? Then copying all of it would be rude. */
-static bool mostly_not_lua(struct census *c)
+static uint64_t lua_bytes(const struct census *c)
 {
 	uint64_t lua = 0;
 
@@ -290,7 +290,26 @@ static bool mostly_not_lua(struct census *c)
 		lua += s->layout && states_read_gc(c->mem, &s->layout->l, s->G, &now) ? now.heap_bytes
 										  : s->gc.heap_bytes;
 	}
-	return copier_size(&c->copier) > 3 * lua + SMALL_PROCESS;
+	return lua;
+}
+
+/* Is the process mostly something else than Lua? Then copying all of it would be rude. */
+static bool mostly_not_lua(struct census *c)
+{
+	return copier_size(&c->copier) > 3 * lua_bytes(c) + SMALL_PROCESS;
+}
+
+/* Where memory runs out the kernel kills the largest process, which may be the one we look at. */
+static int enough_room(struct census *c, struct errmsg *err)
+{
+	uint64_t lua = lua_bytes(c), room = room_bytes("");
+	uint64_t need = (c->sparse ? lua : copier_size(&c->copier)) + lua + lua / 5; /* docs/PERFORMANCE.md */
+
+	if (need <= room / 4 * 3)
+		return 0;
+	return errmsg_set(err, -EFBIG, "the heap of process %d is not copied: that may take %llu MiB of memory, and "
+			  "%llu are free here; make room, or raise the limit of our cgroup", c->target->pid, (unsigned long long)(need >> 20),
+			  (unsigned long long)(room >> 20));
 }
 
 static int attempt_running(struct census *c, bool last, struct errmsg *err)
@@ -422,6 +441,8 @@ int census_take(struct census *c, struct errmsg *err)
 		log_info("looking at %llu MiB of process %d%s",
 			 (unsigned long long)(copier_size(&c->copier) >> 20), c->target->pid,
 			 c->sparse ? ", most of it not Lua's" : "");
+	if (!rc)
+		rc = enough_room(c, err);
 	for (int i = 0; !rc && i < IDLE_TRIES && left_to_do(c); i++)
 		rc = attempt_running(c, false, err);
 	if (!rc && left_to_do(c))

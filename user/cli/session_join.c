@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "session_join.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -15,7 +16,7 @@
 #define MAX_JOINS 3       /* of one place, while it has no answer */
 #define MAX_NEWER 64      /* kinds of objects, states */
 #define LITTER_SLACK 2    /* objects may be born while a window closes */
-#define MAX_HEAP (512ull << 20) /* copying and walking more takes too long in mid-trace */
+#define MAX_HEAP (1024ull << 20) /* copying and walking more takes too long in mid-trace */
 #define CPU_NS 3000000000ull    /* …and many states in many tries; the trace waits meanwhile */
 #define FIRST_PAUSE_NS 2000000000ull
 #define CALM_PAUSE_NS 20000000000ull /* while no heap rises */
@@ -362,12 +363,16 @@ static void take_census(struct join *j, bool last)
 	};
 	struct errmsg why;
 	struct census c;
+	int rc;
 
 	resolve_new_states(j);
 	census_init(&c, j->t->target, &j->t->mem, j->t->resolved, &opt);
-	if (census_take(&c, &why))
+	rc = census_take(&c, &why);
+	if (rc)
 		log_debug("no census of process %d: %s", j->t->target->pid, why.text);
-	else if (take_answers(j, &c))
+	if (rc == -EFBIG)
+		tell_unjoined(j, "there is not enough memory for a copy of its heap");
+	else if (!rc && take_answers(j, &c))
 		j->s->cost.estimate.joined = j->s->cost.estimate.windows;
 	else if (!j->s->cost.estimate.joined && last)
 		tell_unjoined(j, "no copy of the heap could be made that adds up (see --pause-budget)");

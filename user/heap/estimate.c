@@ -344,6 +344,7 @@ static void judge(const struct judge *j, const struct heap *h, struct heap_site 
 	uint64_t *at = hashmap_find(&j->by_key, class_key(s, t));
 	const struct heap_state *st = &h->states.v[s->state];
 	double scale = scale_of(j, h, s);
+	bool joined = j->whole[s->state].joined > 0;
 
 	/* The ledger knows of more than samples, once its cycles are there. */
 	if (j->e->only_rare && (!st->rare || s->verdict >= VERDICT_GROWING))
@@ -359,10 +360,11 @@ static void judge(const struct judge *j, const struct heap *h, struct heap_site 
 		s->live_bytes = s->old_bytes = (uint64_t)(t->bytes * scale);
 		s->live_blocks = (uint64_t)(t->blocks * scale);
 		s->error_pct = error_pct(t, j->windows);
-		s->verdict = VERDICT_STABLE;
+		/* Where something may grow, and what it is no census could tell, nothing is known to be stable. */
+		s->verdict = joined || (growth < FLOOR_GROWTH && !st->rare) ? VERDICT_STABLE : VERDICT_YOUNG;
 		s->growth_bytes_per_s = 0;
 	}
-	if (growth < FLOOR_GROWTH || !may_grow(t, j->whole[s->state].joined > 0) ||
+	if (growth < FLOOR_GROWTH || !may_grow(t, joined) ||
 	    !is_its_own(t, at ? &j->classes.v[*at - 1] : NULL))
 		return;
 	s->verdict = VERDICT_GROWING;
