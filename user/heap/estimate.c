@@ -346,7 +346,7 @@ static void judge(const struct judge *j, const struct heap *h, struct heap_site 
 	double scale = scale_of(j, h, s);
 
 	/* The ledger knows of more than samples, once its cycles are there. */
-	if (j->e->only_rare && (!st->rare || s->verdict >= VERDICT_GROWING))
+	if (j->e->only_rare && (!st->rare || s->verdict == VERDICT_LEAK))
 		return;
 	if (!j->e->only_rare)
 		s->verdict = VERDICT_YOUNG;
