@@ -61,9 +61,9 @@ static void a_rare_one_gets_censuses_and_turns(void **state)
 	uint64_t heap = MIB, t;
 
 	(void)state;
-	t = run(&s, 0, 9000, &heap, 20000, 0, false);
+	t = run(&s, 0, 4000, &heap, 20000, 0, false);
 	assert_false(gcstall_wants_census(&s));
-	t = run(&s, t, 2000, &heap, 20000, 0, false);
+	t = run(&s, t, 7000, &heap, 20000, 0, false);
 	assert_true(s.rare && gcstall_wants_census(&s));
 	assert_true(gcstall_standstill(&s, &still) && !still.stopped);
 	gcstall_census(&s, MIB);

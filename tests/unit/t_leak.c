@@ -36,11 +36,11 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* Findings that stand when the site is looked at with this verdict. */
-static unsigned int look(struct fixture *f, enum verdict verdict, uint64_t old_bytes)
+static unsigned int look_after(struct fixture *f, uint64_t seconds, enum verdict verdict, uint64_t old_bytes)
 {
 	unsigned int n = 0;
 
+	f->snap.end_ns += seconds * 1000000000;
 	f->heap.sites.v[0].verdict = verdict;
 	f->heap.sites.v[0].old_bytes = old_bytes;
 	f->heap.states.v[0].age.known = true;
@@ -48,6 +48,33 @@ static unsigned int look(struct fixture *f, enum verdict verdict, uint64_t old_b
 	vec_each(x, &f->findings.v)
 		n += !x->withdrawn;
 	return n;
+}
+
+/* Findings that stand when the site is looked at with this verdict, for long enough. */
+static unsigned int look(struct fixture *f, enum verdict verdict, uint64_t old_bytes)
+{
+	look_after(f, 1, verdict, old_bytes);
+	return look_after(f, 11, verdict, old_bytes);
+}
+
+static void what_soon_levels_off_is_not_told(void **state)
+{
+	assert_int_equal(look_after(*state, 1, VERDICT_LEAK, BYTES), 0);
+	assert_int_equal(look_after(*state, 5, VERDICT_GROWING, BYTES), 0);
+	assert_int_equal(look_after(*state, 4, VERDICT_LEAK, BYTES), 0);
+	assert_int_equal(look_after(*state, 1, VERDICT_STABLE, BYTES), 0);
+	assert_int_equal(look_after(*state, 1, VERDICT_LEAK, BYTES), 0);
+	assert_int_equal(look_after(*state, 9, VERDICT_LEAK, BYTES), 0);
+	assert_int_equal(look_after(*state, 2, VERDICT_LEAK, BYTES), 1);
+}
+
+static void at_the_end_all_is_told(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(look_after(f, 1, VERDICT_LEAK, BYTES), 0);
+	detect_snapshot(&f->findings, &f->heap, &f->snap, true);
+	assert_int_equal(f->findings.v.n, 1);
 }
 
 static void a_leak_that_levels_off_was_none(void **state)
@@ -91,6 +118,8 @@ static void totals_do_not_agree_where_not_all_was_seen(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(what_soon_levels_off_is_not_told, setup, teardown),
+		cmocka_unit_test_setup_teardown(at_the_end_all_is_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_leak_that_levels_off_was_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_closed_state_keeps_its_leaks, setup, teardown),
 		cmocka_unit_test_setup_teardown(totals_do_not_agree_where_not_all_was_seen, setup, teardown),

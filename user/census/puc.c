@@ -97,6 +97,6 @@ uint64_t puc_userdata_head(const struct walk *w, const uint8_t *u, uint64_t *n_r
 		return (uint64_t)w->c->size_udata.off;
 	}
 	*n_ret = walk_get(u, w->c->U_nuvalue);
-	/* Without user values the list for the collector, 8 bytes, is left out too. */
-	return *n_ret ? (uint64_t)w->c->U_uv.off + 16 * *n_ret : (uint64_t)w->c->U_uv.off - 8;
+	/* Without user values the list for the collector, behind the metatable, is left out too, and what aligns them. */
+	return *n_ret ? (uint64_t)w->c->U_uv.off + 16 * *n_ret : (uint64_t)w->c->U_meta.off + 8;
 }

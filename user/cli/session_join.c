@@ -201,20 +201,24 @@ static void refute_reborn(struct join *j)
 	hashmap_deinit(&later);
 }
 
-/* What one window saw being born in one state. */
+/* What one window saw being born in one state, and the VM keeps in one list: userdata often have their own. */
 struct litter {
 	uint32_t state;
+	bool userdata;
 	uint64_t oldest; /* place in the list of all objects */
 };
 
-static struct litter *litter_of(struct litter *v, size_t *n, uint32_t state)
+static struct litter *litter_of(struct litter *v, size_t *n, const struct join *j, size_t i)
 {
-	for (size_t i = 0; i < *n; i++)
-		if (v[i].state == state)
-			return &v[i];
+	uint32_t state = j->sample.v[i]->state;
+	bool userdata = j->s->heap.sites.v[j->site.v[i]].kind == KIND_USERDATA;
+
+	for (size_t k = 0; k < *n; k++)
+		if (v[k].state == state && v[k].userdata == userdata)
+			return &v[k];
 	if (*n == MAX_NEWER)
 		return NULL;
-	v[*n] = (struct litter){ .state = state };
+	v[*n] = (struct litter){ .state = state, .userdata = userdata };
 	return &v[(*n)++];
 }
 
@@ -228,8 +232,7 @@ static void refute_strays(struct join *j, size_t from, size_t to)
 	size_t n = 0;
 
 	for (size_t i = from; i < to; i++) {
-		const struct estimate_sample *x = j->sample.v[i];
-		struct litter *l = litter_of(litters, &n, x->state);
+		struct litter *l = litter_of(litters, &n, j, i);
 
 		if (!l)
 			continue;
@@ -238,7 +241,7 @@ static void refute_strays(struct join *j, size_t from, size_t to)
 	}
 	for (size_t i = from; i < to; i++) {
 		struct census_ask *a = &j->asks.v[i];
-		const struct litter *l = litter_of(litters, &n, j->sample.v[i]->state);
+		const struct litter *l = litter_of(litters, &n, j, i);
 
 		if (l && a->order && a->answer == CENSUS_HELD &&
 		    l->oldest - a->order > LITTER_SLACK * j->sample.v[i]->litter)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "gcstall.h"
 
-#define RARE_MS 10000       /* without a completed cycle, while… */
+#define RARE_MS 5000        /* without a completed cycle, while… */
+#define TOLD_MS 10000       /* …that is worth telling */
 #define RARE_BYTES 65536    /* …the heap grows by so much at least */
 #define RARE_GROWTH 1.1     /* …and to so many times its size */
 #define QUICK_CYCLES 4      /* then it is not rare any more: what survives them tells */
@@ -91,7 +92,7 @@ bool gcstall_standstill(const struct gc_stall *s, struct gc_standstill *ret)
 	bool stopped = s->stopped && s->now.ms - s->stop.ms >= STOPPED_MS;
 	const struct gc_mark *from = stopped ? &s->stop : &s->cycle;
 
-	if (!stopped && (!s->rare || s->now.ms - s->cycle.ms < RARE_MS))
+	if (!stopped && (!s->rare || s->now.ms - s->cycle.ms < TOLD_MS))
 		return false;
 	if (s->now.bytes < from->bytes + RARE_BYTES)
 		return false;

@@ -366,11 +366,11 @@ static bool is_certain(const struct way *w, enum op_class kind, const struct can
 	return c && kind == c->class && kind != OP_CALL && same == 1;
 }
 
-/* The first instruction of a prototype that makes such a block; pc behind it. 0: none. */
-static uint64_t maker_in(const struct lj *p, const struct opcodes *ops, uint64_t proto,
-			 enum op_class kind)
+/* The first instruction of a prototype from pc on that makes such a block; pc behind it. 0: none. */
+static uint64_t maker_from(const struct lj *p, const struct opcodes *ops, uint64_t proto, uint64_t pc,
+			   enum op_class kind)
 {
-	uint64_t pc = lj_code(p, proto) + 4, ins;
+	uint64_t ins;
 
 	for (int i = 0; i < MAX_WAY && lj_proto_holds(p, proto, pc + 4); i++, pc += 4) {
 		if (!memread_uint(p->mem, pc, 4, &ins))
@@ -379,6 +379,30 @@ static uint64_t maker_in(const struct lj *p, const struct opcodes *ops, uint64_t
 			return pc + 4;
 	}
 	return 0;
+}
+
+static uint64_t maker_in(const struct lj *p, const struct opcodes *ops, uint64_t proto, enum op_class kind)
+{
+	return maker_from(p, ops, proto, lj_code(p, proto) + 4, kind);
+}
+
+/*
+ * Before 2021 snapshots have no offsets, and where the trace starts is all that is known. The first instruction
+ * from there on that makes such a block is the likeliest.
+ */
+static bool place_by_start(const struct lj *p, const struct opcodes *ops, uint64_t tr, enum op_class kind,
+			   struct jit_place *ret)
+{
+	uint64_t pc = 0;
+
+	if (!lj_get(p, tr, p->l->tr_startpt, &ret->proto) || !lj_get(p, tr, p->l->tr_startpc, &ret->pc))
+		return false;
+	if (ops && kind != OP_OTHER)
+		pc = maker_from(p, ops, ret->proto, ret->pc, kind);
+	if (ops && !pc && kind != OP_OTHER)
+		pc = maker_from(p, ops, ret->proto, ret->pc, OP_CALL);
+	ret->pc = pc ? pc : ret->pc + 4;
+	return true;
 }
 
 /* The prototype of a Lua function that is a constant of the trace; 0: it is something else. */
@@ -456,14 +480,10 @@ bool jit_place(const struct lj *p, uint64_t mcode_pc, uint64_t block, struct jit
 	bool has_b;
 
 	*ret = (struct jit_place){ .trace = 0 };
-	if (!tr || !snap_before(p, tr, mcode_pc - mcode, &i) || !read_snap(p, tr, i, &a)) {
-		/* Before 2021 there are no offsets: where the trace starts is all that is known. */
-		if (!tr || !lj_get(p, tr, p->l->tr_startpt, &ret->proto) ||
-		    !lj_get(p, tr, p->l->tr_startpc, &ret->pc))
-			return false;
-		ret->pc += 4;
-		return true;
-	}
+	if (!tr)
+		return false;
+	if (!snap_before(p, tr, mcode_pc - mcode, &i) || !read_snap(p, tr, i, &a))
+		return place_by_start(p, w.ops, tr, kind, ret);
 	lj_get(p, tr, p->l->tr_nsnap, &n_snaps);
 	has_b = i + 1 < n_snaps && read_snap(p, tr, i + 1, &b) && b.mcofs > a.mcofs;
 	if (w.ops) {

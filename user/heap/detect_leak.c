@@ -5,6 +5,8 @@
  */
 #include "detect.h"
 
+#define LASTS_NS 10000000000ull /* until a leak is told: a cache that fills looks the same, but not for long */
+
 /*
  * What was seen to grow and has levelled off since, or is gone, was a cache that filled. That it
  * is not sure any more is no such thing.
@@ -14,19 +16,28 @@ bool detect_has_ceased(const struct heap_site *s, const struct heap_state *st)
 	return s->verdict == VERDICT_STABLE || (st->age.known && !s->old_bytes);
 }
 
+/* At the end there is nothing more to wait for. */
+static bool has_lasted(struct heap_site *s, const struct heap_state *st, uint64_t now_ns, bool last)
+{
+	if (!s->leaks_since_ns)
+		s->leaks_since_ns = now_ns;
+	return last || st->ended || now_ns - s->leaks_since_ns >= LASTS_NS;
+}
+
 void detect_leak(struct findings *fs, struct heap *h, const struct snapshot *snap, bool last)
 {
-	(void)last;
 	for (size_t i = 0; i < h->sites.n; i++) {
-		const struct heap_site *s = &h->sites.v[i];
+		struct heap_site *s = &h->sites.v[i];
 		const struct heap_state *st = &h->states.v[s->state];
 		struct finding *f;
 
 		if (st->closed || s->kind == KIND_C_HEAP)
 			continue;
-		if (detect_has_ceased(s, st))
+		if (detect_has_ceased(s, st)) {
 			finding_withdraw(fs, FINDING_LEAK, s->id);
-		if (s->verdict != VERDICT_LEAK)
+			s->leaks_since_ns = 0;
+		}
+		if (s->verdict != VERDICT_LEAK || !has_lasted(s, st, snap->end_ns, last))
 			continue;
 		f = finding_make(fs, FINDING_LEAK, s->id);
 		if (!f)

@@ -347,7 +347,7 @@ static void judge(const struct judge *j, const struct heap *h, struct heap_site 
 	bool joined = j->whole[s->state].joined > 0;
 
 	/* The ledger knows of more than samples, once its cycles are there. */
-	if (j->e->only_rare && (!st->rare || s->verdict >= VERDICT_GROWING))
+	if (j->e->only_rare && (!st->rare || s->verdict == VERDICT_LEAK))
 		return;
 	if (!j->e->only_rare)
 		s->verdict = VERDICT_YOUNG;

@@ -73,6 +73,7 @@ struct heap_site {
 	uint32_t survived_cycles;
 	struct cohorts old;
 	enum verdict verdict;
+	uint64_t leaks_since_ns; /* since when it is one, or nearly; 0: it is none. For detect_leak.c */
 	double growth_bytes_per_s;
 	double error_pct; /* of live_bytes where they are an estimate from windows, 95 % confidence */
 	struct trend trend;
