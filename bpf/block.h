@@ -149,6 +149,7 @@ enum {
 	LMT_SITE_NO_LUA = 4, /* no Lua function on the stack */
 	LMT_SITE_STACK = 8,  /* a whole stack; see struct lmt_site */
 	LMT_SITE_STALE = 16, /* the pc may be that of an earlier line of the function */
+	LMT_SITE_TOLD = 32,  /* no allocation's: its whole stack was sent */
 };
 
 /*

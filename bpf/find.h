@@ -70,8 +70,10 @@ struct lmt_finding {
 
 _Static_assert(sizeof(struct lmt_finding) == 48 + 5 * 8 + 64 + 24 + 16, "ABI");
 
-/* Sites that are no allocation's but a finding's. */
+/* Sites that are no allocation's but a finding's, or where blocks are freed (by line and C function). */
 #define LMT_TAG_FINDING 0xff
+#define LMT_TAG_FREE 0xfd
+#define LMT_TAG_IS_PLACE(tag) ((tag) == LMT_TAG_FINDING || (tag) == LMT_TAG_FREE)
 
 /*
  * Where a block was freed, by hash of its key; kept while the FFI is in use. The latest of those that share

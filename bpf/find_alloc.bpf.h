@@ -23,7 +23,7 @@ static __noinline int find_size_mismatch(struct pt_regs *ctx, const struct lmt_p
 		return 0;
 	caller_at_entry(ctx, &caller);
 	place = find_place(&caller, p->layout, slot, old->state, &top);
-	find_stack(&caller, (__u32)(place >> 32), &top);
+	find_stack(&caller, (__u32)(place >> 32), &top, LMT_TAG_FINDING);
 	tell_site(old->site);
 	f = find_open(LMT_FIND_SIZE, slot, old->state, caller.ip ^ place << 48);
 	if (!f)
@@ -71,7 +71,7 @@ static __noinline int find_bad_chunk(struct pt_regs *ctx, const struct lmt_probe
 	}
 	caller_at_entry(ctx, &caller);
 	place = find_place(&caller, p->layout, slot, old->state, &top);
-	find_stack(&caller, (__u32)(place >> 32), &top);
+	find_stack(&caller, (__u32)(place >> 32), &top, LMT_TAG_FINDING);
 	tell_site(old->site);
 	f = find_open(what, slot, old->state, bad == behind);
 	if (!f)
@@ -100,22 +100,25 @@ static __noinline int find_free_place(struct pt_regs *ctx, const struct lmt_prob
 
 	if (!p || !to || !pend || !lay)
 		return 0;
-	*to = (struct free_place){ .sp = ctx->sp, .ms = now_ms, .state = state };
+	caller_at_entry(ctx, &caller);
+	*to = (struct free_place){ .sp = ctx->sp, .ms = now_ms, .state = state, .by = (__u32)caller.ip };
 	if (pend->free_ms != now_ms)
 		pend->free_made = 0;
 	pend->free_ms = now_ms;
 	if (pend->free_made++ >= FREE_PLACES)
 		return 0;
-	caller_at_entry(ctx, &caller);
-	to->site = (__u32)find_place(&caller, p->layout, st->slot, state, &top);
+	if (locate(&caller, p->layout, st->slot, state, &top) != state)
+		return 0;
+	top.by = (__u32)caller.ip;
+	to->site = find_stack(&caller, state, &top, LMT_TAG_FREE);
 	if (read_user(&gc, 1, st->g + (__u32)lay->G_gcstate.off))
 		to->gc_state = gc + 1u;
 	return 1;
 }
 
 /*
- * Notes where a block is freed, at little cost: a sweep frees many from one place, told by the same stack
- * pointer in the same millisecond.
+ * Notes where a block is freed, at little cost: a sweep frees many from one place, told by the same caller
+ * and stack pointer in the same millisecond.
  */
 static __noinline int note_free(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot, __u64 ptr,
 				__u32 state)
@@ -123,11 +126,12 @@ static __noinline int note_free(struct pt_regs *ctx, const struct lmt_probe *p, 
 	struct lmt_free_note *note = free_note_at(LMT_KEY(slot, ptr));
 	struct pending *pend = pending_get(true);
 	struct free_place *place;
+	__u64 by = 0;
 
-	if (!p || !note || !pend)
+	if (!p || !note || !pend || !read_user(&by, 8, ctx->sp))
 		return 0;
-	place = &pend->free_places[(ctx->sp >> 3) & (FREE_PLACES - 1)];
-	if (place->sp != ctx->sp || place->ms != now_ms || place->state != state)
+	place = &pend->free_places[(ctx->sp >> 3 ^ by) & (FREE_PLACES - 1)];
+	if (place->sp != ctx->sp || place->by != (__u32)by || place->ms != now_ms || place->state != state)
 		find_free_place(ctx, p, state, place);
 	note->key = LMT_KEY(slot, ptr);
 	note->site = place->site;
@@ -165,7 +169,7 @@ static __noinline int find_in_unknown(struct pt_regs *ctx, const struct lmt_prob
 	caller_at_entry(ctx, &caller);
 	place = find_place(&caller, p->layout, slot, state, &top);
 	state = (__u32)(place >> 32);
-	find_stack(&caller, state, &top);
+	find_stack(&caller, state, &top, LMT_TAG_FINDING);
 	tell_site(freed.site);
 	f = find_open(what, slot, state, range ? range : caller.ip); /* not by address: arenas have many */
 	if (!f)
@@ -190,7 +194,7 @@ static __noinline int find_refused(struct pt_regs *ctx, __u32 state, const struc
 	if (!st || !c || !top)
 		return 0;
 	caller_at_return(ctx, &caller);
-	find_stack(&caller, state, top);
+	find_stack(&caller, state, top, LMT_TAG_FINDING);
 	return note_refused(st->slot, state, ctx->ip, top, c);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * find_stack: the whole stack of a finding, Lua's and C's. For alloc.bpf.c only: other programs do
- * not have the walkers, which take long to verify. BPF only.
+ * find_stack: the whole stack of a finding, Lua's and C's. Programs that include it have the walkers,
+ * which take long to verify. BPF only.
  */
 #ifndef LMT_FIND_STACK_BPF_H
 #define LMT_FIND_STACK_BPF_H
@@ -9,11 +9,13 @@
 #include "find.bpf.h"
 #include "stack.bpf.h"
 
+#define RING_BUSY (LMT_RING_BYTES / 8) /* more than that unread: what can wait waits */
+
 /*
- * Sends it once for each place of findings, ahead of the finding. The mark is the entry's `parent`,
- * which places have no other use for.
+ * Sends it once for each place of findings, ahead of the finding, and of frees; the place's site.
+ * Stacks of frees are many at first, and wanted later if at all: they wait while the ring fills.
  */
-SUBPROG int find_stack(const struct caller *caller, __u32 state, const struct top *top)
+SUBPROG __u32 find_stack(const struct caller *caller, __u32 state, const struct top *top, __u32 tag)
 {
 	struct lmt_state *st = state_at(state);
 	struct lmt_site *site = 0;
@@ -21,11 +23,14 @@ SUBPROG int find_stack(const struct caller *caller, __u32 state, const struct to
 
 	if (!caller || !top || !st || st->flags & LMT_STATE_PROCESS)
 		return 0;
-	at = site_get(state, LMT_TAG_FINDING, top, 0, &site);
-	if (!site || site->parent)
-		return 0;
-	site->parent = at;
-	return whole_stack_send(caller, state, top, at);
+	at = site_get(state, tag, top, 0, &site);
+	if (!site || site->flags & LMT_SITE_TOLD)
+		return at;
+	if (tag == LMT_TAG_FREE && bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > RING_BUSY)
+		return at;
+	site->flags |= LMT_SITE_TOLD;
+	whole_stack_send(caller, state, top, at);
+	return at;
 }
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "filter.bpf.h"
 #include "find_oom.bpf.h"
+#include "find_stack.bpf.h"
 #include "ledger.bpf.h"
 
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
@@ -223,10 +224,10 @@ SUBPROG int still_freed(const struct lmt_block *freed)
 }
 
 /* A pointer that goes to C code: into a block that was freed and not handed out again? */
-SUBPROG int check_argument(const struct stale *s)
+SUBPROG int check_argument(struct pt_regs *ctx, const struct stale *s)
 {
 	struct lmt_block freed = {};
-	struct caller caller = {};
+	struct caller caller;
 	struct top top = {};
 	struct lmt_finding *f;
 	__u32 state;
@@ -239,7 +240,9 @@ SUBPROG int check_argument(const struct stale *s)
 	    !still_freed(&freed))
 		return 0;
 	state = LMT_FREED_STATE(&freed);
+	caller_at_entry(ctx, &caller);
 	place = find_place(&caller, 0, s->slot, state, &top);
+	find_stack(&caller, state, &top, LMT_TAG_FINDING);
 	tell_site(freed.site);
 	f = find_open(LMT_FIND_STALE_ARG, s->slot, state, s->function << 8 ^ s->argument ^
 		      (__u64)freed.site << 40);
@@ -284,7 +287,7 @@ static __noinline int on_ffi_call(struct pt_regs *ctx, const struct lmt_probe *p
 	for (__u32 i = 0; i < CCALL_GPRS; i++) {
 		s.value = gpr[i];
 		s.argument = i;
-		check_argument(&s);
+		check_argument(ctx, &s);
 	}
 	return 0;
 }
@@ -309,7 +312,7 @@ static __noinline int on_c_call(struct pt_regs *ctx, const struct lmt_probe *p, 
 			continue;
 		s.value = arg[i];
 		s.argument = i;
-		check_argument(&s);
+		check_argument(ctx, &s);
 	}
 	return 0;
 }

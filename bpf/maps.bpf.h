@@ -159,7 +159,7 @@ struct {
 /* Where a thread freed memory lately, for a millisecond. */
 struct free_place {
 	__u64 sp, ms;
-	__u32 state, site, gc_state, pad;
+	__u32 state, site, gc_state, by; /* by: where its caller goes on, low half */
 };
 #define FREE_PLACES 16
 
@@ -180,7 +180,7 @@ struct pending {
 	__u32 pad;
 	__u64 free_ms;   /* when places of frees were looked for last */
 	__u64 free_made; /* how many then */
-	struct free_place free_places[FREE_PLACES]; /* by stack pointer */
+	struct free_place free_places[FREE_PLACES]; /* by stack pointer and caller */
 	struct lmt_block old;
 	__u32 had_old;
 	__u32 places; /* scratch of learn_thread() */

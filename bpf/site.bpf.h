@@ -59,7 +59,7 @@ SUBPROG int site_fill(__u32 at, __u32 state, __u32 tag, const struct top *top, _
 		s->proto = proto;
 		s->near = near ? (__u32)(near - proto) : 0;
 	}
-	if (tag == LMT_TAG_FINDING || may_outlive(tag, top))
+	if (LMT_TAG_IS_PLACE(tag) || may_outlive(tag, top))
 		copy_place(lay, st->slot, at, s->proto, LMT_SITE_PC(s));
 	emit(LMT_EV_SITE, st->slot, state, at, block);
 	return 0;

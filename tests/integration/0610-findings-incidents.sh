@@ -95,6 +95,9 @@ done
 run part --watch-call libc:memcpy -- luajit "$ffi" read
 is "$(ev part use-after-free '"\(.evidence.function) \(.evidence.argument) \(.evidence.block_size) \(.evidence.offset)"')" \
 	"memcpy 2 2016 416" "--watch-call libc:memcpy: what ffi.string() reads"
+is "$(ev part use-after-free '.evidence | [([.alloc, .free] | .[] | map(.lua // empty | sub(".*:"; "")) | join("<")),
+	(.free_via | map(.native) | index("lua_gc") != null)] | join(" ")')" "30<31 32 true" \
+	"…the whole stacks of the allocation and of the collection that freed it"
 run memcpy --watch-call libc:memcpy -- luajit "$ffi" good 1000
 is "$(kinds memcpy)/$exited" "/0" "--watch-call libc:memcpy: no finding in a healthy program"
 run watch --watch-call libc:strtol --kinds use-after-free -- luajit "$ffi" good

@@ -6,14 +6,14 @@
 need_root
 
 # Two sorts of programs in one trace each, until their leaks are told: the judgement takes its time.
-leaks=("lua5.1 udata" "lua5.4 big" "lua5.3 grow" "luajit ffi" "luajit bare")
+leaks=("lua5.1 udata" "lua5.4 big" "lua5.3 grow" "luajit ffi" "luajit bare" "static54 grow")
 jemalloc=$(ldconfig -p | awk '/libjemalloc\.so\.2/ { print $NF; exit }')
 if [ -n "$jemalloc" ]; then
 	leaks+=("lua5.4 bare") # by another allocator than the C library's
 else
 	skip "libjemalloc2 is not installed" "another allocator than the C library's"
 fi
-goods=("lua5.1 good" "lua5.2 good" "lua5.4 good" "luajit good")
+goods=("lua5.1 good" "lua5.2 good" "lua5.4 good" "luajit good" "static54 good")
 declare -A pid_of
 gates=()
 list=''
@@ -41,6 +41,7 @@ is "$status" 0 "the tracer ends with status 0"
 for p in "${leaks[@]}"; do
 	f=$(told "${pid_of[$p]}")
 	case $p in
+	static54*) want="f/3000" ;; # stripped: as Lua calls it
 	*udata) want="udata/1000" ;;
 	*bare) want="bare/500" ;;
 	*big) want="big/900" ;;

@@ -52,7 +52,7 @@ static void every_allocator_is_found_by_its_names(void **state)
 	assert_int_equal(named(fn, n, "je_posix_memalign")->what, LMT_C_POSIX_MEMALIGN);
 	assert_int_equal(named(fn, n, "_ZdlPv")->what, LMT_C_FREE);
 	assert_null(named(fn, n, "_Znwm")); /* it may throw */
-	assert_non_null(c_alloc_unseen(elf, n));
+	assert_non_null(c_alloc_unseen(elf, n, true));
 	elf_free(elf);
 }
 
@@ -71,7 +71,7 @@ static void wrappers_and_the_loader_are_no_allocators(void **state)
 			image_function(&im, "malloc", RET);
 		elf = open_image(&im);
 		assert_int_equal(c_alloc_find(elf, fn, C_ALLOC_MAX), 0);
-		assert_null(c_alloc_unseen(elf, 0));
+		assert_null(c_alloc_unseen(elf, 0, true));
 		elf_free(elf);
 	}
 }
@@ -86,8 +86,76 @@ static void an_allocator_without_names_is_told(void **state)
 	image_init(&im);
 	image_function(&im, "other", text, sizeof(text));
 	elf = open_image(&im);
-	assert_non_null(strstr(c_alloc_unseen(elf, 0), "jemalloc"));
+	assert_non_null(strstr(c_alloc_unseen(elf, 0, true), "jemalloc"));
 	elf_free(elf);
+}
+
+/* Writes the distance to `target` behind the opcode at code[at], of a function that will begin at the image's end. */
+static void aim(const struct image *im, uint8_t *code, size_t at, uint64_t target)
+{
+	uint32_t rel = (uint32_t)(target - (im->text + at + 5));
+
+	memcpy(code + at + 1, &rel, 4);
+}
+
+struct unnamed {
+	uint64_t malloc, free, realloc, callback;
+	size_t n;
+	struct c_alloc_function fn[C_ALLOC_MAX];
+};
+
+/*
+ * A program whose allocator callback and realloc() are like this, as found. realloc_frees: it calls free();
+ * null_calls: realloc(NULL, n) calls malloc(n), else it has code of its own for that.
+ */
+static void find_unnamed(struct unnamed *u, bool realloc_frees, bool null_calls, bool swapped)
+{
+	/* test rdi, rdi; je 1f; push rbx; mov rbx, rdi; call free; pop rbx; ret; 1: mov rdi, rsi; jmp malloc */
+	uint8_t moves[] = "\x48\x85\xff\x74\x0b\x53\x48\x89\xfb\xe8....\x5b\xc3\x48\x89\xf7\xe9....";
+	/* mov rdi, rsi; test rcx, rcx; je 1f; mov rsi, rcx; jmp realloc; 1: push rax; call free; pop rdx; ret */
+	uint8_t calls[] = "\x48\x89\xf7\x48\x85\xc9\x74\x08\x48\x89\xce\xe9....\x50\xe8....\x5a\xc3";
+	struct elf_file *elf;
+	struct image im;
+
+	image_init(&im);
+	u->malloc = image_function(&im, "a", RET);
+	u->free = image_function(&im, "b", RET);
+	aim(&im, moves, 9, realloc_frees ? u->free : u->malloc);
+	aim(&im, moves, 19, u->malloc);
+	if (!null_calls)
+		memcpy(moves + 16, "\x31\xc0\xc3", 3); /* xor eax, eax; ret */
+	u->realloc = image_function(&im, "c", moves, sizeof(moves) - 1);
+	aim(&im, calls, 11, swapped ? u->free : u->realloc);
+	aim(&im, calls, 17, swapped ? u->realloc : u->free);
+	u->callback = image_function(&im, "d", calls, sizeof(calls) - 1);
+	elf = open_image(&im);
+	u->n = c_alloc_by_callback(elf, u->callback, u->fn);
+	elf_free(elf);
+}
+
+static void without_names_lua_s_allocator_leads_to_them(void **state)
+{
+	struct unnamed u;
+
+	(void)state;
+	find_unnamed(&u, true, true, false);
+	assert_int_equal(u.n, 3);
+	assert_int_equal(named(u.fn, u.n, "malloc")->vaddr, u.malloc);
+	assert_int_equal(named(u.fn, u.n, "realloc")->vaddr, u.realloc);
+	assert_int_equal(named(u.fn, u.n, "free")->vaddr, u.free);
+}
+
+static void what_only_looks_like_them_is_refused(void **state)
+{
+	struct unnamed u;
+
+	(void)state;
+	find_unnamed(&u, false, true, false); /* realloc() that never calls what frees */
+	assert_int_equal(u.n, 0);
+	find_unnamed(&u, true, false, false); /* …that has no malloc() to call */
+	assert_int_equal(u.n, 0);
+	find_unnamed(&u, true, true, true); /* the callback moves where it should free */
+	assert_int_equal(u.n, 0);
 }
 
 /* A return probe takes the word on top of the stack for the return address. */
@@ -121,6 +189,8 @@ int main(void)
 		cmocka_unit_test(every_allocator_is_found_by_its_names),
 		cmocka_unit_test(wrappers_and_the_loader_are_no_allocators),
 		cmocka_unit_test(an_allocator_without_names_is_told),
+		cmocka_unit_test(without_names_lua_s_allocator_leads_to_them),
+		cmocka_unit_test(what_only_looks_like_them_is_refused),
 		cmocka_unit_test(nothing_is_pushed_where_a_return_probe_stands),
 	};
 

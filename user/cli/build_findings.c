@@ -20,7 +20,8 @@ static struct report_frame frame_of(const struct session *s, const struct frame 
 	return out;
 }
 
-static int add_evidence(const struct session *s, struct report_finding *to, const struct evidence *e)
+static int add_evidence(struct session *s, struct built_report *b, struct report_finding *to,
+			const struct evidence *e)
 {
 	struct report_evidence out = {
 		.key = e->key,
@@ -30,8 +31,9 @@ static int add_evidence(const struct session *s, struct report_finding *to, cons
 		.text = e->text ? strpool_get(s->strings, e->text) : NULL,
 		.frame = frame_of(s, &e->frame),
 	};
+	int rc = build_one_stack(s, b, e->stack, &out.stack);
 
-	return vec_push(&to->evidence, out);
+	return rc ? rc : vec_push(&to->evidence, out);
 }
 
 static int add_finding(struct session *s, struct built_report *b, const struct finding *f)
@@ -52,7 +54,7 @@ static int add_finding(struct session *s, struct built_report *b, const struct f
 	int rc = build_one_stack(s, b, f->stack, &out.stack);
 
 	for (unsigned int i = 0; !rc && i < f->n_evidence; i++)
-		rc = add_evidence(s, &out, &f->evidence[i]);
+		rc = add_evidence(s, b, &out, &f->evidence[i]);
 	if (!rc)
 		rc = vec_push(&b->r.findings, out);
 	if (rc)

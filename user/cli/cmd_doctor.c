@@ -184,7 +184,7 @@ static void check_c_heap(struct checks *cs, struct session *s, struct session_ta
 
 	if (cs->n < MAX_CHECKS)
 		add(cs, "C heap (c-leak)", n ? CHECK_OK : CHECK_NOTE,
-		    "not available here: no malloc() was found by name; a build that is not stripped has one", "%s",
+		    "not available here: no malloc() was found; a build that is not stripped has one", "%s",
 		    n ? where : "none");
 }
 

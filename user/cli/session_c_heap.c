@@ -33,6 +33,19 @@ static void probe_function(struct session *s, struct session_target *t, struct f
 		log_warn("%s of '%s' is not followed: %s", fn->name, file->path, why.text);
 }
 
+/* By name, or in a program without names by what Lua's own allocator there calls. */
+static size_t find_functions(const struct session_target *t, const struct file *file, struct c_alloc_function *fn,
+			     bool *by_name)
+{
+	size_t n = c_alloc_find(file->elf, fn, C_ALLOC_MAX);
+
+	*by_name = n;
+	vec_each(rt, &t->resolved->runtimes)
+		if (!n && rt->file == file && rt->fn[FUNC_L_ALLOC].vaddr)
+			n = c_alloc_by_callback(file->elf, rt->fn[FUNC_L_ALLOC].vaddr, fn);
+	return n;
+}
+
 size_t session_look_for_c_heap(struct session *s, struct session_target *t, char *where, size_t size)
 {
 	struct c_alloc_function fn[C_ALLOC_MAX];
@@ -41,8 +54,9 @@ size_t session_look_for_c_heap(struct session *s, struct session_target *t, char
 	*where = 0;
 	vec_each(m, &t->target->modules) {
 		struct file *file = files_get(&s->files, m);
-		size_t found = file && file->elf ? c_alloc_find(file->elf, fn, C_ALLOC_MAX) : 0;
-		const char *unseen = file && file->elf ? c_alloc_unseen(file->elf, found) : NULL;
+		bool by_name = true;
+		size_t found = file && file->elf ? find_functions(t, file, fn, &by_name) : 0;
+		const char *unseen = file && file->elf ? c_alloc_unseen(file->elf, found, by_name) : NULL;
 
 		n += found;
 		if (found && len < size)
@@ -51,7 +65,7 @@ size_t session_look_for_c_heap(struct session *s, struct session_target *t, char
 			plan_add_blind_spot(t->plan, "c-leak, '%s': %s", m->path, unseen);
 	}
 	if (!n)
-		plan_add_blind_spot(t->plan, "c-leak: not available here, no malloc() was found by name");
+		plan_add_blind_spot(t->plan, "c-leak: not available here, no malloc() was found");
 	return n;
 }
 
@@ -63,7 +77,8 @@ static void follow_target(struct session *s, struct session_target *t, const str
 	t->c_heap_done = true;
 	vec_each(m, &t->target->modules) {
 		struct file *file = files_get(&s->files, m);
-		size_t n = file && file->elf ? c_alloc_find(file->elf, fn, C_ALLOC_MAX) : 0;
+		bool by_name;
+		size_t n = file && file->elf ? find_functions(t, file, fn, &by_name) : 0;
 
 		for (size_t i = 0; i < n; i++)
 			probe_function(s, t, file, &fn[i], layout);

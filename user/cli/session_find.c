@@ -254,6 +254,18 @@ static void name_copies(struct session *s, struct session_target *t, struct noti
 			n->foreign_module = rt->module;
 }
 
+/* The whole stack of a place: 0 where its Lua frames could not be read in time, but the line is known. */
+static uint32_t stack_of(const struct session *s, uint32_t index, const struct frame *leaf)
+{
+	uint32_t stack = heap_stack_of(&s->heap, index), frames[STACKDB_FRAMES];
+	size_t n = stackdb_frames(&s->stacks, stack, frames, STACKDB_FRAMES);
+
+	for (size_t i = 0; i < n; i++)
+		if (s->stacks.frames.v[frames[i]].kind == STACK_LUA)
+			return stack;
+	return leaf->where ? 0 : stack;
+}
+
 static void name_frames(struct session *s, struct noticed *n)
 {
 	const struct lmt_finding *e = n->e;
@@ -263,11 +275,15 @@ static void name_frames(struct session *s, struct noticed *n)
 	uint64_t gc = 0;
 
 	n->frame = heap_get_frame(&s->heap, e->site);
-	n->stack = heap_stack_of(&s->heap, e->site);
+	n->stack = stack_of(s, e->site, &n->frame);
 	if (e->site < n_sites)
 		n->below = sites[e->site].flags & LMT_SITE_BELOW;
-	if (LMT_BLOCK_SIZE(&e->block))
+	if (LMT_BLOCK_SIZE(&e->block)) {
 		n->alloc_frame = heap_get_frame(&s->heap, live_place_of(s->live, e->block.site));
+		n->alloc_stack = stack_of(s, e->block.site, &n->alloc_frame); /* a sampled block's own */
+		if (!n->alloc_stack) /* …else that of the line's first */
+			n->alloc_stack = stack_of(s, live_place_of(s->live, e->block.site), &n->alloc_frame);
+	}
 	if (e->e.arg0 == LMT_FIND_ERR_MEM)
 		n->other_frame = heap_get_frame(&s->heap, (uint32_t)e->arg[LMT_ERR_START]);
 	if (e->e.arg0 == LMT_FIND_STALE_ARG) {
@@ -277,8 +293,10 @@ static void name_frames(struct session *s, struct noticed *n)
 		free_site = (uint32_t)e->arg[LMT_FIRST_FREE_SITE];
 		gc = e->arg[LMT_FIRST_FREE_GC];
 	}
-	if (free_site)
+	if (free_site) {
 		n->other_frame = heap_get_frame(&s->heap, free_site);
+		n->other_stack = stack_of(s, free_site, &n->other_frame);
+	}
 	if (gc && n->state && n->state->layout)
 		n->free_phase = gcstate_name(n->state->layout, (unsigned int)gc - 1);
 }

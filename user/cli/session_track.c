@@ -233,13 +233,13 @@ static int on_site(struct session *s, struct session_target *t, const struct lmt
 		kind_await_object(&t->mem, &layout->l, e->arg1);
 	memread_open_cached(&cache, &t->mem, &cached);
 	open_copies(s, &cached, e->slot, i, &copies, &mem);
-	if (sites[i].tag == LMT_TAG_FINDING || !is_closed(&states[e->state])) {
+	if (LMT_TAG_IS_PLACE(sites[i].tag) || !is_closed(&states[e->state])) {
 		kind = kind_of_block(&cached, &layout->l, e->arg1);
 		frames_resolve(&mem, &layout->l, states[e->state].g, e->arg1, &sites[i], s->strings,
 			       &frame);
 	}
 	/* What was read of a state that is gone by now may be another's. */
-	if (sites[i].tag != LMT_TAG_FINDING && is_closed(&states[e->state])) {
+	if (!LMT_TAG_IS_PLACE(sites[i].tag) && is_closed(&states[e->state])) {
 		frame = frame_of_copies(s, e, &layout->l, states[e->state].g, &sites[i]);
 		kind = KIND_UNKNOWN;
 	}

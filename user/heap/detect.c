@@ -215,9 +215,9 @@ void evidence_path(struct finding *f, const char *key, uint32_t text)
 		add(f, (struct evidence){ .key = key, .type = EVIDENCE_PATH, .text = text });
 }
 
-void evidence_stack(struct finding *f, const char *key, const struct frame *frame)
+void evidence_stack(struct finding *f, const char *key, const struct frame *leaf, uint32_t stack)
 {
-	add(f, (struct evidence){ .key = key, .type = EVIDENCE_STACK, .frame = *frame });
+	add(f, (struct evidence){ .key = key, .type = EVIDENCE_STACK, .frame = *leaf, .stack = stack });
 }
 
 const char *tag_name(const struct lmt_layout *l, uint32_t tag)

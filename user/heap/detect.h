@@ -67,7 +67,8 @@ struct evidence {
 	uint64_t n;
 	double rate;
 	uint32_t text;      /* in the string pool */
-	struct frame frame; /* EVIDENCE_STACK: its leaf */
+	struct frame frame; /* EVIDENCE_STACK: its leaf… */
+	uint32_t stack;     /* …and all of it: id in the session's stackdb; 0 unknown */
 };
 
 #define FINDING_EVIDENCE 18
@@ -118,7 +119,7 @@ struct noticed {
 	pid_t pid;
 	struct frame frame, alloc_frame, other_frame;
 	bool below;
-	uint32_t stack;
+	uint32_t stack, alloc_stack, other_stack;
 	struct named_address ptr, caller;
 	bool ptr_is_dummy;   /* what lies there is an empty hash node */
 	bool ptr_served;     /* the allocator serves from that part of the module */
@@ -160,7 +161,7 @@ void evidence_address(struct finding *f, const char *key, uint64_t uaddr);
 void evidence_rate(struct finding *f, const char *key, double rate);
 void evidence_text(struct findings *fs, struct finding *f, const char *key, const char *text);
 void evidence_path(struct finding *f, const char *key, uint32_t text);
-void evidence_stack(struct finding *f, const char *key, const struct frame *frame);
+void evidence_stack(struct finding *f, const char *key, const struct frame *leaf, uint32_t stack);
 
 /* One detector file each. */
 void detect_static_free(struct findings *fs, const struct noticed *n);

@@ -42,7 +42,7 @@ void detect_corrupt_chunk(struct findings *fs, const struct noticed *n)
 	evidence_number(f, "osize", n->e->osize);
 	evidence_text(fs, f, "head_text", text);
 	evidence_text(fs, f, "caller_module", n->caller.module);
-	evidence_stack(f, "alloc", &n->alloc_frame);
+	evidence_stack(f, "alloc", &n->alloc_frame, n->alloc_stack);
 	finding_say(fs, f, n->e->arg[1]
 		    ? "somebody wrote past the end of a block of %llu bytes, over the allocator's own header "
 		      "of the next one (0x%llx%s%s%s)"

@@ -42,8 +42,8 @@ void detect_stale_arg(struct findings *fs, const struct noticed *n)
 	evidence_number(f, "block_size", size);
 	evidence_number(f, "offset", off);
 	evidence_number(f, "freed_ms_ago", e->arg[LMT_STALE_FREED_MS]);
-	evidence_stack(f, "alloc", &n->alloc_frame);
-	evidence_stack(f, "free", &n->other_frame);
+	evidence_stack(f, "alloc", &n->alloc_frame, n->alloc_stack);
+	evidence_stack(f, "free", &n->other_frame, n->other_stack);
 	evidence_text(fs, f, "free_phase", n->free_phase);
 	finding_say(fs, f, "%s() gets a pointer to memory the garbage collector has freed: argument %llu is "
 		    "%llu bytes inside a block of %llu%s%s%s, freed %llu ms ago", function,

@@ -10,8 +10,8 @@ static void by_ledger(struct findings *fs, const struct noticed *n, struct findi
 	evidence_number(f, "size", LMT_BLOCK_SIZE(&n->e->block));
 	evidence_number(f, "osize", n->e->osize);
 	evidence_number(f, "freed_ms_ago", n->e->arg[0]);
-	evidence_stack(f, "alloc", &n->alloc_frame);
-	evidence_stack(f, "first_free", &n->other_frame);
+	evidence_stack(f, "alloc", &n->alloc_frame, n->alloc_stack);
+	evidence_stack(f, "first_free", &n->other_frame, n->other_stack);
 	evidence_text(fs, f, "first_free_phase", n->free_phase);
 	finding_say(fs, f, "a block of %llu bytes is freed for the second time, %llu ms after the first: the heap "
 		    "is damaged from now on",
@@ -22,7 +22,7 @@ static void by_chunk(struct findings *fs, const struct noticed *n, struct findin
 {
 	evidence_number(f, "size", n->e->osize);
 	evidence_address(f, "head", n->e->arg[0]);
-	evidence_stack(f, "first_free", &n->other_frame);
+	evidence_stack(f, "first_free", &n->other_frame, n->other_stack);
 	evidence_text(fs, f, "first_free_phase", n->free_phase);
 	finding_say(fs, f, "a block of %llu bytes is freed that LuaJIT's allocator has already marked free",
 		    (unsigned long long)n->e->osize);

@@ -19,7 +19,7 @@ void detect_size_mismatch(struct findings *fs, const struct noticed *n)
 	evidence_number(f, "recorded", recorded);
 	if (n->e->nsize)
 		evidence_number(f, "nsize", n->e->nsize);
-	evidence_stack(f, "alloc", &n->alloc_frame);
+	evidence_stack(f, "alloc", &n->alloc_frame, n->alloc_stack);
 	evidence_text(fs, f, "caller_module", n->caller.module);
 	evidence_text(fs, f, "caller_function", n->caller.symbol);
 	finding_say(fs, f, "a block of %llu bytes is %s as if it had %llu (by %s)", recorded,

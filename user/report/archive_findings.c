@@ -13,26 +13,22 @@
 
 static const char *const withdrawn_columns[] = { "finding", "snapshot" };
 
-/* The frame's id, as it stands in a column. Unset: none. */
-static struct cell frame_of(struct archive *a, const struct report_frame *f, char *buf, size_t size)
-{
-	int64_t id = f->lua ? archive_frame_id(a, f) : 0;
-
-	snprintf(buf, size, "%" PRId64, id);
-	return cell_text(id > 0 ? buf : NULL);
-}
-
 /*
  * "3 17 4 v 9 8": ids of the frames from the innermost Lua frame outwards, then those of the C
- * functions above it, innermost first. The caller's; NULL: only the leaf is known.
+ * functions above it, innermost first. Of a stack that is not known the leaf alone, NULL without
+ * one. The caller's.
  */
-static char *frames_of(struct archive *a, const struct report *r, const struct report_stack *st)
+static char *frames_of(struct archive *a, const struct report *r, const struct report_stack *st,
+		       const struct report_frame *leaf)
 {
 	uint32_t above = report_frames_above(r, st);
+	int64_t alone = !st->n && leaf->lua ? archive_frame_id(a, leaf) : 0;
 	char *text = NULL;
 	size_t size;
-	FILE *f = st->n ? open_memstream(&text, &size) : NULL;
+	FILE *f = st->n || alone > 0 ? open_memstream(&text, &size) : NULL;
 
+	if (f && alone > 0)
+		fprintf(f, "%" PRId64, alone);
 	for (uint32_t i = above; f && i < st->n; i++)
 		fprintf(f, "%s%" PRId64, i > above ? " " : "", archive_frame_id(a, report_frame_at(r, st, i)));
 	for (uint32_t i = 0; f && i < above; i++)
@@ -63,32 +59,35 @@ static uint64_t hash_part(uint64_t h, const struct part *p, const void *obj)
 	return h;
 }
 
+static uint64_t hash_stack(uint64_t h, const struct report *r, const struct report_stack *st)
+{
+	return st->n ? hash_more(h, &r->stack_frames.v[st->first], st->n * sizeof(uint32_t)) : h;
+}
+
 static uint64_t content_of(const struct report *r, const struct report_finding *f)
 {
-	uint64_t h = hash_part(0xcbf29ce484222325ull, &part_finding, f);
+	uint64_t h = hash_stack(hash_part(0xcbf29ce484222325ull, &part_finding, f), r, &f->stack);
 
-	if (f->stack.n)
-		h = hash_more(h, &r->stack_frames.v[f->stack.first], f->stack.n * sizeof(uint32_t));
 	vec_each(e, &f->evidence)
-		h = hash_part(hash_part(h, &part_evidence, e), &part_frame, &e->frame);
+		h = hash_stack(hash_part(hash_part(h, &part_evidence, e), &part_frame, &e->frame), r,
+			       &e->stack);
 	return h;
 }
 
 static int put_finding(struct archive *a, const struct report *r, int64_t id,
 		       const struct report_finding *f)
 {
-	char frame[32];
-	auto_free char *frames = frames_of(a, r, &f->stack);
-	struct cell keys[] = { cell_int(id), cell_int(a->moment),
-			       frames ? cell_text(frames) : frame_of(a, &f->frame, frame, sizeof(frame)) };
+	auto_free char *frames = frames_of(a, r, &f->stack, &f->frame);
+	struct cell keys[] = { cell_int(id), cell_int(a->moment), cell_text(frames) };
 	int rc = archive_put_row(a, &part_finding, keys, f);
 	int64_t seq = 0;
 
 	for (size_t i = 0; !rc && i < f->evidence.n; i++) {
 		const struct report_evidence *e = &f->evidence.v[i];
+		auto_free char *of_it = frames_of(a, r, &e->stack, &e->frame);
 
 		keys[1] = cell_int(++seq);
-		keys[2] = frame_of(a, &e->frame, frame, sizeof(frame));
+		keys[2] = cell_text(of_it);
 		rc = archive_put_row(a, &part_evidence, keys, e);
 	}
 	return rc;

@@ -73,6 +73,7 @@ static int take_evidence(const struct cell *c, size_t n, void *ctx)
 	struct loader *l = ctx;
 	struct report_evidence e = { 0 };
 	const uint64_t *at = c[0].i ? hashmap_find(&l->finding_by_id, (uint64_t)c[0].i) : NULL;
+	int rc;
 
 	(void)n;
 	if (!at)
@@ -80,6 +81,11 @@ static int take_evidence(const struct cell *c, size_t n, void *ctx)
 	if (!set_frame(l, &c[2], &e.frame) || !part_set(&part_evidence, &e, c + 3, l->to->strings) ||
 	    !is_word(e.key))
 		return load_bad_value(l, "evidence");
+	rc = c[2].type == CELL_TEXT ? set_stack(l, c[2].text, &e.stack) : 0;
+	if (rc)
+		return rc;
+	if (e.stack.n && !e.frame.lua)
+		e.frame = (struct report_frame){ 0 };
 	return vec_push(&l->to->r.findings.v[*at - 1].evidence, e) ? load_out_of_memory(l) : 0;
 }
 

@@ -12,7 +12,8 @@
 
 /* json.c: `stack`, and `via` where C functions lie above the innermost Lua frame. */
 struct jsonw;
-void json_write_stack(struct jsonw *w, const struct report *r, const struct report_stack *st);
+void json_write_stack(struct jsonw *w, const char *key, const char *via, const struct report *r,
+		      const struct report_stack *st);
 
 void findings_write_json(const struct report *r, FILE *out);
 void findings_write_text(const struct report *r, const struct format_options *opt, FILE *out);

@@ -41,7 +41,19 @@ static void write_path(struct jsonw *w, const struct report_evidence *e)
 	jsonw_close(w, ']');
 }
 
-static void write_evidence(struct jsonw *w, const struct report_evidence *e)
+/* As the stack of the finding, under its own name; what C did there in KEY_via. */
+static void write_evidence_stack(struct jsonw *w, const struct report *r, const struct report_evidence *e)
+{
+	char via[64];
+
+	snprintf(via, sizeof(via), "%s_via", e->key);
+	if (e->stack.n)
+		json_write_stack(w, e->key, via, r, &e->stack);
+	else
+		write_stack(w, e->key, &e->frame);
+}
+
+static void write_evidence(struct jsonw *w, const struct report *r, const struct report_evidence *e)
 {
 	switch (e->type) {
 	case EVIDENCE_NUMBER:
@@ -57,7 +69,7 @@ static void write_evidence(struct jsonw *w, const struct report_evidence *e)
 		jsonw_str(w, e->key, e->text);
 		break;
 	case EVIDENCE_STACK:
-		write_stack(w, e->key, &e->frame);
+		write_evidence_stack(w, r, e);
 		break;
 	case EVIDENCE_RATE:
 		jsonw_double(w, e->key, e->rate);
@@ -89,10 +101,10 @@ static void write_finding(const struct report *r, const struct report_finding *f
 	jsonw_u64(&w, "count", f->count);
 	jsonw_object(&w, "evidence");
 	vec_each(e, &f->evidence)
-		write_evidence(&w, e);
+		write_evidence(&w, r, e);
 	jsonw_close(&w, '}');
 	if (f->stack.n)
-		json_write_stack(&w, r, &f->stack);
+		json_write_stack(&w, "stack", "via", r, &f->stack);
 	else
 		write_stack(&w, "stack", &f->frame);
 	jsonw_end(&w);

@@ -81,7 +81,7 @@ static void write_evidence(const struct report_evidence *e, FILE *out)
 #define CALLERS 6
 
 /* What led there, a few frames of it; C functions above the line are named first. */
-static void write_callers(const struct report *r, const struct report_stack *st, FILE *out)
+static void write_callers(const struct report *r, const char *title, const struct report_stack *st, FILE *out)
 {
 	uint32_t shown = 0, i;
 
@@ -90,7 +90,10 @@ static void write_callers(const struct report *r, const struct report_stack *st,
 
 		if (!f->lua && !f->native && !f->name)
 			continue;
-		fputs(shown++ ? " < " : "\n  stack     ", out);
+		if (shown++)
+			fputs(" < ", out);
+		else
+			fprintf(out, "\n  %-9s ", title);
 		if (f->lua)
 			put_frame(out, f);
 		else
@@ -118,11 +121,22 @@ static void write_also(const struct findings_alike *a, const struct finding_alik
 	fprintf(out, "%s in all", g->bytes ? fmt_bytes(&c, g->bytes) : "");
 }
 
+/* A key of ours as words. */
+static const char *words_of(const char *key, char *buf, size_t size)
+{
+	snprintf(buf, size, "%s", key);
+	for (char *c = buf; *c; c++)
+		if (*c == '_')
+			*c = ' ';
+	return buf;
+}
+
 /* The root cause first, then where, how sure, the evidence, what to do. */
 static void write_finding(const struct report *r, const struct findings_alike *a, const struct finding_alike *g,
 			  const struct format_options *opt, FILE *out)
 {
 	const struct report_finding *f = g->f;
+	char title[32];
 	const char *color = !opt->color ? "" : f->severity >= SEVERITY_ERROR ? RED BOLD : YELLOW;
 
 	fprintf(out, "\n%s%s %s%s  ", color, severity_name(f->severity), finding_kind_name(f->kind),
@@ -141,7 +155,7 @@ static void write_finding(const struct report *r, const struct findings_alike *a
 		fprintf(out, "; thread %d", f->tid);
 	if (g->n > 1)
 		write_also(a, g, out);
-	write_callers(r, &f->stack, out);
+	write_callers(r, "stack", &f->stack, out);
 	fprintf(out, "\n  how sure  %s", confidence_name(f->confidence));
 	if (f->count > 1)
 		fprintf(out, "; seen %" PRIu64 " times", f->count);
@@ -149,9 +163,12 @@ static void write_finding(const struct report *r, const struct findings_alike *a
 	vec_each(e, &f->evidence)
 		if (e->type != EVIDENCE_PATH)
 			write_evidence(e, out);
-	vec_each(e, &f->evidence)
+	vec_each(e, &f->evidence) {
 		if (e->type == EVIDENCE_PATH)
 			write_holder(e, out);
+		if (e->stack.n > 1)
+			write_callers(r, words_of(e->key, title, sizeof(title)), &e->stack, out);
+	}
 	fputs("\n  next      ", out);
 	put_escaped(out, f->advice);
 	fputc('\n', out);

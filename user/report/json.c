@@ -198,17 +198,18 @@ static void write_top_frame(struct jsonw *w, const struct report_site *s)
  * The stack begins with the innermost Lua frame, the line to blame; the C functions that it
  * called, which made the block, stand in `via`.
  */
-void json_write_stack(struct jsonw *w, const struct report *r, const struct report_stack *st)
+void json_write_stack(struct jsonw *w, const char *key, const char *via, const struct report *r,
+		      const struct report_stack *st)
 {
 	uint32_t above = report_frames_above(r, st);
 
-	jsonw_array(w, "stack");
+	jsonw_array(w, key);
 	for (uint32_t i = above; i < st->n; i++)
 		write_frame(w, report_frame_at(r, st, i));
 	jsonw_close(w, ']');
 	if (!above)
 		return;
-	jsonw_array(w, "via");
+	jsonw_array(w, via);
 	for (uint32_t i = 0; i < above; i++)
 		write_frame(w, report_frame_at(r, st, i));
 	jsonw_close(w, ']');
@@ -242,7 +243,7 @@ static void write_site(const struct report *r, const struct report_site *s,
 	if (r->sample_bytes || r->windows)
 		jsonw_double(&w, "error_pct", hypot(st->error_pct, s->error_pct));
 	if (st->n)
-		json_write_stack(&w, r, st);
+		json_write_stack(&w, "stack", "via", r, st);
 	else
 		write_top_frame(&w, s);
 	jsonw_end(&w);

@@ -167,7 +167,8 @@ struct report_evidence {
 	uint64_t n;
 	double rate;
 	const char *text;
-	struct report_frame frame;
+	struct report_frame frame; /* EVIDENCE_STACK: its leaf… */
+	struct report_stack stack; /* …and all frames, as far as they are known; n 0: only that one is */
 };
 
 struct report_finding {

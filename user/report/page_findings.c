@@ -5,6 +5,7 @@
 
 #include "base/fmt.h"
 #include "findings_alike.h"
+#include "flame.h"
 #include "page.h"
 #include "xml.h"
 
@@ -58,6 +59,7 @@ static void put_kinds(const struct report *r, const struct growing *g, FILE *out
 }
 
 #define CALLERS_SHOWN 16
+#define STACK_SHOWN 40
 
 /* The biggest of the stacks that lead to a line: Lua from the line outwards. */
 static void put_callers(const struct report *r, const struct report_site *s, FILE *out)
@@ -190,7 +192,25 @@ static void put_path(const char *s, FILE *out)
 	}
 }
 
-static void put_value(const struct report_evidence *e, FILE *out)
+/* All of a stack, Lua's and C's, innermost first. */
+static void put_stack(const struct report *r, const char *title, const struct report_stack *st, FILE *out)
+{
+	char label[1400], brief[1400];
+
+	if (st->n < 2)
+		return;
+	fprintf(out, "<details><summary>%s</summary>\n<ol>\n", title);
+	for (uint32_t i = 0; i < st->n && i < STACK_SHOWN; i++) {
+		flame_frame_text(report_frame_at(r, st, i), label, sizeof(label));
+		flame_short_text(label, brief, sizeof(brief));
+		fputs("<li><code>", out);
+		xml_put(brief, out);
+		fputs("</code></li>\n", out);
+	}
+	fputs(st->n > STACK_SHOWN ? "<li>…</li>\n</ol></details>\n" : "</ol></details>\n", out);
+}
+
+static void put_value(const struct report *r, const struct report_evidence *e, FILE *out)
 {
 	struct fmtbuf b;
 
@@ -213,6 +233,7 @@ static void put_value(const struct report_evidence *e, FILE *out)
 		break;
 	case EVIDENCE_STACK:
 		page_put_frame(&e->frame, out);
+		put_stack(r, "whole stack", &e->stack, out);
 		break;
 	case EVIDENCE_RATE:
 		fprintf(out, "%s/s", fmt_signed_bytes(&b, (int64_t)e->rate));
@@ -220,7 +241,7 @@ static void put_value(const struct report_evidence *e, FILE *out)
 	}
 }
 
-static void put_evidence(const struct report_finding *f, FILE *out)
+static void put_evidence(const struct report *r, const struct report_finding *f, FILE *out)
 {
 	if (!f->evidence.n)
 		return;
@@ -230,7 +251,7 @@ static void put_evidence(const struct report_finding *f, FILE *out)
 		for (const char *c = e->key; *c; c++) /* a word of ours: no escape needed */
 			putc(*c == '_' ? ' ' : *c, out);
 		fputs("</dt><dd>", out);
-		put_value(e, out);
+		put_value(r, e, out);
 		fputs("</dd>\n", out);
 	}
 	fputs("</dl>\n", out);
@@ -272,7 +293,8 @@ static void put_finding(const struct report *r, const struct findings_alike *a, 
 	xml_put(f->message, out);
 	fputs("</h3>\n", out);
 	put_where(r, g, out);
-	put_evidence(f, out);
+	put_stack(r, "whole stack", &f->stack, out);
+	put_evidence(r, f, out);
 	if (tells_holder(f) && !holder_is_told(r, a, f->pid, f->state, g, NULL))
 		page_put_held(r, f->pid, f->state, out);
 	if (site)

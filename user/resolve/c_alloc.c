@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "block.h"
+#include "code_paths.h"
 
 static const struct {
 	const char *name;
@@ -89,7 +90,75 @@ size_t c_alloc_find(struct elf_file *f, struct c_alloc_function *ret, size_t max
 	return n;
 }
 
-const char *c_alloc_unseen(struct elf_file *f, size_t found)
+/* The one function that is called so, as far as `knows` fits; 0: none, or several. */
+static uint64_t only_target(const struct paths *p, unsigned int arg, uint8_t knows, int si)
+{
+	uint64_t found = 0;
+
+	for (size_t i = 0; i < p->n; i++) {
+		const struct path_call *c = &p->call[i];
+
+		if (c->knows[arg] != knows)
+			continue;
+		if (!c->target || c->passes[0] != HOLDS_ARG + 1 || (si >= 0 && c->passes[1] != si) ||
+		    (found && found != c->target))
+			return 0;
+		found = c->target;
+	}
+	return found;
+}
+
+static bool calls(const struct paths *p, uint64_t target)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (p->call[i].target == target)
+			return true;
+	return false;
+}
+
+/* realloc(NULL, n): what it hands n to, whose result is its own. */
+static uint64_t malloc_of(struct elf_file *f, uint64_t realloc)
+{
+	static const uint8_t null[PATH_ARGS] = { ARG_ZERO, ARG_NOT_ZERO };
+	uint64_t found = 0;
+	struct paths p;
+
+	paths_walk(f, realloc, null, &p);
+	for (size_t i = 0; i < p.n; i++) {
+		if (p.call[i].passes[0] != HOLDS_ARG + 1)
+			continue; /* an initialisation before it */
+		if (found && found != p.call[i].target)
+			return 0;
+		found = p.call[i].target;
+	}
+	for (size_t i = 0; i < p.n; i++) /* a way out with another result? */
+		if (p.call[i].last && p.call[i].target != found)
+			return 0;
+	return p.incomplete || p.ends != p.results ? 0 : found;
+}
+
+size_t c_alloc_by_callback(struct elf_file *f, uint64_t callback, struct c_alloc_function *ret)
+{
+	static const uint8_t any[PATH_ARGS] = { 0 }, some[PATH_ARGS] = { ARG_NOT_ZERO };
+	uint64_t to_free, to_realloc, to_malloc;
+	struct paths p;
+
+	paths_walk(f, callback, any, &p); /* (ud, ptr, osize, nsize) */
+	to_free = only_target(&p, 3, ARG_ZERO, -1);
+	to_realloc = only_target(&p, 3, ARG_NOT_ZERO, 3);
+	if (p.incomplete || only_target(&p, 3, ARG_ANY, -1) || !to_free || !to_realloc || to_free == to_realloc)
+		return 0;
+	to_malloc = malloc_of(f, to_realloc);
+	paths_walk(f, to_realloc, some, &p);
+	if (!to_malloc || to_malloc == to_free || to_malloc == to_realloc || !calls(&p, to_free))
+		return 0;
+	ret[0] = (struct c_alloc_function){ "malloc", to_malloc, LMT_C_MALLOC, 0x1 };
+	ret[1] = (struct c_alloc_function){ "realloc", to_realloc, LMT_C_REALLOC, 0x3 };
+	ret[2] = (struct c_alloc_function){ "free", to_free, LMT_C_FREE, 0x1 };
+	return 3;
+}
+
+const char *c_alloc_unseen(struct elf_file *f, size_t found, bool by_name)
 {
 	static const struct { const char *why, *text; } signatures[] = {
 		{ "it has jemalloc in it, without the names of its functions", "<jemalloc>: " },
@@ -100,11 +169,13 @@ const char *c_alloc_unseen(struct elf_file *f, size_t found)
 		  "malloc(): corrupted top size" },
 	};
 
-	if (found)
+	if (found && by_name)
 		return elf_find_sym(f, "_Znwm", NULL)
 			? "its operator new is followed only where it calls malloc()" : NULL;
-	for (size_t i = 0; i < sizeof(signatures) / sizeof(signatures[0]); i++)
+	/* glibc's, the last, is what was found then, if it is there */
+	for (size_t i = 0; i < sizeof(signatures) / sizeof(signatures[0]) - (found > 0); i++)
 		if (elf_find_bytes(f, signatures[i].text, strlen(signatures[i].text), 0))
 			return signatures[i].why;
-	return NULL;
+	return found ? "malloc(), realloc() and free() were found without their names, by Lua's calls; calloc() "
+		       "and its kin are not followed" : NULL;
 }

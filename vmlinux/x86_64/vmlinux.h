@@ -53,6 +53,7 @@ enum {
 
 enum {
 	BPF_RB_FORCE_WAKEUP = 2,
+	BPF_RB_AVAIL_DATA = 0,
 };
 
 enum {
