@@ -227,6 +227,7 @@ enum {
 	LMT_PROBE_MAY_NEST = 2,    /* may call another probed allocator: count the outer call */
 	LMT_PROBE_ARENA = 4,       /* LuaJIT's own allocator */
 	LMT_PROBE_PLAIN_REGS = 8,  /* ptr, osize, nsize where the calling convention puts them */
+	LMT_PROBE_LABEL = 32, /* CLOSE: the state's name is in its global SERVICE_NAME (skynet) */
 	LMT_PROBE_CHECK_CHUNK = 16, /* look at the chunk header of what is freed: FFI is in use */
 };
 

@@ -27,6 +27,7 @@ enum {
 	LMT_EV_FFI = 17,          /* the process calls C through LuaJIT's FFI; once */
 	LMT_EV_MEMORY = 18,       /* struct lmt_memory of find.h; arg0: the site it is for */
 	LMT_EV_CALL = 19,         /* struct lmt_call_event; only when each call is asked for */
+	LMT_EV_LABEL = 20,        /* struct lmt_label of find.h */
 	LMT_EV_NATIVE = 32,       /* struct lmt_native; arg0: the site whose LMT_EV_STACK follows from
 				     the same thread */
 };

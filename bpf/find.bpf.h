@@ -37,6 +37,7 @@ struct {
 /* What goes through the ring only is in no map: these make clang describe it (tests/bpf/t_abi.c). */
 struct lmt_finding *describe_finding __weak = 0;
 struct lmt_memory *describe_memory __weak = 0;
+struct lmt_label *describe_label __weak = 0;
 
 static __always_inline __u64 find_key(__u32 what, __u32 slot, __u32 state, __u64 by)
 {

@@ -86,6 +86,13 @@ struct lmt_free_note {
 	__u32 gc_state; /* + 1; 0 unknown */
 };
 
+/* A state that is being closed, as its program names it: LMT_PROBE_LABEL. arg0: its handle; 0 none. */
+#define LMT_LABEL_BYTES 64
+struct lmt_label {
+	struct lmt_event e;
+	__u8 text[LMT_LABEL_BYTES]; /* zero behind its end */
+};
+
 struct lmt_memory_part {
 	__u64 uaddr;
 	__u64 len; /* 0: could not be read */

@@ -8,6 +8,7 @@
 #include "filter.bpf.h"
 #include "find_oom.bpf.h"
 #include "hold.bpf.h"
+#include "label.bpf.h"
 #include "ledger.bpf.h"
 #include "state.bpf.h"
 
@@ -61,6 +62,8 @@ static __always_inline void on_close(struct pt_regs *ctx, const struct lmt_probe
 	st->close_ns = bpf_ktime_get_ns();
 	if (st->flags & LMT_STATE_ARENA && ledger_take(LMT_KEY(slot, st->block), &old))
 		__sync_fetch_and_add(&st->free_bytes, LMT_BLOCK_SIZE(&old));
+	if (p->flags & LMT_PROBE_LABEL)
+		send_label(lay, slot, i, g);
 	emit(LMT_EV_STATE_CLOSING, slot, i, 0, 0);
 }
 

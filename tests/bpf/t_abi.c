@@ -22,7 +22,7 @@
 	X(lmt_unwind) X(lmt_trace) X(lmt_proc) X(lmt_program) X(lmt_event) X(lmt_config)        \
 	X(lmt_cell) X(lmt_hot) X(lmt_layout) X(lmt_finding) X(lmt_memory) X(lmt_memory_part)    \
 	X(lmt_range) X(lmt_ranges) X(lmt_stack_event) X(lmt_frame) X(lmt_native)             \
-	X(lmt_free_note)
+	X(lmt_free_note) X(lmt_label)
 
 #define USE(name) struct name name##_described;
 struct {

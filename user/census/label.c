@@ -144,6 +144,31 @@ static uint32_t label_by(const struct rule *r, const struct memread *mem, const 
 	return strpool_add(pool, label);
 }
 
+uint32_t label_at_close(const struct target *t, const char *text, uint32_t handle, struct strpool *pool)
+{
+	char label[2 * TEXT_BYTES], number[16] = "";
+
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+		const struct rule *r = &rules[i];
+
+		if (!r->number || !is_program(t, r))
+			continue;
+		if (handle)
+			snprintf(number, sizeof(number), " :%08x", handle);
+		snprintf(label, sizeof(label), "%.*s%s%s", (int)strcspn(r->label, "%"), r->label, text, number);
+		return strpool_add(pool, label);
+	}
+	return 0;
+}
+
+bool label_known_at_close(const struct target *t)
+{
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
+		if (rules[i].number && is_program(t, &rules[i]))
+			return true;
+	return false;
+}
+
 static uint32_t label_of(const struct target *t, const struct memread *mem, const struct walk *w,
 			 struct strpool *pool)
 {

@@ -17,6 +17,10 @@ struct labels {
 /* Is there a row for the program? */
 bool labels_known(const struct target *t);
 
+/* Can a state's name be read by BPF when it is closed (bpf/label.bpf.h)? And the label made of that. */
+bool label_known_at_close(const struct target *t);
+uint32_t label_at_close(const struct target *t, const char *text, uint32_t handle, struct strpool *pool);
+
 /* For the states of one moment; labels_close() in any case. False when the process is gone. */
 bool labels_open(const struct target *t, const struct memread *mem, struct labels *ret);
 uint32_t labels_of(struct labels *l, const struct layout *row, uint64_t L, uint64_t G,

@@ -51,6 +51,9 @@ struct named_address session_name_caller(struct session *s, struct session_targe
 
 /* What their program calls the states that have no name yet. */
 void session_label_states(struct session *s, uint64_t now_ns);
+/* Of states that are closed before they are asked: the probe on lua_close() reads it, where it can. */
+void session_ask_labels(const struct session_target *t, struct plan *plan);
+void session_on_label(struct session *s, struct session_target *t, const struct lmt_label *e);
 
 /* True unless the options do not want the finding. */
 bool session_wants_finding(const struct session *s, const struct finding *f);

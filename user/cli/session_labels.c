@@ -5,6 +5,8 @@
  */
 #include "session_find.h"
 
+#include <stdio.h>
+
 #include "census/label.h"
 
 #define AT_A_TIME 64
@@ -49,6 +51,26 @@ static void label_target(struct session *s, struct session_target *t, uint64_t n
 			h->label = label;
 		left--;
 	}
+}
+
+void session_ask_labels(const struct session_target *t, struct plan *plan)
+{
+	if (!label_known_at_close(t->target))
+		return;
+	vec_each(site, &plan->sites)
+		if (site->probe.kind == LMT_PROBE_CLOSE)
+			site->probe.flags |= LMT_PROBE_LABEL;
+}
+
+void session_on_label(struct session *s, struct session_target *t, const struct lmt_label *e)
+{
+	struct heap_state *h = heap_find_state(&s->heap, e->e.state);
+	char text[LMT_LABEL_BYTES + 1];
+
+	if (!h || h->label)
+		return;
+	snprintf(text, sizeof(text), "%.*s", LMT_LABEL_BYTES, (const char *)e->text);
+	h->label = label_at_close(t->target, text, (uint32_t)e->e.arg0, s->strings);
 }
 
 void session_label_states(struct session *s, uint64_t now_ns)

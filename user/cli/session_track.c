@@ -386,6 +386,9 @@ int session_on_event(const struct lmt_event *e, void *ctx)
 		return session_on_finding(s, t, e);
 	case LMT_EV_FFI:
 		return session_on_ffi(s, t);
+	case LMT_EV_LABEL:
+		session_on_label(s, t, (const struct lmt_label *)e);
+		return 0;
 	case LMT_EV_CALL:
 		return session_on_call(s, (const struct lmt_call_event *)e);
 	default:

@@ -152,6 +152,7 @@ int session_attach_target(struct session *s, struct session_target *t, struct er
 	if (session_enter_states(s, t))
 		return errmsg_set(err, -ENOMEM, "cannot enter the states of process %d; raise "
 				  "--max-states", pid);
+	session_ask_labels(t, t->plan);
 	rc = session_find_start(s, t, err);
 	if (!rc)
 		rc = attach_plan(s->attach, t->slot, pid, t->plan, err);
@@ -230,8 +231,10 @@ int session_rescan_target(struct session *s, struct session_target *t)
 	rc = plan_build(t->resolved, &s->features, &plan, &err);
 	if (!rc)
 		rc = session_enter_states(s, t);
-	if (!rc)
+	if (!rc) {
+		session_ask_labels(t, plan);
 		rc = attach_plan(s->attach, t->slot, t->target->pid, plan, &err);
+	}
 	if (rc == -ENOMEM) {
 		plan_free(plan);
 		return rc;
