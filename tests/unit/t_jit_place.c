@@ -169,6 +169,22 @@ static void the_way_ends_at_a_jump_back(void **state)
 	assert_false(certain);
 }
 
+/* Before 2021. */
+static void without_offsets_the_first_maker_behind_the_start_is_taken(void **state)
+{
+	struct fixture *f = *state;
+	struct lmt_layout l = *f->lj.l;
+	bool certain;
+
+	l.snap_mcofs.off = LMT_OFF_NONE;
+	f->lj.l = &l;
+	set(f, AT_TRACE, l.tr_startpc, pc_of(f, 0));
+	assert_int_equal(bytecode_at(f, 0x80, block(f, 11), &certain), 2);
+	assert_false(certain);
+	assert_int_equal(bytecode_at(f, 0x80, block(f, 4), NULL), 5);
+	assert_int_equal(bytecode_at(f, 0x80, 0, NULL), 0);
+}
+
 static void an_address_outside_any_trace_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -221,6 +237,7 @@ int main(void)
 		PLACE_TEST(memory_of_an_object_is_placed_but_not_certain),
 		PLACE_TEST(two_alike_on_the_way_are_not_certain),
 		PLACE_TEST(the_way_ends_at_a_jump_back),
+		PLACE_TEST(without_offsets_the_first_maker_behind_the_start_is_taken),
 		PLACE_TEST(an_address_outside_any_trace_is_refused),
 		PLACE_TEST(lies_in_memory_are_survived),
 	};

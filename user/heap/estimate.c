@@ -213,14 +213,16 @@ static void count(struct tally *t, const struct estimate_sample *s, uint32_t now
 		t->cycles = now - s->cycle - 1;
 }
 
-/* How much bigger the heap is after its latest collection than after the first one seen. */
+/*
+ * How much bigger the heap is after its latest collection than after the first one seen. What it grew before its
+ * collector became rare counts too.
+ */
 static double floor_growth(struct gcpoll *gc, uint32_t index)
 {
 	const struct gcpoll_state *p = gcpoll_find(gc, index);
+	double floors = p && p->floors >= 2 && p->floor_first ? (double)p->floor_last / (double)p->floor_first : 1;
 
-	if (p && p->stall.rare)
-		return gcstall_growth(&p->stall);
-	return p && p->floors >= 2 && p->floor_first ? (double)p->floor_last / (double)p->floor_first : 1;
+	return p && p->stall.rare ? fmax(floors, gcstall_growth(&p->stall)) : floors;
 }
 
 bool estimate_wants_join(struct gcpoll *gc, uint32_t index)
