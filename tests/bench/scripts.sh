@@ -46,7 +46,7 @@ bench() { # runtime script
 	local script=$ROOT/tests/bench/$2.lua c
 	in_time "$1	$2" || return 0
 	rm -f "$TMP"/*
-	for c in $columns; do : >"$TMP/$c"; done
+	for c in bare floor watch auto exact memleak; do : >"$TMP/$c"; done
 	"$1" "$script" >"$TMP/rounds" &
 	target=$!
 	pids+=("$target")
