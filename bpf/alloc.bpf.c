@@ -74,6 +74,7 @@ static __noinline int free_unknown(struct pt_regs *ctx, const struct lmt_probe *
 	st = state_at(i);
 	if (!st)
 		return 0;
+	forget_func(st, c->ptr);
 	find_in_unknown(ctx, p, slot, c, i);
 	tell_call(LMT_CALL_FREE, slot, i, 0, c->ptr, c);
 	add(&st->frees, 1);
@@ -107,6 +108,7 @@ static __always_inline void on_free(struct pt_regs *ctx, const struct lmt_probe 
 	st = state_at(old.state);
 	if (!st)
 		return;
+	forget_func(st, c->ptr);
 	tell_call(LMT_CALL_FREE, slot, old.state, old.site, c->ptr, c);
 	add(&st->frees, 1);
 	add(&st->free_bytes, LMT_BLOCK_SIZE(&old));

@@ -140,6 +140,10 @@ struct lmt_state {
 	__s16 table_pc;  /* of the latest table: instructions behind… */
 	__u32 table_saved; /* …the pc that was stored then (low half) */
 	__u64 c_takes; /* blocks that C code took from malloc() meanwhile, where that is followed */
+	/* LuaJIT: functions that ran lately, by address, until they are freed; see lj_proto(). */
+#define LMT_STATE_FUNCS 4
+	__u64 func[LMT_STATE_FUNCS];
+	__u64 proto[LMT_STATE_FUNCS]; /* 0: not made of Lua code */
 };
 
 /* lmt_site.flags */
@@ -301,7 +305,7 @@ struct lmt_proc {
 
 _Static_assert(sizeof(struct lmt_block) == 24, "ABI");
 _Static_assert(sizeof(struct lmt_bucket) == 256, "ABI");
-_Static_assert(sizeof(struct lmt_state) == 192, "ABI");
+_Static_assert(sizeof(struct lmt_state) == 256, "ABI");
 _Static_assert(sizeof(struct lmt_site) == 64, "ABI");
 _Static_assert(sizeof(struct lmt_probe) == 24, "ABI");
 _Static_assert(sizeof(struct lmt_callsite) == 32, "ABI");

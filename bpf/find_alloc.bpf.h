@@ -45,40 +45,85 @@ static __noinline int find_size_mismatch(struct pt_regs *ctx, const struct lmt_p
 #define CHUNK_MAX (1ull << 44)
 #define CHUNK_ROUND 48 /* header, alignment, a rest too small to be a chunk of its own */
 
+#define CHUNK_WORDS 16
+
+/* Words of the chunk that holds a block, and of the one behind it. */
+struct chunk {
+	__u64 before, head;
+	__u64 behind;    /* the next one's */
+	__u32 has_behind; /* it is known: this one's size is possible */
+	__u32 pad;
+};
+
+static __always_inline bool chunk_fits(const struct chunk *c, __u64 osize)
+{
+	__u64 size = c->head & ~7ull;
+
+	return size >= osize + 8 && size <= osize + CHUNK_ROUND;
+}
+
+static __always_inline bool is_mapped_alone(const struct chunk *c)
+{
+	return !(c->head & 1) && c->before & 1;
+}
+
+/* By one read where the block is small: each costs as much, whatever it reads. */
+SUBPROG int read_chunk(__u64 ptr, __u64 osize, struct chunk *to)
+{
+	__u32 bytes = 16 + CHUNK_ROUND + (__u32)osize;
+	__u64 w[CHUNK_WORDS];
+
+	if (!to)
+		return 0;
+	to->has_behind = 0;
+	if (osize <= sizeof(w) - 16 - CHUNK_ROUND && bytes <= sizeof(w) && try_read(w, bytes, ptr - 16)) {
+		to->before = w[0];
+		to->head = w[1];
+		to->has_behind = chunk_fits(to, osize);
+		to->behind = to->has_behind ? word_at(w, CHUNK_WORDS, (__u32)(to->head & ~7ull) + 8) : 0;
+		return 1;
+	}
+	if (!read_user(to, 16, ptr - 16))
+		return 0;
+	to->has_behind = !is_mapped_alone(to) && chunk_fits(to, osize) &&
+			 read_user(&to->behind, 8, ptr + (to->head & ~7ull) - 8);
+	return 1;
+}
+
 static __noinline int find_bad_chunk(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
 				     const struct call *c, const struct lmt_block *old)
 {
-	__u64 w[2], size, place, behind = 0, bad;
+	struct chunk chunk = {};
 	struct caller caller;
 	struct top top = {};
 	struct lmt_finding *f;
+	__u64 place, bad;
 	__u32 what;
+	bool next;
 
-	if (!p || !c || !old || !read_user(w, 16, c->ptr - 16))
+	if (!p || !c || !old || !read_chunk(c->ptr, c->osize, &chunk))
 		return 0;
-	if (!(w[1] & 1) && w[0] & 1)
-		return 0; /* mapped on its own */
-	size = w[1] & ~7ull;
-	bad = w[1];
-	what = size < c->osize + 8 || size > c->osize + CHUNK_ROUND ? LMT_FIND_CORRUPT_CHUNK
-	       : !(w[1] & CHUNK_IN_USE) ? LMT_FIND_CHUNK_FREE : 0;
-	if (!what) { /* the next one must know that this is in use, and have a possible size */
-		if (!read_user(&behind, 8, c->ptr + size - 8) ||
-		    (behind & CHUNK_PREV_IN_USE && behind < CHUNK_MAX))
+	if (is_mapped_alone(&chunk))
+		return 0;
+	what = !chunk_fits(&chunk, c->osize) ? LMT_FIND_CORRUPT_CHUNK
+	       : !(chunk.head & CHUNK_IN_USE) ? LMT_FIND_CHUNK_FREE : 0;
+	next = !what;
+	bad = next ? chunk.behind : chunk.head;
+	if (next) { /* it must know that this is in use, and have a possible size */
+		if (!chunk.has_behind || (bad & CHUNK_PREV_IN_USE && bad < CHUNK_MAX))
 			return 0;
 		what = LMT_FIND_CORRUPT_CHUNK;
-		bad = behind;
 	}
 	caller_at_entry(ctx, &caller);
 	place = find_place(&caller, p->layout, slot, old->state, &top);
 	find_stack(&caller, (__u32)(place >> 32), &top, LMT_TAG_FINDING);
 	tell_site(old->site);
-	f = find_open(what, slot, old->state, bad == behind);
+	f = find_open(what, slot, old->state, next);
 	if (!f)
 		return 0;
 	fill_call(f, c, caller.ip);
 	f->arg[0] = bad;
-	f->arg[1] = bad == behind;
+	f->arg[1] = next;
 	if (what == LMT_FIND_CHUNK_FREE)
 		freed_where(LMT_KEY(slot, c->ptr), &f->arg[LMT_FIRST_FREE_SITE], &f->arg[LMT_FIRST_FREE_GC]);
 	f->block = *old;
@@ -89,23 +134,22 @@ static __noinline int find_bad_chunk(struct pt_regs *ctx, const struct lmt_probe
 
 /* Looks for the place of a free, unless that was done for too many in this millisecond. */
 static __noinline int find_free_place(struct pt_regs *ctx, const struct lmt_probe *p, __u32 state,
-				      struct free_place *to)
+				      struct free_room *room, struct free_place *to)
 {
-	struct pending *pend = pending_get(false);
 	struct lmt_state *st = state_at(state);
 	const struct lmt_layout *lay = st ? layout_at(st->layout) : 0;
 	struct caller caller;
 	struct top top = {};
 	__u8 gc = 0;
 
-	if (!p || !to || !pend || !lay)
+	if (!p || !to || !room || !lay)
 		return 0;
 	caller_at_entry(ctx, &caller);
 	*to = (struct free_place){ .sp = ctx->sp, .ms = now_ms, .state = state, .by = (__u32)caller.ip };
-	if (pend->free_ms != now_ms)
-		pend->free_made = 0;
-	pend->free_ms = now_ms;
-	if (pend->free_made++ >= FREE_PLACES)
+	if (room->ms != now_ms)
+		room->made = 0;
+	room->ms = now_ms;
+	if (room->made++ >= FREE_PLACES)
 		return 0;
 	if (locate(&caller, p->layout, st->slot, state, &top) != state)
 		return 0;
@@ -124,18 +168,24 @@ static __noinline int note_free(struct pt_regs *ctx, const struct lmt_probe *p, 
 				__u32 state)
 {
 	struct lmt_free_note *note = free_note_at(LMT_KEY(slot, ptr));
-	struct pending *pend = pending_get(true);
 	struct free_place *place;
+	struct free_room *room;
+	__u32 zero = 0;
 	__u64 by = 0;
 
-	if (!p || !note || !pend || !read_user(&by, 8, ctx->sp))
+	room = bpf_map_lookup_elem(&free_rooms, &zero);
+	if (!p || !note || !room || !read_user(&by, 8, ctx->sp))
 		return 0;
-	place = &pend->free_places[(ctx->sp >> 3 ^ by) & (FREE_PLACES - 1)];
+	note->key = 0; /* unless its place is known the one before is not to stand for it */
+	if (!room_take(&room->busy))
+		return 0;
+	place = &room->places[(ctx->sp >> 3 ^ by) & (FREE_PLACES - 1)];
 	if (place->sp != ctx->sp || place->by != (__u32)by || place->ms != now_ms || place->state != state)
-		find_free_place(ctx, p, state, place);
-	note->key = LMT_KEY(slot, ptr);
+		find_free_place(ctx, p, state, room, place);
 	note->site = place->site;
 	note->gc_state = place->gc_state;
+	note->key = LMT_KEY(slot, ptr);
+	room_give(&room->busy);
 	return 0;
 }
 

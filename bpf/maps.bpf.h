@@ -156,13 +156,6 @@ struct {
 	__type(value, struct lmt_layout);
 } layouts __weak SEC(".maps");
 
-/* Where a thread freed memory lately, for a millisecond. */
-struct free_place {
-	__u64 sp, ms;
-	__u32 state, site, gc_state, by; /* by: where its caller goes on, low half */
-};
-#define FREE_PLACES 16
-
 /* A call in flight, kept from entry to return. Dies with its thread. */
 struct pending {
 	__u64 cookie;
@@ -178,13 +171,10 @@ struct pending {
 	__u64 c_L;     /* the Lua thread that allocated last; LuaJIT: 0 */
 	__u32 c_state; /* its state */
 	__u32 pad;
-	__u64 free_ms;   /* when places of frees were looked for last */
-	__u64 free_made; /* how many then */
-	struct free_place free_places[FREE_PLACES]; /* by stack pointer and caller */
 	struct lmt_block old;
 	__u32 had_old;
 	__u32 places; /* scratch of learn_thread() */
-	__u64 gg[LMT_GG_WORDS]; /* scratch of lj_top(), and of stack_holds() */
+	__u64 gg[LMT_GG_WORDS]; /* scratch of stack_holds() */
 };
 
 struct {
@@ -199,6 +189,54 @@ static __always_inline struct pending *pending_get(bool create)
 	return bpf_task_storage_get(&pendings, bpf_get_current_task_btf(), 0,
 				    create ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
 }
+
+/*
+ * Rooms of a CPU: quicker to come by than what a thread has of its own. Another thread that takes its turn on
+ * the CPU meanwhile finds them busy.
+ */
+static __always_inline bool room_take(__u64 *busy)
+{
+	return !__sync_val_compare_and_swap(busy, 0, 1);
+}
+
+static __always_inline void room_give(__u64 *busy)
+{
+	*(volatile __u64 *)busy = 0;
+}
+
+/* Scratch of lj_top(). */
+struct gg_room {
+	__u64 busy;
+	__u64 gg[LMT_GG_WORDS];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct gg_room);
+} gg_rooms __weak SEC(".maps");
+
+/* Where memory was freed lately, for a millisecond. */
+struct free_place {
+	__u64 sp, ms;
+	__u32 state, site, gc_state, by; /* by: where its caller goes on, low half */
+};
+#define FREE_PLACES 16
+
+struct free_room {
+	__u64 busy;
+	__u64 ms;   /* when places were looked for last */
+	__u64 made; /* how many then */
+	struct free_place places[FREE_PLACES]; /* by stack pointer and caller */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct free_room);
+} free_rooms __weak SEC(".maps");
 
 /*
  * Where a stack is walked and gathered: too big for the BPF stack, and a program may be preempted

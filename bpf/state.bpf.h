@@ -65,6 +65,20 @@ static __always_inline void add(__u64 *counter, __u64 n)
 	__sync_fetch_and_add(counter, n);
 }
 
+static __always_inline __u32 func_place(__u64 func)
+{
+	return func >> 4 & (LMT_STATE_FUNCS - 1);
+}
+
+/* What lives at this address from now on is something else. */
+static __always_inline void forget_func(struct lmt_state *st, __u64 uaddr)
+{
+	__u32 i = func_place(uaddr);
+
+	if (st->func[i] == uaddr)
+		st->func[i] = 0;
+}
+
 static __always_inline void owner_add(__u32 slot, __u64 uaddr, __u32 state)
 {
 	__u64 key = LMT_KEY(slot, uaddr);

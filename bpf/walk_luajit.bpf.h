@@ -71,6 +71,26 @@ static __always_inline __u64 lj_proto_of(const struct lmt_hot *hot, __u64 func)
 	return ref_at(fn, FN_WORDS, hot->fn_pc, hot->wide) - hot->size_proto;
 }
 
+/*
+ * The same for a function that runs, most often without a read: what it is made of does not change until it
+ * is freed, which is seen as long as all calls of the allocator are.
+ */
+static __always_inline __u64 lj_proto(const struct lmt_hot *hot, struct lmt_state *st, __u64 func)
+{
+	__u32 i = func_place(func);
+	__u64 proto;
+
+	if (!gaps && st->func[i] == func)
+		return st->proto[i];
+	proto = lj_proto_of(hot, func);
+	st->func[i] = 0;
+	if (gaps || proto == ~0ull)
+		return proto;
+	st->proto[i] = proto;
+	st->func[i] = func;
+	return proto;
+}
+
 /* The trace of that number; 0 when it cannot be read. */
 SUBPROG __u64 lj_trace_at(const struct lmt_layout *lay, __u32 state, __u32 number)
 {
@@ -244,8 +264,8 @@ static __always_inline bool lj_step(bool gc64, __u64 *f, __u64 link, __u64 *pc)
 }
 
 /* The innermost Lua frame of the interpreter; words: the running thread. */
-static __always_inline bool lj_interp_top(const struct lmt_hot *hot, const __u64 *words,
-					  struct top *top)
+static __always_inline bool lj_interp_top(const struct lmt_hot *hot, struct lmt_state *st,
+					  const __u64 *words, struct top *top)
 {
 	__u64 f = word_at(words, THREAD_WORDS, hot->L_base) - 8, pc = 0, proto;
 	__u64 stack = ref_at(words, THREAD_WORDS, hot->L_stack, hot->wide);
@@ -258,7 +278,7 @@ static __always_inline bool lj_interp_top(const struct lmt_hot *hot, const __u64
 			count(LMT_STAT_READ_FAULT);
 			return false;
 		}
-		proto = lj_proto_of(hot, frame.func);
+		proto = lj_proto(hot, st, frame.func);
 		if (proto == ~0ull)
 			return false;
 		if (proto) {
@@ -329,43 +349,54 @@ SUBPROG int lj_top_by_parts(const struct lmt_layout *lay, struct thread *t, stru
 	}
 	if (L != t->L && read_thread(&lay->hot, L, t->words) != st->g)
 		return 0;
-	return lj_interp_top(&lay->hot, t->words, top);
+	return lj_interp_top(&lay->hot, st, t->words, top);
+}
+
+/* The innermost frame of a state whose block was read into gg. */
+static __always_inline bool lj_top_in(const struct lmt_layout *lay, struct lmt_state *st,
+				      const __u64 *gg, struct thread *t, struct top *top)
+{
+	const struct lmt_hot *hot = &lay->hot;
+	__u32 G = hot->gg_G;
+	__u64 L = ref_at(gg, LMT_GG_WORDS, G + hot->G_cur_L, hot->wide), cframe;
+	__u64 jit_base = ref_at(gg, LMT_GG_WORDS, G + hot->G_jit_base, hot->wide);
+	bool in_main = L == st->g - G;
+
+	if (!L)
+		return false;
+	if (!jit_base) {
+		if (in_main ? thread_glob(hot, gg) != st->g
+			    : L != t->L && read_thread(hot, L, t->words) != st->g)
+			return false; /* not made to the end yet, for one */
+		return lj_interp_top(hot, st, in_main ? gg : t->words, top);
+	}
+	if (in_main)
+		cframe = word_at(gg, LMT_GG_WORDS, hot->L_cframe);
+	else if (!read_user(&cframe, 8, L + hot->L_cframe))
+		return false;
+	lj_jit_top(lay, t->state, u32_at(gg, LMT_GG_WORDS, G + hot->G_vmstate), cframe, jit_base, top);
+	return true;
 }
 
 static __always_inline bool lj_top(const struct lmt_layout *lay, struct thread *t, struct top *top)
 {
-	const struct lmt_hot *hot = &lay->hot;
 	struct lmt_state *st = state_at(t->state);
-	struct pending *room = hot->gg_bytes ? pending_get(true) : 0;
-	__u32 size = hot->gg_bytes, G = hot->gg_G;
-	__u64 L, main, jit_base, cframe;
-	bool in_main;
+	__u32 size = lay->hot.gg_bytes, zero = 0;
+	struct gg_room *room = bpf_map_lookup_elem(&gg_rooms, &zero);
+	bool found;
 
 	if (!st)
 		return false;
-	main = st->g - G;
-	/* A part that nobody touched yet may have no page while what is needed has one. */
-	if (!room || size > sizeof(room->gg) ||
-	    bpf_probe_read_user(room->gg, size, (const void *)main))
+	if (!size || !room || !room_take(&room->busy))
 		return lj_top_by_parts(lay, t, top);
-	L = ref_at(room->gg, LMT_GG_WORDS, G + hot->G_cur_L, hot->wide);
-	jit_base = ref_at(room->gg, LMT_GG_WORDS, G + hot->G_jit_base, hot->wide);
-	in_main = L == main;
-	if (!L)
-		return false;
-	if (!jit_base) {
-		if (in_main ? thread_glob(hot, room->gg) != st->g
-			    : L != t->L && read_thread(hot, L, t->words) != st->g)
-			return false; /* not made to the end yet, for one */
-		return lj_interp_top(hot, in_main ? room->gg : t->words, top);
-	}
-	if (in_main)
-		cframe = word_at(room->gg, LMT_GG_WORDS, hot->L_cframe);
-	else if (!read_user(&cframe, 8, L + hot->L_cframe))
-		return false;
-	lj_jit_top(lay, t->state, u32_at(room->gg, LMT_GG_WORDS, G + hot->G_vmstate), cframe,
-		   jit_base, top);
-	return true;
+	/* A part that nobody touched yet may have no page while what is needed has one. */
+	if (size > sizeof(room->gg) ||
+	    bpf_probe_read_user(room->gg, size, (const void *)(st->g - lay->hot.gg_G)))
+		found = lj_top_by_parts(lay, t, top);
+	else
+		found = lj_top_in(lay, st, room->gg, t, top);
+	room_give(&room->busy);
+	return found;
 }
 
 /* The prototype of the frame at the base of a trace; 0 unknown. */

@@ -1,6 +1,6 @@
 #!/bin/bash
 # What tracing costs scripts that do nothing but allocate: columns interleaved in one process.
-# usage: scripts.sh [REPETITIONS [SECONDS]]
+# usage: scripts.sh [REPETITIONS [SECONDS]]     (BENCH_COLUMNS: only these, bare first)
 #
 # floor: the same probes on the same places with programs that do nothing, so it is the kernel's own
 # cost. Figures are medians over all rounds (processor time, printed by the script) that ran wholly
@@ -8,7 +8,7 @@
 # SPDX-License-Identifier: MIT
 . "$(dirname "$0")/lib.sh"
 reps=${1:-3} secs=${2:-3}
-columns="bare floor watch auto exact memleak"
+columns=${BENCH_COLUMNS:-bare floor watch auto exact memleak}
 
 lines() { wc -l <"$TMP/rounds"; }
 has_rounds() { [ "$(wc -l <"$1")" -ge "$2" ]; } # file number
@@ -46,7 +46,7 @@ bench() { # runtime script
 	local script=$ROOT/tests/bench/$2.lua c
 	in_time "$1	$2" || return 0
 	rm -f "$TMP"/*
-	for c in $columns; do : >"$TMP/$c"; done
+	for c in bare floor watch auto exact memleak; do : >"$TMP/$c"; done
 	"$1" "$script" >"$TMP/rounds" &
 	target=$!
 	pids+=("$target")

@@ -3,10 +3,13 @@
 # usage: servers.sh [REPETITIONS [SECONDS]]
 #
 # Columns alternate on one server; figures are medians of requests a second and of the 99th percentile.
+# SETTLE=N: watch and auto are measured after N seconds under load (default 0: as soon as their probes stand).
+# BENCH_COLUMNS: only these, bare first.
 # SPDX-License-Identifier: MIT
 . "$(dirname "$0")/lib.sh"
 reps=${1:-3} secs=${2:-3}
-columns="bare watch auto exact memleak"
+columns=${BENCH_COLUMNS:-bare watch auto exact memleak}
+settle=${SETTLE:-0}
 lib=$PEERS/usr/lib
 export LD_LIBRARY_PATH=$lib/x86_64-linux-gnu
 
@@ -16,8 +19,8 @@ redis_up() {
 	pids+=("$target")
 	wait_until 10 redis-cli -p 7399 ping >/dev/null
 }
-redis_load() { # prints requests a second, p99 in ms
-	redis-benchmark -p 7399 -c 20 -n $((secs * 10000)) --csv EVAL \
+redis_load() { # seconds, more or less; prints requests a second, p99 in ms
+	redis-benchmark -p 7399 -c 20 -n $(($1 * 10000)) --csv EVAL \
 		"local t = {} for i = 1, 20 do t[i] = KEYS[1] .. i end return #table.concat(t)" 1 key 2>/dev/null |
 		awk -F, 'NR == 2 { gsub(/"/, ""); print $(NF - 6), $(NF - 1) }'
 }
@@ -56,8 +59,8 @@ CONF
 	target=$(pgrep -P "$(cat "$TMP/nginx.pid")" | head -n 1)
 	[ -n "$target" ]
 }
-nginx_load() {
-	wrk -t 1 -c 20 -d "${secs}s" --latency http://127.0.0.1:7398/ 2>/dev/null | awk '
+nginx_load() { # seconds
+	wrk -t 1 -c 20 -d "${1}s" --latency http://127.0.0.1:7398/ 2>/dev/null | awk '
 		$1 == "99%" { p = $2; p = p ~ /us$/ ? p / 1000 : p ~ /ms$/ ? p + 0 : p * 1000 }
 		/^Requests\/sec/ { print $2, p }'
 }
@@ -70,11 +73,12 @@ server() { # name client: each of the columns, again and again
 		printf "%s\tnot available\n" "$1"
 		return 0
 	fi
-	"$1_load" >/dev/null
+	"$1_load" "$secs" >/dev/null
 	for ((i = 0; i < reps; i++)); do
 		for c in $columns; do
 			trace "$c" "$target" || { tracer=; continue; }
-			"$1_load" >"$TMP/load"
+			if [ "$settle" -gt 0 ] && [[ $c == watch || $c == auto ]]; then "$1_load" "$settle" >/dev/null; fi
+			"$1_load" "$secs" >"$TMP/load"
 			untrace "$c"
 			awk '{ print $1 }' "$TMP/load" >>"$TMP/$c.rps"
 			awk '{ print $2 }' "$TMP/load" >>"$TMP/$c.p99"
@@ -98,4 +102,4 @@ server() { # name client: each of the columns, again and again
 	server nginx wrk
 } >"$BUILD/bench-servers.tsv"
 table "$BUILD/bench-servers.tsv"
-about "medians of $reps runs of about $secs s; times bare, - is not available" >&2
+about "medians of $reps runs of about $secs s, watch and auto after $settle s; times bare, - is not available" >&2

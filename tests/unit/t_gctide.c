@@ -116,6 +116,18 @@ static void before_two_stretches_nothing_is_known(void **state)
 	assert_true(gctide_known(&h.tide));
 }
 
+static void a_heap_that_nobody_uses_keeps_nobody_waiting(void **state)
+{
+	struct gc_tide t = { 0 };
+
+	(void)state;
+	for (uint64_t ms = 20; ms < 5000; ms += 20)
+		gctide_note(&t, ms, MIB, false);
+	assert_true(gctide_known(&t));
+	gctide_note(&t, 5000, MIB + 100, false);
+	assert_false(gctide_known(&t));
+}
+
 /* Where nothing is collected censuses tell. */
 static void what_censuses_find_held_rises_too(void **state)
 {
@@ -140,6 +152,7 @@ int main(void)
 		cmocka_unit_test(a_cache_that_is_full_lets_it_rest),
 		cmocka_unit_test(a_heap_that_has_shrunk_is_measured_by_what_it_is),
 		cmocka_unit_test(before_two_stretches_nothing_is_known),
+		cmocka_unit_test(a_heap_that_nobody_uses_keeps_nobody_waiting),
 		cmocka_unit_test(what_censuses_find_held_rises_too),
 	};
 

@@ -67,7 +67,7 @@ static uint64_t waited_now(struct session *s)
 	return rising(sum, &s->cost.last_wait, &s->cost.lost_wait);
 }
 
-/* By polls and censuses; states that never do anything have nothing to tell. */
+/* By polls and censuses. */
 static enum budget_heaps heaps_now(const struct session *s)
 {
 	enum budget_heaps heaps = BUDGET_HEAPS_CALM;
@@ -77,7 +77,7 @@ static enum budget_heaps heaps_now(const struct session *s)
 			continue;
 		if (p->tide.rising || (p->stall.rare && !gctide_known(&p->tide)))
 			return BUDGET_HEAPS_RISE;
-		if (p->polled && !gctide_known(&p->tide))
+		if (!gctide_known(&p->tide))
 			heaps = BUDGET_HEAPS_UNKNOWN;
 	}
 	return heaps;

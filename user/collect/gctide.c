@@ -60,8 +60,11 @@ static void begin_stretch(struct gc_tide *t, uint64_t now_ms, uint64_t bytes)
 
 void gctide_note(struct gc_tide *t, uint64_t now_ms, uint64_t bytes, bool flipped)
 {
-	if (!t->begun)
+	if (!t->begun) {
+		t->first = bytes;
 		begin_stretch(t, now_ms, bytes);
+	}
+	t->moves |= bytes != t->first;
 	t->low = bytes < t->low ? bytes : t->low;
 	t->cycles += flipped;
 	if (now_ms - t->start_ms < STRETCH_MS || t->cycles < STRETCH_CYCLES)
@@ -78,5 +81,5 @@ void gctide_held(struct gc_tide *t, uint64_t now_ms, uint64_t bytes)
 
 bool gctide_known(const struct gc_tide *t)
 {
-	return t->stretches >= MIN_STRETCHES;
+	return t->stretches >= MIN_STRETCHES || !t->moves;
 }

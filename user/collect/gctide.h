@@ -16,6 +16,8 @@ struct gc_tide {
 	uint64_t start_ms; /* of this stretch */
 	uint32_t cycles;   /* completed in it */
 	uint64_t low;      /* in it */
+	uint64_t first;    /* size that was ever seen */
+	bool moves;        /* others were: somebody uses the heap */
 	uint32_t stretches; /* that are over */
 	uint64_t mark;     /* what the heap's low was before anything rose */
 	bool rising;       /* above the mark, and not at rest since */
@@ -30,7 +32,7 @@ void gctide_note(struct gc_tide *t, uint64_t now_ms, uint64_t bytes, bool flippe
 /* A census takes the place of a whole stretch. */
 void gctide_held(struct gc_tide *t, uint64_t now_ms, uint64_t bytes);
 
-/* Is there anything to compare with yet? */
+/* Is there anything to compare with yet? Of a heap that nobody uses all is known. */
 bool gctide_known(const struct gc_tide *t);
 
 #endif
