@@ -174,10 +174,10 @@ static __noinline int note_free(struct pt_regs *ctx, const struct lmt_probe *p, 
 	__u64 by = 0;
 
 	room = bpf_map_lookup_elem(&free_rooms, &zero);
-	if (!p || !note || !room || !read_user(&by, 8, ctx->sp))
+	if (!p || !note || !room)
 		return 0;
 	note->key = 0; /* unless its place is known the one before is not to stand for it */
-	if (!room_take(&room->busy))
+	if (!read_user(&by, 8, ctx->sp) || !room_take(&room->busy))
 		return 0;
 	place = &room->places[(ctx->sp >> 3 ^ by) & (FREE_PLACES - 1)];
 	if (place->sp != ctx->sp || place->by != (__u32)by || place->ms != now_ms || place->state != state)
