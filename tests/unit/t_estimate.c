@@ -56,6 +56,7 @@ static void open_window(struct run *r, uint32_t cycle)
 
 		for (uint32_t i = 0; i < SNAPSHOT_SAMPLES; i++)
 			s.sample_uaddr[i] = 0x100000u * (p + 1) + r->window * 0x1000u + i * 0x40u;
+		assert_int_equal(estimate_count(&r->e, &s), 0);
 		assert_int_equal(estimate_add(&r->e, &s, 0, cycle, &reader), 0);
 	}
 	estimate_close_window(&r->e);
@@ -199,6 +200,7 @@ static void a_link_may_change_in_what_lives(void **state)
 			struct snapshot_site s = { .index = 1, .state = 1, .live_blocks = 1, .live_bytes = 40,
 						   .sample_uaddr = { 0x1000 } };
 
+			assert_int_equal(estimate_count(&e, &s), 0);
 			assert_int_equal(estimate_add(&e, &s, loose, 0, &reader), 0);
 			estimate_close_window(&e);
 			changed_word = word;
@@ -208,6 +210,26 @@ static void a_link_may_change_in_what_lives(void **state)
 			estimate_deinit(&e);
 		}
 	}
+}
+
+/* What stands between remembered objects in the list, though nothing of it is remembered. */
+static void a_window_is_as_large_as_all_that_it_left(void **state)
+{
+	struct snapshot_site known = { .index = 1, .state = 1, .live_blocks = 10, .live_bytes = 640,
+				       .sample_uaddr = { 0x1000 } };
+	struct snapshot_site unknown = { .index = 2, .state = 1, .live_blocks = 90, .live_bytes = 5760 };
+	struct snapshot_site other = { .index = 3, .state = 2, .live_blocks = 500, .live_bytes = 32000 };
+	struct estimate e = { 0 };
+
+	(void)state;
+	assert_int_equal(estimate_count(&e, &known), 0);
+	assert_int_equal(estimate_add(&e, &known, 0, 0, &reader), 0);
+	assert_int_equal(estimate_count(&e, &unknown), 0);
+	assert_int_equal(estimate_count(&e, &other), 0);
+	estimate_close_window(&e);
+	assert_int_equal(e.samples.n, 1);
+	assert_int_equal(e.samples.v[0].litter, 100);
+	estimate_deinit(&e);
 }
 
 /* More samples than are kept: those of old and of new windows must weigh the same. */
@@ -263,6 +285,7 @@ int main(void)
 		cmocka_unit_test(a_leak_is_found_without_any_collection),
 		cmocka_unit_test(a_whole_ledger_takes_the_verdict_only),
 		cmocka_unit_test(a_link_may_change_in_what_lives),
+		cmocka_unit_test(a_window_is_as_large_as_all_that_it_left),
 		cmocka_unit_test(a_long_trace_says_the_same),
 		cmocka_unit_test(nothing_leaks_in_a_heap_that_does_not_grow),
 		cmocka_unit_test(no_more_is_alive_than_the_heap_is_big),

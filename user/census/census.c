@@ -320,8 +320,8 @@ static int enough_room(struct census *c, struct errmsg *err)
 	if (need <= room / 4 * 3)
 		return 0;
 	return errmsg_set(err, -EFBIG, "the heap of process %d is not copied: that may take %llu MiB of memory, and "
-			  "%llu are free here; make room, or raise the limit of our cgroup", c->target->pid, (unsigned long long)(need >> 20),
-			  (unsigned long long)(room >> 20));
+			  "%llu are free here; make room, or raise the limit of our cgroup", c->target->pid,
+			  (unsigned long long)(need >> 20), (unsigned long long)(room >> 20));
 }
 
 /* False: a copy would not be whole now. */

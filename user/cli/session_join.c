@@ -352,7 +352,7 @@ static void note_held(struct join *j, const struct census *c)
 			continue;
 		gctide_held(&poll->tide, poll->stall.now.ms, cs->live_bytes);
 		log_debug("state %u, whose collector hardly runs: %llu of %llu bytes are held", st->number,
-				  (unsigned long long)cs->live_bytes, (unsigned long long)st->heap_bytes);
+			  (unsigned long long)cs->live_bytes, (unsigned long long)st->heap_bytes);
 	}
 }
 

@@ -33,18 +33,23 @@ static bool block_is_object(void *ctx, const struct snapshot_site *site, uint64_
 	return kind != KIND_UNKNOWN && kind != KIND_BUFFER;
 }
 
-/* What is made there, if it is an object; else KIND_UNKNOWN. */
-static enum block_kind object_made(struct heap *h, const struct snapshot_site *site)
+static enum block_kind kind_made(struct heap *h, const struct snapshot_site *site)
 {
-	static const bool object[] = {
+	uint64_t *at = hashmap_find(&h->stacks.site_of, site->index);
+
+	return at && *at ? h->sites.v[*at - 1].kind : KIND_UNKNOWN;
+}
+
+/* Objects that a program makes: some of them are remembered. */
+static bool is_asked_for(enum block_kind kind)
+{
+	static const bool asked[] = {
 		[KIND_TABLE] = true, [KIND_STRING] = true, [KIND_FUNCTION] = true,
 		[KIND_USERDATA] = true, [KIND_THREAD] = true, [KIND_CDATA] = true,
 		[KIND_UNKNOWN] = false,
 	};
-	uint64_t *at = hashmap_find(&h->stacks.site_of, site->index);
-	enum block_kind kind = at && *at ? h->sites.v[*at - 1].kind : KIND_UNKNOWN;
 
-	return object[kind] ? kind : KIND_UNKNOWN;
+	return kind < sizeof(asked) / sizeof(asked[0]) && asked[kind];
 }
 
 /*
@@ -71,9 +76,12 @@ static int sample(struct session *s, const struct snapshot *snap, bool rare)
 	for (size_t i = 0; !rc && i < snap->sites.n; i++) {
 		const struct snapshot_site *site = &snap->sites.v[i];
 		const struct heap_state *st = heap_find_state(&s->heap, site->state);
-		enum block_kind kind = object_made(&s->heap, site);
+		enum block_kind kind = kind_made(&s->heap, site);
 
-		if (st && (st->rare || !rare) && site->live_blocks && kind != KIND_UNKNOWN)
+		if (!st || (rare && !st->rare) || !site->live_blocks || kind == KIND_BUFFER)
+			continue;
+		rc = estimate_count(&s->cost.estimate, site);
+		if (!rc && is_asked_for(kind))
 			rc = estimate_add(&s->cost.estimate, site, loose_word(st->layout, kind),
 					  heap_cycles(st), &reader);
 	}

@@ -56,17 +56,23 @@ static void thin_out(struct estimate *e)
 	e->samples.n = n;
 }
 
+int estimate_count(struct estimate *e, const struct snapshot_site *site)
+{
+	uint64_t *litter = hashmap_get_or_add(&e->litters, (uint64_t)site->state + 1);
+
+	if (!litter)
+		return -ENOMEM;
+	*litter += site->live_blocks;
+	return 0;
+}
+
 int estimate_add(struct estimate *e, const struct snapshot_site *site, uint32_t loose,
 		 uint32_t cycle, const struct estimate_reader *r)
 {
 	uint64_t size = site->live_blocks ? site->live_bytes / site->live_blocks : 0;
 	uint32_t bytes = (uint32_t)(size < ESTIMATE_BYTES ? size : ESTIMATE_BYTES), n = 0;
-	uint64_t *litter = hashmap_get_or_add(&e->litters, (uint64_t)site->state + 1);
 	double weight;
 
-	if (!litter)
-		return -ENOMEM;
-	*litter += site->live_blocks;
 	for (int i = 0; i < SNAPSHOT_SAMPLES; i++)
 		n += site->sample_uaddr[i] != 0;
 	if (bytes <= 2 * LINK_BYTES || !n)
@@ -97,8 +103,9 @@ void estimate_close_window(struct estimate *e)
 {
 	for (size_t i = e->samples.n; i-- > 0 && e->samples.v[i].window == e->windows;) {
 		struct estimate_sample *s = &e->samples.v[i];
+		uint64_t *litter = hashmap_find(&e->litters, (uint64_t)s->state + 1);
 
-		s->litter = *hashmap_find(&e->litters, (uint64_t)s->state + 1);
+		s->litter = litter ? *litter : 0;
 	}
 	hashmap_deinit(&e->litters);
 	e->windows++;

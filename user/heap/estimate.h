@@ -30,7 +30,7 @@ struct estimate_sample {
 	uint32_t n_bytes;
 	uint32_t cycle;  /* heap_cycles() of its state when the window closed */
 	uint32_t window;
-	uint64_t litter; /* blocks of its state that were born in the window and alive when it closed */
+	uint64_t litter; /* objects of its state that were born in the window and alive when it closed, at most */
 	double blocks, bytes; /* it stands for */
 	uint32_t loose;       /* offset of a word that changes while it lives; 0: none */
 	bool object;          /* not memory that an object owns */
@@ -51,8 +51,11 @@ struct estimate {
 
 void estimate_deinit(struct estimate *e);
 
+/* A place whose blocks may be objects, also one that nothing is remembered of. 0 or -ENOMEM. */
+int estimate_count(struct estimate *e, const struct snapshot_site *site);
+
 /*
- * Remembers up to SNAPSHOT_SAMPLES objects of a place; read() gives n bytes at an address,
+ * Remembers up to SNAPSHOT_SAMPLES objects of a place, which was counted; read() gives n bytes at an address,
  * false when they cannot be read. loose: offset of a word of them that the VM changes as it likes, a link of
  * its lists, or 0. 0 or -ENOMEM.
  */
