@@ -3,7 +3,7 @@
 # usage: servers.sh [REPETITIONS [SECONDS]]
 #
 # Columns alternate on one server; figures are medians of requests a second and of the 99th percentile.
-# SETTLE=N: watch and auto are measured after N seconds under load (default 0: as soon as their probes stand).
+# SETTLE=N: each column is measured after N seconds under load (default 0: as soon as the probes stand).
 # BENCH_COLUMNS: only these, bare first.
 # SPDX-License-Identifier: MIT
 . "$(dirname "$0")/lib.sh"
@@ -77,7 +77,7 @@ server() { # name client: each of the columns, again and again
 	for ((i = 0; i < reps; i++)); do
 		for c in $columns; do
 			trace "$c" "$target" || { tracer=; continue; }
-			if [ "$settle" -gt 0 ] && [[ $c == watch || $c == auto ]]; then "$1_load" "$settle" >/dev/null; fi
+			[ "$settle" -eq 0 ] || "$1_load" "$settle" >/dev/null
 			"$1_load" "$secs" >"$TMP/load"
 			untrace "$c"
 			awk '{ print $1 }' "$TMP/load" >>"$TMP/$c.rps"
@@ -102,4 +102,4 @@ server() { # name client: each of the columns, again and again
 	server nginx wrk
 } >"$BUILD/bench-servers.tsv"
 table "$BUILD/bench-servers.tsv"
-about "medians of $reps runs of about $secs s, watch and auto after $settle s; times bare, - is not available" >&2
+about "medians of $reps runs of about $secs s, each after $settle s under load; times bare, - is not available" >&2
