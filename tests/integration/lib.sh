@@ -13,17 +13,27 @@ n_failed=0
 pids=()
 target='' tracer='' gate='' status='' # set by the starters below
 
-# A number may be somebody else's by now. Servers write their title over their environment, but are our children.
+# A number may be somebody else's by now. Servers write their title over their environment, but we are above them.
 export LMT_TEST=$TMP
 is_ours() {
-	grep -qsz "^LMT_TEST=$TMP\$" "/proc/$1/environ" || grep -qs "^PPid:[[:space:]]$$\$" "/proc/$1/status"
+	local p=$1
+
+	grep -qsz "^LMT_TEST=$TMP\$" "/proc/$p/environ" && return 0 # in a trap a bare return is not that of grep
+	while [ "${p:-0}" -gt 1 ]; do
+		p=$(awk '$1 == "PPid:" { print $2 }' "/proc/$p/status" 2>/dev/null)
+		[ "$p" != $$ ] || return 0
+	done
+	return 1
 }
 
 cleanup() {
+	local ours=()
+
 	disown -a 2>/dev/null # no word of those that are killed
 	for p in "${pids[@]:-}"; do
-		[ -n "$p" ] && is_ours "$p" && kill -9 "$p" 2>/dev/null
+		[ -n "$p" ] && is_ours "$p" && ours+=("$p")
 	done
+	[ "${#ours[@]}" -eq 0 ] || kill -9 "${ours[@]}" 2>/dev/null
 	wait 2>/dev/null
 	rm -rf "$TMP"
 }
