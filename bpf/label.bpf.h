@@ -125,8 +125,8 @@ SUBPROG int send_label(const struct lmt_layout *lay, __u32 slot, __u32 state, __
 	event_begin(&e->e, LMT_EV_LABEL, slot, state);
 	e->e.arg0 = service_handle(user_word(g + (__u32)lay->G_ud.off));
 	__builtin_memset(e->text, 0, sizeof(e->text));
-	if (len < 1 || len > sizeof(e->text))
-		len = 1;
+	if (len > sizeof(e->text))
+		len = sizeof(e->text);
 	bpf_probe_read_user(e->text, len, (const void *)string_text(lay, str));
 	bpf_ringbuf_submit(e, 0);
 	return 1;

@@ -304,12 +304,12 @@ static __always_inline int whole_stack_send(const struct caller *caller, __u32 s
 		return 0;
 	w = bpf_task_storage_get(&walks, bpf_get_current_task_btf(), 0,
 				 BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!w)
-		return 0;
-	walk_stack(layout_at(st->layout), state, top, w);
-	native_take(caller, w);
-	if (stack_send(w, state, site, 0))
-		return 1;
+	if (w) {
+		walk_stack(layout_at(st->layout), state, top, w);
+		native_take(caller, w);
+		if (stack_send(w, state, site, 0))
+			return 1;
+	}
 	count(LMT_STAT_STACK_LOST);
 	return 0;
 }

@@ -305,23 +305,28 @@ static uint64_t lua_bytes(const struct census *c)
 	return lua;
 }
 
-/* Is the process mostly something else than Lua? Then copying all of it would be rude. */
-static bool mostly_not_lua(struct census *c)
-{
-	return copier_size(&c->copier) > 3 * lua_bytes(c) + SMALL_PROCESS;
-}
-
 /* Where memory runs out the kernel kills the largest process, which may be the one we look at. */
-static int enough_room(struct census *c, struct errmsg *err)
+static int enough_room(const struct census *c, uint64_t size, uint64_t lua, struct errmsg *err)
 {
-	uint64_t lua = lua_bytes(c), room = room_bytes("");
-	uint64_t need = (c->sparse ? lua : copier_size(&c->copier)) + lua + lua / 5; /* docs/PERFORMANCE.md */
+	uint64_t need = (c->sparse ? lua : size) + lua + lua / 5, room = room_bytes(""); /* docs/PERFORMANCE.md */
 
 	if (need <= room / 4 * 3)
 		return 0;
 	return errmsg_set(err, -EFBIG, "the heap of process %d is not copied: that may take %llu MiB of memory, and "
 			  "%llu are free here; make room, or raise the limit of our cgroup", c->target->pid,
 			  (unsigned long long)(need >> 20), (unsigned long long)(room >> 20));
+}
+
+/* What is there to copy, and may it be? Where most of it is not Lua's copying all would be rude. */
+static int look_at_size(struct census *c, struct errmsg *err)
+{
+	uint64_t size = copier_size(&c->copier), lua = lua_bytes(c);
+
+	c->sparse = size > 3 * lua + SMALL_PROCESS;
+	if (size > MANY_BYTES && !c->opt->light)
+		log_info("looking at %llu MiB of process %d%s", (unsigned long long)(size >> 20), c->target->pid,
+			 c->sparse ? ", most of it not Lua's" : "");
+	return enough_room(c, size, lua, err);
 }
 
 /* False: a copy would not be whole now. */
@@ -469,13 +474,8 @@ int census_take(struct census *c, struct errmsg *err)
 			return errmsg_set(err, -ENOMEM, "out of memory");
 	if (may_stop) /* before this process is large: a fork copies what it has */
 		rc = stopper_start(&c->copier.stopper, c->target->pid, err);
-	c->sparse = mostly_not_lua(c);
-	if (copier_size(&c->copier) > MANY_BYTES && !c->opt->light)
-		log_info("looking at %llu MiB of process %d%s",
-			 (unsigned long long)(copier_size(&c->copier) >> 20), c->target->pid,
-			 c->sparse ? ", most of it not Lua's" : "");
 	if (!rc)
-		rc = enough_room(c, err);
+		rc = look_at_size(c, err);
 	for (int i = 0; !rc && i < IDLE_TRIES && left_to_do(c); i++)
 		rc = attempt_running(c, false, err);
 	if (!rc && left_to_do(c))

@@ -190,9 +190,14 @@ enum budget_action budget_step(struct budget *b, const struct budget_seen *seen)
 	return BUDGET_GO_ON;
 }
 
+bool budget_may_ask(const struct budget *b, uint64_t now_ns)
+{
+	return b->phase == BUDGET_PAUSE && (!b->asked_ns || now_ns - b->asked_ns >= ASKED_NS);
+}
+
 enum budget_action budget_ask_window(struct budget *b, const struct budget_seen *seen)
 {
-	if (b->phase != BUDGET_PAUSE || (b->asked_ns && seen->now_ns - b->asked_ns < ASKED_NS))
+	if (!budget_may_ask(b, seen->now_ns))
 		return BUDGET_GO_ON;
 	b->asked_ns = seen->now_ns;
 	begin(b, BUDGET_WINDOW, seen);

@@ -69,7 +69,8 @@ bool budget_can_calibrate(const struct budget *b, const struct budget_seen *seen
 /* Called every few milliseconds. */
 enum budget_action budget_step(struct budget *b, const struct budget_seen *seen);
 
-/* A window now, out of turn: those to come pay for it. At most one a second. */
+/* A window now, out of turn: those to come pay for it. At most one a second, else budget_may_ask() is false. */
+bool budget_may_ask(const struct budget *b, uint64_t now_ns);
 enum budget_action budget_ask_window(struct budget *b, const struct budget_seen *seen);
 
 /* Share of the calls that were recorded, in percent. */

@@ -67,7 +67,7 @@ void session_on_label(struct session *s, struct session_target *t, const struct 
 	struct heap_state *h = heap_find_state(&s->heap, e->e.state);
 	char text[LMT_LABEL_BYTES + 1];
 
-	if (!h || h->label)
+	if (!h || h->label || !e->text[0]) /* it could not be read */
 		return;
 	snprintf(text, sizeof(text), "%.*s", LMT_LABEL_BYTES, (const char *)e->text);
 	h->label = label_at_close(t->target, text, (uint32_t)e->e.arg0, s->strings);

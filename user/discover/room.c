@@ -35,7 +35,7 @@ static uint64_t number_in(const char *dir, const char *name, const char *key, ui
 	return otherwise;
 }
 
-/* In one cgroup. */
+/* In one cgroup, bytes. */
 static uint64_t room_in(const char *dir, const struct hierarchy *h)
 {
 	uint64_t limit = number_in(dir, h->limit, "", UINT64_MAX); /* "max" is no number */
@@ -73,9 +73,13 @@ static bool names(const char *list, const char *controller)
 {
 	size_t n = strlen(controller);
 
-	for (; list; list = strchr(list, ','), list += list != NULL)
+	while (list) {
 		if (!strncmp(list, controller, n) && (!list[n] || list[n] == ','))
 			return true;
+		list = strchr(list, ',');
+		if (list)
+			list++;
+	}
 	return false;
 }
 
