@@ -37,7 +37,7 @@ symbols_flags := $(if $(filter 1,$(WITH_BCC)),-DWITH_BCC)
 LDLIBS := $(BCC_LIBS) -lsqlite3 -lmicrohttpd -lbpf -ldw -lelf -llzma -lz -lZydis -lm
 
 # Sources: a stage is a folder
-STAGES := base discover resolve attach collect census heap report cli
+STAGES := base discover resolve attach collect census heap report archive trace record cli
 SRCS := $(foreach s,$(STAGES),$(wildcard user/$(s)/*.c))
 SRCS := $(if $(filter 1,$(WITH_BCC)),$(SRCS),$(filter-out user/collect/symbols_bcc.c,$(SRCS)))
 OBJS := $(SRCS:%.c=$(B)/%.o)

@@ -5,8 +5,8 @@
 #include <errno.h>
 
 #include "base/opt.h"
-#include "cli/build_report.h"
 #include "cli/options.h"
+#include "trace/build_report.h"
 
 struct values {
 	int flag, choice;

@@ -8,11 +8,11 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "build_report.h"
 #include "census_graph.h"
 #include "exports.h"
 #include "report/census_report.h"
-#include "session.h"
+#include "trace/build_report.h"
+#include "trace/session.h"
 
 #define DEFAULT_TOP 10
 #define OWN_MAPPING (1 << 20) /* bytes; what is as large goes back to the system when freed */

@@ -15,11 +15,11 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "build_report.h"
 #include "discover/proc.h"
 #include "report/doctor.h"
 #include "resolve/insn.h"
-#include "session_find.h"
+#include "trace/build_report.h"
+#include "trace/session_find.h"
 
 #define MAX_CHECKS 16
 

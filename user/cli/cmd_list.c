@@ -7,12 +7,12 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "build_report.h"
 #include "census/census.h"
 #include "census/label.h"
 #include "discover/task.h"
 #include "report/format.h"
-#include "session.h"
+#include "trace/build_report.h"
+#include "trace/session.h"
 
 #define LIST_COPY_MAX (512ull << 20) /* bytes of a process that are copied to count coroutines */
 #define LABEL_TRIES 3

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "archive/archive.h"
 #include "exports.h"
-#include "report/archive.h"
 #include "report/format.h"
 #include "report/sort.h"
 #include "stored.h"

@@ -6,7 +6,7 @@
 
 #include "base/cleanup.h"
 #include "screen.h"
-#include "session.h"
+#include "trace/session.h"
 
 int command_trace(enum command command, int argc, char **argv)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * commands: one function for each; argv[0] is the command's name. Each returns an exit status.
- * L7 cli.
+ * L10 cli.
  */
 #ifndef LMT_CLI_COMMANDS_H
 #define LMT_CLI_COMMANDS_H

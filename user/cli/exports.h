@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * exports: the files that a live run writes besides its report: flame graphs, profiles.
- * L7 cli.
+ * L10 cli.
  */
 #ifndef LMT_CLI_EXPORTS_H
 #define LMT_CLI_EXPORTS_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * options: the command line's options and exit statuses, each in one table. L7 cli.
+ * options: the command line's options and exit statuses, each in one table. L10 cli.
  */
 #ifndef LMT_CLI_OPTIONS_H
 #define LMT_CLI_OPTIONS_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* screen: the terminal of the live view: taken over, drawn, given back on every way out. L7 cli. */
+/* screen: the terminal of the live view: taken over, drawn, given back on every way out. L10 cli. */
 #ifndef LMT_CLI_SCREEN_H
 #define LMT_CLI_SCREEN_H
 

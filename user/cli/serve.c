@@ -13,7 +13,7 @@
 #include "base/cleanup.h"
 #include "report/flame.h"
 #include "report/prometheus.h"
-#include "session.h"
+#include "trace/session.h"
 
 #define CONNECTIONS 16
 #define IDLE_SECONDS 10 /* a connection that says nothing for so long is closed */

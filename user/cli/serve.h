@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * serve: the trace's figures over HTTP, for scrapers: /metrics and /debug/pprof/heap. L7 cli.
+ * serve: the trace's figures over HTTP, for scrapers: /metrics and /debug/pprof/heap. L10 cli.
  * Runs in the session's loop: no thread, one answer at a time.
  */
 #ifndef LMT_CLI_SERVE_H

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stored: what `report` and `diff` share: FILE.db or FILE.db@TIME → a report. L7 cli.
+ * stored: what `report` and `diff` share: FILE.db or FILE.db@TIME → a report. L10 cli.
  */
 #ifndef LMT_CLI_STORED_H
 #define LMT_CLI_STORED_H
 
 #include <stdbool.h>
 
-#include "report/archive.h"
+#include "archive/archive.h"
 
 /*
  * TIME: RFC 3339 as in the report, or seconds after the start ("90", "1.5") or,

@@ -6,7 +6,7 @@
 
 #include "base/embed.h"
 #include "base/fmt.h"
-#include "collect/schema.h"
+#include "archive/schema.h"
 #include "xml.h"
 
 EMBED(page_css, "user/report/assets/page.css");

@@ -5,12 +5,12 @@
 #include <string.h>
 #include <time.h>
 
+#include "archive/archive_fields.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "census/census.h"
 #include "record_census.h"
-#include "report/archive_fields.h"
-#include "session.h"
+#include "trace/session.h"
 
 #define PROCESSES 16   /* the biggest */
 #define STATES 64      /* of a process, the biggest */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * privileges: gives up what a running trace needs no more. L7 cli.
+ * privileges: gives up what a running trace needs no more. L8 trace.
  */
-#ifndef LMT_CLI_PRIVILEGES_H
-#define LMT_CLI_PRIVILEGES_H
+#ifndef LMT_TRACE_PRIVILEGES_H
+#define LMT_TRACE_PRIVILEGES_H
 
 #include <stdint.h>
 

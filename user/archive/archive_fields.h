@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* archive_fields: which member of which struct stands in which column. L6 report. */
-#ifndef LMT_REPORT_ARCHIVE_FIELDS_H
-#define LMT_REPORT_ARCHIVE_FIELDS_H
+/* archive_fields: which member of which struct stands in which column. L7 archive. */
+#ifndef LMT_ARCHIVE_ARCHIVE_FIELDS_H
+#define LMT_ARCHIVE_ARCHIVE_FIELDS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "base/strpool.h"
-#include "collect/row.h"
-#include "model.h"
+#include "report/model.h"
+#include "row.h"
 
 /* A stack in the file: frames are numbers of frames, innermost first. */
 struct stored_stack {

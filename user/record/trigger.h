@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * trigger: what makes a quiet recorder write its file. L7 cli.
+ * trigger: what makes a quiet recorder write its file. L9 record.
  */
-#ifndef LMT_CLI_TRIGGER_H
-#define LMT_CLI_TRIGGER_H
+#ifndef LMT_RECORD_TRIGGER_H
+#define LMT_RECORD_TRIGGER_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* archive_db: what the files that save a report share. L6 report. */
-#ifndef LMT_REPORT_ARCHIVE_DB_H
-#define LMT_REPORT_ARCHIVE_DB_H
+/* archive_db: what the files that save a report share. L7 archive. */
+#ifndef LMT_ARCHIVE_ARCHIVE_DB_H
+#define LMT_ARCHIVE_ARCHIVE_DB_H
 
 #include "archive.h"
 #include "archive_fields.h"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * session_loop: what a running trace waits for, and what it does then: signals, notices from BPF,
- * timers, ended targets, keys, scrapers. L7 cli.
+ * timers, ended targets, keys, scrapers. L8 trace.
  */
-#ifndef LMT_CLI_SESSION_LOOP_H
-#define LMT_CLI_SESSION_LOOP_H
+#ifndef LMT_TRACE_SESSION_LOOP_H
+#define LMT_TRACE_SESSION_LOOP_H
 
 #include <signal.h>
 

@@ -15,16 +15,16 @@
 #include "base/fmt.h"
 #include "base/log.h"
 #include "build_report.h"
+#include "cli/screen.h"
+#include "cli/serve.h"
 #include "privileges.h"
+#include "record/trigger.h"
 #include "report/format.h"
-#include "screen.h"
-#include "serve.h"
 #include "session_budget.h"
-#include "session_sample.h"
 #include "session_find.h"
 #include "session_join.h"
 #include "session_loop.h"
-#include "trigger.h"
+#include "session_sample.h"
 
 #define BLOCK_BYTES 48     /* of a typical Lua block: tables, closures, short strings */
 #define GROWTH_ROOM 4      /* the ledger has room for so many times the heap found */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * session_sample: what stays of the objects that are born in windows; where collectors hardly run,
- * of those in a whole ledger too. Feeds heap/estimate.c. L7 cli.
+ * of those in a whole ledger too. Feeds heap/estimate.c. L8 trace.
  */
-#ifndef LMT_CLI_SESSION_SAMPLE_H
-#define LMT_CLI_SESSION_SAMPLE_H
+#ifndef LMT_TRACE_SESSION_SAMPLE_H
+#define LMT_TRACE_SESSION_SAMPLE_H
 
 #include "session.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * budget: when the allocators carry their probes, so that the cost stays below --max-overhead.
- * L7 cli. Pure: told what was seen, answers what to do.
+ * L8 trace. Pure: told what was seen, answers what to do.
  *
  * The cost is a share of the processor time the targets would use without us, of one core at least:
  * a busy program is slowed down by so much, an idle one costs so much of a core.
@@ -9,8 +9,8 @@
  * The budget is for the start, until there is something to compare with, and for heaps that rise. While none does there
  * is nothing to find, and windows are rare enough to be lost in what requests differ by anyway.
  */
-#ifndef LMT_CLI_BUDGET_H
-#define LMT_CLI_BUDGET_H
+#ifndef LMT_TRACE_BUDGET_H
+#define LMT_TRACE_BUDGET_H
 
 #include <stdbool.h>
 #include <stdint.h>

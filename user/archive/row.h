@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * row: one value of a row of an incident file, as it goes in or comes out. L4 collect.
+ * row: one value of a row of an incident file, as it goes in or comes out. L7 archive.
  */
-#ifndef LMT_COLLECT_ROW_H
-#define LMT_COLLECT_ROW_H
+#ifndef LMT_ARCHIVE_ROW_H
+#define LMT_ARCHIVE_ROW_H
 
 #include <stdint.h>
 

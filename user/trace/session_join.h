@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * session_join: before a place is called a leak, a census says who holds its objects; and of the objects
- * born in windows, which of them live. L7 cli.
+ * born in windows, which of them live. L8 trace.
  */
-#ifndef LMT_CLI_SESSION_JOIN_H
-#define LMT_CLI_SESSION_JOIN_H
+#ifndef LMT_TRACE_SESSION_JOIN_H
+#define LMT_TRACE_SESSION_JOIN_H
 
 #include <stdbool.h>
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * record_census: the census of the traced heaps for a recording: when one is taken, and what came
- * of the latest. L7 cli.
+ * of the latest. L9 record.
  *
  * It is taken by a process of its own: a walk of a large heap takes seconds in which the trace must
  * go on, and a damaged heap must not end the recording. What it found comes back through a file
  * in memory.
  */
-#ifndef LMT_CLI_RECORD_CENSUS_H
-#define LMT_CLI_RECORD_CENSUS_H
+#ifndef LMT_RECORD_RECORD_CENSUS_H
+#define LMT_RECORD_RECORD_CENSUS_H
 
 #include <stdbool.h>
 #include <stdio.h>

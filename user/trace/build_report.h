@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * build_report: what the stages know → a report. L7 cli, since it looks at all of them.
+ * build_report: what the stages know → a report. L8 trace, since it looks at all of them.
  */
-#ifndef LMT_CLI_BUILD_REPORT_H
-#define LMT_CLI_BUILD_REPORT_H
+#ifndef LMT_TRACE_BUILD_REPORT_H
+#define LMT_TRACE_BUILD_REPORT_H
 
 #include <stdbool.h>
 

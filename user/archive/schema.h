@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * schema: the tables and public views of an incident file. L4 collect.
+ * schema: the tables and public views of an incident file. L7 archive.
  *
  * The views are an interface to users of SQL (docs/SCHEMA.md): they only ever grow. The tables are
  * ours. A change of a table is a new version: append its new text with the version that brought
  * it, keep the old one, so that files of every version can be told from forged ones.
  */
-#ifndef LMT_COLLECT_SCHEMA_H
-#define LMT_COLLECT_SCHEMA_H
+#ifndef LMT_ARCHIVE_SCHEMA_H
+#define LMT_ARCHIVE_SCHEMA_H
 
 #include <stddef.h>
 

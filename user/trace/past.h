@@ -2,10 +2,10 @@
 /*
  * past: what the last report still says of processes that ended long ago, in few bytes each: who they
  * were, and which copies of Lua they ran.
- * L7 cli.
+ * L8 trace.
  */
-#ifndef LMT_CLI_PAST_H
-#define LMT_CLI_PAST_H
+#ifndef LMT_TRACE_PAST_H
+#define LMT_TRACE_PAST_H
 
 #include <stdbool.h>
 #include <stdint.h>

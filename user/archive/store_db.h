@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* store_db: what store.c and store_prune.c share. L4 collect. */
-#ifndef LMT_COLLECT_STORE_DB_H
-#define LMT_COLLECT_STORE_DB_H
+/* store_db: what store.c and store_prune.c share. L7 archive. */
+#ifndef LMT_ARCHIVE_STORE_DB_H
+#define LMT_ARCHIVE_STORE_DB_H
 
 #include <sqlite3.h>
 #include <sys/types.h>

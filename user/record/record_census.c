@@ -11,10 +11,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "archive/archive_fields.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "report/archive_fields.h"
-#include "session.h"
+#include "trace/session.h"
 
 #define PAUSE_NS 10000000000ull /* between two that nobody asked for */
 #define GROWN_BYTES (1u << 20)  /* …and more than doubled */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* archive_load: what the files that load a report share. L6 report. */
-#ifndef LMT_REPORT_ARCHIVE_LOAD_H
-#define LMT_REPORT_ARCHIVE_LOAD_H
+/* archive_load: what the files that load a report share. L7 archive. */
+#ifndef LMT_ARCHIVE_ARCHIVE_LOAD_H
+#define LMT_ARCHIVE_ARCHIVE_LOAD_H
 
 #include "archive.h"
 #include "archive_fields.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * session_budget: what the trace costs: measured, kept below --max-overhead, told. L7 cli.
+ * session_budget: what the trace costs: measured, kept below --max-overhead, told. L8 trace.
  */
-#ifndef LMT_CLI_SESSION_BUDGET_H
-#define LMT_CLI_SESSION_BUDGET_H
+#ifndef LMT_TRACE_SESSION_BUDGET_H
+#define LMT_TRACE_SESSION_BUDGET_H
 
 #include "report/model.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * recorder: keeps what a running trace knows in an incident file. L7 cli.
+ * recorder: keeps what a running trace knows in an incident file. L9 record.
  */
-#ifndef LMT_CLI_RECORDER_H
-#define LMT_CLI_RECORDER_H
+#ifndef LMT_RECORD_RECORDER_H
+#define LMT_RECORD_RECORDER_H
 
 #include <stdbool.h>
 #include <sys/types.h>

@@ -11,8 +11,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "screen.h"
-#include "serve.h"
+#include "cli/screen.h"
+#include "cli/serve.h"
 #include "session_budget.h"
 #include "session_find.h"
 

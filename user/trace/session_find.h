@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * session_find: gives names to what the BPF side noticed, and keeps what that takes up to date:
- * where modules lie, which C functions are watched. L7 cli.
+ * where modules lie, which C functions are watched. L8 trace.
  */
-#ifndef LMT_CLI_SESSION_FIND_H
-#define LMT_CLI_SESSION_FIND_H
+#ifndef LMT_TRACE_SESSION_FIND_H
+#define LMT_TRACE_SESSION_FIND_H
 
 #include "session.h"
 

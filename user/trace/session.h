@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * session: one trace from start to end: wires the stages, owns every object, runs the one loop.
- * L7 cli.
+ * L8 trace.
  */
-#ifndef LMT_CLI_SESSION_H
-#define LMT_CLI_SESSION_H
+#ifndef LMT_TRACE_SESSION_H
+#define LMT_TRACE_SESSION_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,17 +14,17 @@
 #include "attach/plan.h"
 #include "base/strpool.h"
 #include "budget.h"
+#include "cli/exports.h"
+#include "cli/options.h"
 #include "collect/gcpoll.h"
 #include "collect/live.h"
 #include "collect/native_stack.h"
 #include "collect/stackdb.h"
-#include "exports.h"
 #include "heap/detect.h"
 #include "heap/estimate.h"
 #include "heap/heap.h"
-#include "options.h"
 #include "past.h"
-#include "recorder.h"
+#include "record/recorder.h"
 #include "resolve/runtime.h"
 
 /* Copies for the lines of sites whose target may be gone; the latest few. */

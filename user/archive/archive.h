@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * archive: reports ↔ rows of an incident file. L6 report. Must not know SQLite.
+ * archive: reports ↔ rows of an incident file. L7 archive. Must not know SQLite.
  *
  * The stored form follows the model: one table of fields for each struct (archive_fields.c) serves
  * saving and loading. What changes over time is saved when it has changed.
  */
-#ifndef LMT_REPORT_ARCHIVE_H
-#define LMT_REPORT_ARCHIVE_H
+#ifndef LMT_ARCHIVE_ARCHIVE_H
+#define LMT_ARCHIVE_ARCHIVE_H
 
 #include "base/err.h"
 #include "base/strpool.h"
-#include "collect/replay.h"
-#include "collect/store.h"
-#include "model.h"
+#include "replay.h"
+#include "report/model.h"
+#include "store.h"
 
 struct archive;
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * store: writes an incident file: rows into tables of the schema, committed in batches. L4 collect.
+ * store: writes an incident file: rows into tables of the schema, committed in batches. L7 archive.
  * Must not know what the rows mean.
  *
  * Whatever happens to this process, every commit stays; whatever happens to the disk, what was
  * committed before stays readable. After a failure every call gives the same error: the caller
  * need not look at each. One writer, one thread.
  */
-#ifndef LMT_COLLECT_STORE_H
-#define LMT_COLLECT_STORE_H
+#ifndef LMT_ARCHIVE_STORE_H
+#define LMT_ARCHIVE_STORE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -8,15 +8,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "archive/archive.h"
+#include "archive/store.h"
 #include "base/clock.h"
 #include "base/fmt.h"
 #include "base/hashmap.h"
 #include "base/log.h"
-#include "build_report.h"
-#include "collect/store.h"
-#include "report/archive.h"
 #include "record_census.h"
-#include "session.h"
+#include "trace/build_report.h"
+#include "trace/session.h"
 #include "trigger.h"
 
 #define RING_BYTES (64u << 20)

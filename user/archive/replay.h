@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * replay: reads an incident file, which is hostile input. L4 collect. Must not know what rows mean.
+ * replay: reads an incident file, which is hostile input. L7 archive. Must not know what rows mean.
  *
  * Only tables whose text is one of ours are read; views, triggers and whatever else somebody put
  * into the file are never run. Nothing is written. Queries end after a bounded time.
  */
-#ifndef LMT_COLLECT_REPLAY_H
-#define LMT_COLLECT_REPLAY_H
+#ifndef LMT_ARCHIVE_REPLAY_H
+#define LMT_ARCHIVE_REPLAY_H
 
 #include <stdbool.h>
 #include <stddef.h>

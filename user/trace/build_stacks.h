@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * build_stacks: the stacks of a run → a report. L7 cli, for build_report.c.
+ * build_stacks: the stacks of a run → a report. L8 trace, for build_report.c.
  */
-#ifndef LMT_CLI_BUILD_STACKS_H
-#define LMT_CLI_BUILD_STACKS_H
+#ifndef LMT_TRACE_BUILD_STACKS_H
+#define LMT_TRACE_BUILD_STACKS_H
 
 #include "build_report.h"
 
