@@ -117,6 +117,7 @@ static int write_graph(struct exports *e, const struct options *opt, const struc
 static int write_page(struct exports *e, const struct options *opt, const struct report *r)
 {
 	auto_free char *file = opt->n_words ? stored_path(opt->words[0]) : NULL;
+	struct page_source from = { file, stored_describe };
 	char nonce[33];
 	int rc;
 
@@ -126,7 +127,7 @@ static int write_page(struct exports *e, const struct options *opt, const struct
 	if (rc)
 		return rc;
 	make_nonce(nonce);
-	page_write(r, e->flame, file, nonce, e->html);
+	page_write(r, e->flame, &from, nonce, e->html);
 	return end(e->html);
 }
 

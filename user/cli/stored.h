@@ -22,4 +22,7 @@ int stored_keep_state(struct report *r, uint32_t state, struct errmsg *err);
 /* FILE.db of FILE.db@TIME; the caller's to free. */
 char *stored_path(const char *word);
 
+/* For struct page_source: a public view of such a file. */
+bool stored_describe(const char *view, const char **about_ret, const char **sql_ret);
+
 #endif

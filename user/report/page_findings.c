@@ -307,7 +307,7 @@ static void put_finding(const struct report *r, const struct findings_alike *a, 
 	fputs("</article>\n", out);
 }
 
-void page_put_findings(const struct report *r, const char *file, FILE *out)
+void page_put_findings(const struct report *r, const struct page_source *from, FILE *out)
 {
 	static const char *const views[] = { "v_findings", "v_evidence", "v_leaks", NULL };
 	struct findings_alike a;
@@ -325,5 +325,5 @@ void page_put_findings(const struct report *r, const char *file, FILE *out)
 		fputs("<p class=\"calm\">No finding. No line keeps growing over garbage collections.</p>\n",
 		      out);
 	findings_alike_deinit(&a);
-	page_close(file, views, out);
+	page_close(from, views, out);
 }
