@@ -37,7 +37,6 @@ own_includes() {
 
 # Breaches that came with the moves of rooms; each goes with the seam that is named.
 EXCEPTED=(
-	user/trace/session.h:cli/options.h      # trace_config
 	user/trace/session.h:cli/exports.h      # trace_sink, and what follows
 	user/trace/session.h:record/recorder.h
 	user/trace/session.c:cli/screen.h

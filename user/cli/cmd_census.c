@@ -192,7 +192,7 @@ int cmd_census(int argc, char **argv)
 	if (!o.pid_text)
 		rc = errmsg_set(&err, -EINVAL, "say which process: -p PID; see 'luamemtrace list'");
 	if (!rc)
-		rc = session_open(&o, line, &r.s, &err);
+		rc = command_open(&o, line, &r.s, &err);
 	if (!rc)
 		rc = run_open(&r, &err);
 	if (!rc)

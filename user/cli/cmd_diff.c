@@ -48,7 +48,7 @@ static int write_diff(const struct options *o, struct loaded_report l[2], struct
 		.color = !o->no_color && !getenv("NO_COLOR") && isatty(STDOUT_FILENO),
 		.first = true,
 	};
-	size_t top = o->top_given ? o->top : o->json ? 0 : 10;
+	size_t top = options_top(o);
 	struct exports e = { 0 };
 	struct diff d;
 	int status, rc;

@@ -223,7 +223,7 @@ int cmd_doctor(int argc, char **argv)
 	check_bpf(&cs, &f);
 	check_reading(&cs);
 	check_emulation(&cs, &f);
-	rc = session_open(&o, line, &s, &err);
+	rc = command_open(&o, line, &s, &err);
 	if (!rc)
 		rc = look_at_targets(&cs, s, &f, &err);
 	if (!rc && build_report_static(s, true, false, &b))

@@ -159,7 +159,7 @@ int cmd_list(int argc, char **argv)
 	if (!o.pid_text)
 		rc = find_all(&o, &err);
 	if (!rc)
-		rc = session_open(&o, line, &s, &err);
+		rc = command_open(&o, line, &s, &err);
 	if (!rc && write_list(&o, s))
 		rc = errmsg_set(&err, -ENOMEM, "out of memory");
 	session_free(s);

@@ -41,7 +41,7 @@ static int write_report(const struct options *o, struct loaded_report *l, struct
 	if (stored_keep_state(&l->r, (uint32_t)o->only_state, err))
 		return -ENOMEM;
 	keep_kinds(&l->r, o->kinds);
-	l->r.top = o->top_given ? o->top : o->json ? 0 : 10;
+	l->r.top = options_top(o);
 	rc = exports_open(&e, o, err);
 	if (!rc && !exports_take_stdout(o) && (o->json || !(o->html || o->flamegraph || o->pprof)))
 		format_find(o->json ? "json" : "text")->write(&l->r, &fo, stdout);

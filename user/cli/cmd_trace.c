@@ -25,9 +25,11 @@ int command_trace(enum command command, int argc, char **argv)
 	else
 		rc = o.screen ? screen_check(&err) : 0;
 	if (!rc)
-		rc = session_open(&o, line, &s, &err);
-	if (!rc)
+		rc = command_open(&o, line, &s, &err);
+	if (!rc) {
+		s->opt = &o;
 		rc = session_trace(s, &err);
+	}
 	status = rc ? command_fail(rc, &err)
 		    : o.exit_code && s->findings_told ? EXIT_FINDINGS : EXIT_DONE;
 	session_free(s);

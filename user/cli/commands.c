@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "resolve/layouts.h"
 #include "resolve/symfile.h"
+#include "trace/session.h"
 
 bool command_begin(struct options *o, enum command command, int argc, char **argv, int *status_ret)
 {
@@ -34,6 +35,15 @@ bool command_begin(struct options *o, enum command command, int argc, char **arg
 		return false;
 	}
 	return true;
+}
+
+int command_open(const struct options *o, const char *line, struct session **ret,
+		 struct errmsg *err)
+{
+	struct trace_config cfg;
+
+	options_trace_config(o, line, &cfg);
+	return session_open(&cfg, ret, err);
 }
 
 int command_fail(int rc, const struct errmsg *err)

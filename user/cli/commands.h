@@ -8,6 +8,8 @@
 
 #include "options.h"
 
+struct session;
+
 int cmd_trace(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
@@ -26,6 +28,10 @@ int command_trace(enum command command, int argc, char **argv);
  * on; else *status_ret is what it returns.
  */
 bool command_begin(struct options *o, enum command command, int argc, char **argv, int *status_ret);
+
+/* session_open() as the options say; *ret borrows from o and line. */
+int command_open(const struct options *o, const char *line, struct session **ret,
+		 struct errmsg *err);
 
 /* Prints the error, one line, and gives the exit status that goes with it. */
 int command_fail(int rc, const struct errmsg *err);

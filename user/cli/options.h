@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/opt.h"
 #include "base/vec.h"
+#include "trace/config.h"
 
 enum exit_status {
 	EXIT_DONE = 0,
@@ -37,8 +38,6 @@ enum command {
 	COMMAND_SERVE = 0x400,
 };
 
-enum mode { MODE_AUTO, MODE_WATCH, MODE_EXACT };
-
 struct options {
 	const char *pid_text;
 	vec_of(pid_t) pids;
@@ -59,7 +58,7 @@ struct options {
 	bool top_given;
 	uint64_t older_ms, min_size, max_size;
 	uint64_t only_state;
-	int sort;        /* enum sort_key of build_report.h */
+	int sort;        /* enum sort_key */
 	uint64_t max_blocks, max_states;
 	uint64_t sample_bytes, stack_depth;
 	int lua_only, native;
@@ -98,6 +97,12 @@ struct options {
 int options_parse(struct options *o, enum command command, int argc, char **argv,
 		  struct errmsg *err);
 void options_deinit(struct options *o);
+
+/* What the engine gets of them. Borrows from o and from line, the command line as it was given. */
+void options_trace_config(const struct options *o, const char *line, struct trace_config *ret);
+
+/* Places and states that a report shows; 0: all. */
+size_t options_top(const struct options *o);
 
 void options_help(enum command command, FILE *out);
 

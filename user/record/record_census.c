@@ -301,7 +301,7 @@ bool record_census_is_new(struct record_census *k)
 
 int record_census_show(const struct record_census *k, const struct session *s, struct report *r)
 {
-	uint64_t only = r->last ? s->opt->only_state : 0;
+	uint64_t only = r->last ? s->cfg.only_state : 0;
 	int rc = 0;
 
 	SHOW(&r->censuses, &k->found.censuses, only)

@@ -170,7 +170,7 @@ static void take_states(struct child *k, const struct target *t, const struct me
 {
 	struct census_options opt = {
 		.by = CENSUS_BY_ORIGIN, .top = HOLDERS,
-		.pause_budget_ns = k->s->opt->pause_budget_ms * 1000000,
+		.pause_budget_ns = k->s->cfg.pause_budget_ms * 1000000,
 	};
 	struct census c;
 	struct errmsg err;

@@ -57,7 +57,7 @@ static void put_meta(struct recorder *r, const struct session *s)
 	snprintf(number, sizeof(number), "%" PRIu64, s->start_realtime_ns);
 	archive_put_meta(r->archive, "start_ns", number);
 	archive_put_meta(r->archive, "version", LMT_VERSION);
-	archive_put_meta(r->archive, "command", s->command);
+	archive_put_meta(r->archive, "command", s->cfg.command_line);
 	build_report_header(s, &b.r);
 	archive_put_meta(r->archive, "kernel", b.r.kernel);
 	build_report_free(&b);

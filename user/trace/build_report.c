@@ -156,7 +156,7 @@ void build_report_header(const struct session *s, struct report *r)
 
 	uname(&uts);
 	r->kernel = uts.release;
-	r->command = s->command;
+	r->command = s->cfg.command_line;
 	r->start_realtime_ns = s->start_realtime_ns;
 	r->end_realtime_ns = s->start_realtime_ns;
 }
@@ -203,7 +203,7 @@ static bool shows_state(const struct session *s, const struct heap_state *h)
 	/* The process-wide entry says something only when something could not be attributed. */
 	if (!h->number && !h->st.allocs && !h->st.frees && !h->st.reallocs && !h->st.failures)
 		return false;
-	if (s->opt->only_state && h->number != s->opt->only_state)
+	if (s->cfg.only_state && h->number != s->cfg.only_state)
 		return false;
 	return true;
 }
@@ -288,9 +288,9 @@ static int add_live_states(struct session *s, struct built_report *b)
 }
 
 /* Were only some of the blocks asked for? What a place allocated in all is no answer then. */
-static bool chooses_blocks(const struct options *o)
+static bool chooses_blocks(const struct trace_config *cfg)
 {
-	return o->older_ms || o->min_size || o->max_size;
+	return cfg->older_ms || cfg->min_size || cfg->max_size;
 }
 
 static int add_site(struct session *s, struct built_report *b, const struct heap_site *h)
@@ -315,9 +315,9 @@ static int add_site(struct session *s, struct built_report *b, const struct heap
 		.verdict = h->verdict,
 	};
 
-	if (!h->live_blocks && (!h->allocs || chooses_blocks(s->opt)))
+	if (!h->live_blocks && (!h->allocs || chooses_blocks(&s->cfg)))
 		return 0;
-	if (s->opt->only_state && st->number != s->opt->only_state)
+	if (s->cfg.only_state && st->number != s->cfg.only_state)
 		return 0;
 	if (h->frame.where) {
 		out.frame.lua = strpool_get(s->strings, h->frame.where);
@@ -379,10 +379,10 @@ int build_report_live(struct session *s, const struct snapshot *snap, struct bui
 		rc = build_findings(s, snap->end_ns, b);
 	if (rc)
 		return rc;
-	report_sort_sites(&b->r, (enum sort_key)s->opt->sort);
+	report_sort_sites(&b->r, s->cfg.sort);
 	b->r.active = true;
 	session_budget_report(s, &b->r);
-	b->r.top = s->opt->top_given ? s->opt->top : s->opt->json ? 0 : 10;
+	b->r.top = s->cfg.top;
 	memcpy(b->r.lost, snap->stats, sizeof(b->r.lost));
 	b->r.end_realtime_ns = session_realtime(s, snap->end_ns);
 	return add_unseen(s, b) ?: add_unseen_faults(s, b) ?: (b->r.last ? recorder_show_census(s->recorder, s, &b->r) : 0);

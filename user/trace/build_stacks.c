@@ -40,7 +40,7 @@ int build_one_stack(const struct session *s, struct built_report *b, uint32_t st
 
 	out->first = (uint32_t)b->r.stack_frames.n;
 	for (size_t i = 0; i < n; i++) {
-		if (s->opt->lua_only && s->stacks.frames.v[frames[i]].kind == STACK_NATIVE)
+		if (s->cfg.lua_only && s->stacks.frames.v[frames[i]].kind == STACK_NATIVE)
 			continue;
 		if (vec_push(&b->r.stack_frames, frames[i]))
 			return -ENOMEM;

@@ -40,17 +40,17 @@ void follow_deinit(struct follow *f)
 
 bool follow_wanted(const struct session *s)
 {
-	return s->opt->all || s->opt->name || s->opt->cgroup;
+	return s->cfg.all || s->cfg.name || s->cfg.cgroup;
 }
 
 static bool selected(const struct session *s, pid_t pid)
 {
 	struct proc_info info;
 
-	if (!s->opt->name && !s->opt->cgroup)
+	if (!s->cfg.name && !s->cfg.cgroup)
 		return true;
-	return !proc_read_info(pid, &info) && (!s->opt->name || !strcmp(info.comm, s->opt->name)) &&
-	       (!s->opt->cgroup || proc_in_cgroup(pid, s->opt->cgroup));
+	return !proc_read_info(pid, &info) && (!s->cfg.name || !strcmp(info.comm, s->cfg.name)) &&
+	       (!s->cfg.cgroup || proc_in_cgroup(pid, s->cfg.cgroup));
 }
 
 static struct candidate *find(struct follow *f, pid_t pid)
@@ -118,7 +118,7 @@ void follow_exec(struct session *s, const struct lmt_event *e)
 		return;
 	s->follow.n_likely -= c->likely;
 	memcpy(c->comm, comm, sizeof(c->comm) - 1);
-	c->likely = s->opt->name ? !strcmp(c->comm, s->opt->name) : e->state != 0;
+	c->likely = s->cfg.name ? !strcmp(c->comm, s->cfg.name) : e->state != 0;
 	s->follow.n_likely += c->likely;
 	c->looked_at = false;
 	c->due_ns = clock_ns(CLOCK_MONOTONIC) + (c->likely ? 0 : LOOK_DELAY_NS);
@@ -132,7 +132,7 @@ static void note_unseen(struct session *s, const struct candidate *c)
 	struct follow *f = &s->follow;
 
 	/* Whether it was in the cgroup is not known. */
-	if (!*c->comm || s->opt->cgroup || (!c->likely && (c->looked_at || s->opt->name)))
+	if (!*c->comm || s->cfg.cgroup || (!c->likely && (c->looked_at || s->cfg.name)))
 		return;
 	vec_each(u, &f->unseen) {
 		if (u->likely != c->likely || (strcmp(u->comm, c->comm) && f->unseen.n < UNSEEN_NAMES))

@@ -91,8 +91,8 @@ static void become(const struct session *s, int gate)
 	if (read(gate, &byte, 1) < 0)
 		_exit(126);
 	close(gate);
-	execvp(s->opt->command[0], s->opt->command);
-	fprintf(stderr, "luamemtrace: cannot run '%s': %s\n", s->opt->command[0], strerror(errno));
+	execvp(s->cfg.command[0], s->cfg.command);
+	fprintf(stderr, "luamemtrace: cannot run '%s': %s\n", s->cfg.command[0], strerror(errno));
 	_exit(127);
 }
 
@@ -119,9 +119,9 @@ int launch_start(struct session *s, struct errmsg *err)
 {
 	int gate[2];
 
-	if (!can_run(s->opt->command[0]))
+	if (!can_run(s->cfg.command[0]))
 		return errmsg_set(err, -ESRCH, "cannot run '%s': no such program",
-				  s->opt->command[0]);
+				  s->cfg.command[0]);
 	if (start_guard(s))
 		return errmsg_set(err, -errno, "cannot start a process: %s", strerror(errno));
 	if (pipe2(gate, O_CLOEXEC))

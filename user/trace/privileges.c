@@ -24,13 +24,13 @@ uint64_t privileges_needed(const struct session *s)
 			BIT(CAP_DAC_READ_SEARCH);
 
 	/* perf-event uprobes and BPF_ENABLE_STATS ask for it. */
-	if (!s->features.multi || s->opt->mode != MODE_EXACT)
+	if (!s->features.multi || s->cfg.mode != MODE_EXACT)
 		keep |= BIT(CAP_SYS_ADMIN);
 	/* SQLite makes and removes files beside its own; the folder may be another user's. */
 	if (s->recorder)
 		keep |= BIT(CAP_DAC_OVERRIDE) | BIT(CAP_FOWNER);
 	/* Its children may become another user's while they wait for us. */
-	if (s->opt->command)
+	if (s->cfg.command)
 		keep |= BIT(CAP_KILL);
 	return keep;
 }

@@ -81,8 +81,7 @@ static void raise_descriptors(struct session *s)
 	setrlimit(RLIMIT_NOFILE, &more);
 }
 
-int session_open(const struct options *opt, const char *command, struct session **ret,
-		 struct errmsg *err)
+int session_open(const struct trace_config *cfg, struct session **ret, struct errmsg *err)
 {
 	struct session *s = calloc(1, sizeof(*s));
 	int rc = 0;
@@ -91,9 +90,8 @@ int session_open(const struct options *opt, const char *command, struct session 
 		session_free(s);
 		return errmsg_set(err, -ENOMEM, "out of memory");
 	}
-	s->opt = opt;
-	s->heap.closed.max_states = (uint32_t)opt->max_states;
-	s->command = command;
+	s->cfg = *cfg;
+	s->heap.closed.max_states = (uint32_t)cfg->max_states;
 	s->start_ns = clock_ns(CLOCK_MONOTONIC);
 	s->start_realtime_ns = clock_ns(CLOCK_REALTIME);
 	s->epoll_fd = -1;
@@ -102,12 +100,12 @@ int session_open(const struct options *opt, const char *command, struct session 
 	s->targets.cap = SESSION_MAX_TARGETS;
 	if (!s->targets.v)
 		rc = errmsg_set(err, -ENOMEM, "out of memory");
-	for (size_t i = 0; !rc && i < opt->pids.n; i++) {
-		rc = session_open_target(s, opt->pids.v[i], false, NULL, err);
-		if (rc == -ESRCH && opt->skip_missing)
+	for (size_t i = 0; !rc && i < cfg->n_pids; i++) {
+		rc = session_open_target(s, cfg->pids[i], false, NULL, err);
+		if (rc == -ESRCH && cfg->skip_missing)
 			rc = 0;
 	}
-	if (!rc && (opt->all || opt->name || opt->cgroup))
+	if (!rc && (cfg->all || cfg->name || cfg->cgroup))
 		rc = follow_sweep(s, err);
 	if (rc) {
 		session_free(s);
@@ -122,8 +120,8 @@ static uint64_t ledger_blocks(const struct session *s)
 {
 	uint64_t bytes = 0, blocks;
 
-	if (s->opt->max_blocks)
-		return s->opt->max_blocks;
+	if (s->cfg.max_blocks)
+		return s->cfg.max_blocks;
 	vec_each(t, &s->targets)
 		vec_each(st, &t->resolved->states)
 			bytes += st->gc.heap_bytes;
@@ -147,30 +145,30 @@ static bool may_meet_luajit(const struct session *s)
 		vec_each(rt, &t->resolved->runtimes)
 			if (rt->family == LMT_FAMILY_LUAJIT)
 				return true;
-	return follow_wanted(s) || s->opt->command;
+	return follow_wanted(s) || s->cfg.command;
 }
 
 static int attach_all(struct session *s, struct errmsg *err)
 {
 	/* Entries of closed states come back some seconds later. */
 	const char *without = getenv("LUAMEMTRACE_WITHOUT");
-	uint32_t told = (uint32_t)s->opt->max_states;
+	uint32_t told = (uint32_t)s->cfg.max_states;
 	uint32_t entries = (told < MIN_STATES ? MIN_STATES : told) + LMT_SLOT_MAX;
 	struct attach_config cfg = {
 		.max_blocks = ledger_blocks(s),
 		.max_states = entries,
 		.max_sites = site_count(s),
-		.system_wide = s->opt->all || s->opt->name || s->opt->cgroup,
-		.follow_all = s->opt->all || s->opt->name || s->opt->cgroup,
+		.system_wide = s->cfg.all || s->cfg.name || s->cfg.cgroup,
+		.follow_all = s->cfg.all || s->cfg.name || s->cfg.cgroup,
 		.luajit = may_meet_luajit(s),
 		.c_heap = session_wants_c_heap(s),
 		.floor = getenv("LUAMEMTRACE_FLOOR") != NULL, /* tests/bench */
 		.without = without ? (uint32_t)strtoul(without, NULL, 0) : 0, /* the same */
 		.max_stacks = MAX_STACKS,
-		.stack_depth = (uint32_t)s->opt->stack_depth,
-		.each_call = s->opt->each_call,
-		.sample_bytes = s->opt->sample_bytes,
-		.native = s->opt->native,
+		.stack_depth = (uint32_t)s->cfg.stack_depth,
+		.each_call = s->cfg.each_call,
+		.sample_bytes = s->cfg.sample_bytes,
+		.native = s->cfg.native,
 	};
 	int rc = attach_new(&cfg, &s->features, &s->attach, err);
 
@@ -256,8 +254,8 @@ static int write_report(struct session *s, const struct snapshot *snap, bool las
 int session_look(struct session *s, bool report, bool last)
 {
 	bool idle_too = s->gc.always;
-	struct snapshot_filter filter = { .older_ms = s->opt->older_ms, .min_size = s->opt->min_size,
-					  .max_size = s->opt->max_size };
+	struct snapshot_filter filter = { .older_ms = s->cfg.older_ms, .min_size = s->cfg.min_size,
+					  .max_size = s->cfg.max_size };
 	struct snapshot snap;
 	int rc = live_drain(s->live, session_on_event, s);
 
@@ -300,11 +298,11 @@ static void say_started(const struct session *s)
 	struct fmtbuf b;
 
 	log_info("tracing %s with %u probes (%s), %s after the start; %s",
-		 s->opt->command ? "the command" : s->targets.n == 1 ? "the process" : "the processes",
+		 s->cfg.command ? "the command" : s->targets.n == 1 ? "the process" : "the processes",
 		 probes,
 		 attach_method(s->attach),
 		 fmt_seconds(&b, clock_ns(CLOCK_MONOTONIC) - s->start_ns),
-		 s->opt->duration > 0 ? "wait, or Ctrl-C" : "Ctrl-C ends it");
+		 s->cfg.duration_s > 0 ? "wait, or Ctrl-C" : "Ctrl-C ends it");
 	vec_each(t, &s->targets)
 		vec_each(spot, &t->plan->blind_spots)
 			log_info("not seen: %s", *spot);
@@ -384,7 +382,7 @@ int session_trace(struct session *s, struct errmsg *err)
 		loop_close(s, &l);
 		return finish(s, rc, err);
 	}
-	if (s->opt->command)
+	if (s->cfg.command)
 		rc = launch_start(s, err);
 	if (!rc && s->opt->screen)
 		rc = open_screen(s, err);

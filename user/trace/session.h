@@ -15,11 +15,11 @@
 #include "base/strpool.h"
 #include "budget.h"
 #include "cli/exports.h"
-#include "cli/options.h"
 #include "collect/gcpoll.h"
 #include "collect/live.h"
 #include "collect/native_stack.h"
 #include "collect/stackdb.h"
+#include "config.h"
 #include "heap/detect.h"
 #include "heap/estimate.h"
 #include "heap/heap.h"
@@ -108,8 +108,8 @@ struct session_cost {
 enum session_end { SESSION_RUNNING, SESSION_SIGNAL, SESSION_DURATION, SESSION_COUNT, SESSION_TARGETS };
 
 struct session {
-	const struct options *opt;
-	const char *command; /* the command line, for the header */
+	struct trace_config cfg;
+	const struct options *opt; /* of the outputs only */
 	struct files files;
 	uint64_t next_rest_ns; /* of files that nobody asks of any more */
 	struct features features;
@@ -153,11 +153,10 @@ struct session {
 };
 
 /*
- * Opens every process of the options and finds Lua in it; nothing is attached. *ret is the
+ * Opens every process of the configuration and finds Lua in it; nothing is attached. *ret is the
  * caller's, to be given to session_free(). -ESRCH no such process or no Lua in it, -EACCES, …
  */
-int session_open(const struct options *opt, const char *command, struct session **ret,
-		 struct errmsg *err);
+int session_open(const struct trace_config *cfg, struct session **ret, struct errmsg *err);
 void session_free(struct session *s);
 
 /* Attaches, runs until the end, writes the reports to stdout. */

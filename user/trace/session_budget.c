@@ -97,7 +97,7 @@ static struct budget_seen look_now(struct session *s)
 /* What goes into a file is to be whole: there auto is exact. */
 static bool keeps_all(const struct session *s)
 {
-	return s->opt->write_file || session_wants_c_heap(s) || s->opt->folded || s->opt->flamegraph || s->opt->pprof;
+	return s->cfg.whole_ledger || session_wants_c_heap(s);
 }
 
 void session_budget_start(struct session *s)
@@ -106,9 +106,9 @@ void session_budget_start(struct session *s)
 	struct budget *b = &s->cost.budget;
 
 	*b = (struct budget){
-		.max_pct = s->opt->max_overhead,
-		.may_stay_exact = s->opt->mode == MODE_AUTO,
-		.only_exact = s->opt->mode == MODE_EXACT || (s->opt->mode == MODE_AUTO && keeps_all(s)),
+		.max_pct = s->cfg.max_overhead_pct,
+		.may_stay_exact = s->cfg.mode == MODE_AUTO,
+		.only_exact = s->cfg.mode == MODE_EXACT || (s->cfg.mode == MODE_AUTO && keeps_all(s)),
 	};
 	budget_start(b, &seen);
 	s->cost.stats_fd = sys_enable_run_stats();
@@ -209,7 +209,7 @@ static void check_rare(struct session *s, const struct budget_seen *seen, size_t
 
 	if (r->off || s->cost.budget.only_exact || wall < RARE_LOOK_NS)
 		return;
-	if (r->at_ns && ns > wall * s->opt->max_overhead / 100 * RARE_SHARE)
+	if (r->at_ns && ns > wall * s->cfg.max_overhead_pct / 100 * RARE_SHARE)
 		drop_rare(s, i, n / wall * 1e9);
 	r->hits = hits;
 	r->at_ns = seen->now_ns;

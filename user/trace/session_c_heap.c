@@ -14,7 +14,7 @@
 
 bool session_wants_c_heap(const struct session *s)
 {
-	return s->opt->kinds >> FINDING_C_LEAK & 1 && s->opt->mode != MODE_WATCH;
+	return s->cfg.kinds >> FINDING_C_LEAK & 1 && s->cfg.mode != MODE_WATCH;
 }
 
 static void probe_function(struct session *s, struct session_target *t, struct file *file,

@@ -16,10 +16,10 @@ static const char *known(const struct session *s, uint32_t id)
 
 static bool shown(const struct session *s, const struct heap_state *st, uint64_t bytes)
 {
-	const struct options *o = s->opt;
+	const struct trace_config *cfg = &s->cfg;
 
-	return (!o->only_state || (st && st->number == o->only_state)) && bytes >= o->min_size &&
-	       (!o->max_size || bytes <= o->max_size);
+	return (!cfg->only_state || (st && st->number == cfg->only_state)) && bytes >= cfg->min_size &&
+	       (!cfg->max_size || bytes <= cfg->max_size);
 }
 
 static void set_place(struct session *s, const struct heap_state *st, uint32_t site,

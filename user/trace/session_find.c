@@ -60,8 +60,8 @@ int session_find_start(struct session *s, struct session_target *t, struct errms
 	if (rc)
 		return errmsg_set(err, rc, "cannot enter the modules of process %d: %s", t->target->pid,
 				  strerror(-rc));
-	for (size_t i = 0; !rc && i < s->opt->watch_calls.n; i++)
-		rc = session_watch_call(s, t, s->opt->watch_calls.v[i], err);
+	for (size_t i = 0; !rc && i < s->cfg.n_watch_calls; i++)
+		rc = session_watch_call(s, t, s->cfg.watch_calls[i], err);
 	return rc < 0 ? rc : 0;
 }
 
@@ -409,11 +409,11 @@ void session_find_look(struct session *s, struct snapshot *snap, bool last)
 
 bool session_wants_finding(const struct session *s, const struct finding *f)
 {
-	const struct options *o = s->opt;
+	const struct trace_config *cfg = &s->cfg;
 
-	if (f->withdrawn || (o->kinds && !(o->kinds >> f->kind & 1)))
+	if (f->withdrawn || (cfg->kinds && !(cfg->kinds >> f->kind & 1)))
 		return false;
-	if (o->only_state && f->state && f->state != o->only_state)
+	if (cfg->only_state && f->state && f->state != cfg->only_state)
 		return false;
-	return !suppress_fits(o->suppressions, f, s->strings);
+	return !suppress_fits(cfg->suppressions, f, s->strings);
 }

@@ -56,7 +56,7 @@ void session_watch_copies(struct session *s, struct session_target *t)
 
 	vec_each(rt, &t->resolved->runtimes)
 		copies += rt->family == LMT_FAMILY_PUC;
-	if (s->opt->mode == MODE_EXACT || copies < 2)
+	if (s->cfg.mode == MODE_EXACT || copies < 2)
 		return;
 	vec_each(rt, &t->resolved->runtimes)
 		for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)

@@ -359,7 +359,7 @@ static void note_held(struct join *j, const struct census *c)
 static void take_census(struct join *j, bool last)
 {
 	struct census_options opt = {
-		.pause_budget_ns = j->s->opt->pause_budget_ms * 1000000ull,
+		.pause_budget_ns = j->s->cfg.pause_budget_ms * 1000000ull,
 		.cpu_budget_ns = CPU_NS,
 		.asks = j->asks.v,
 		.n_asks = j->asks.n,

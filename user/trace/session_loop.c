@@ -67,8 +67,8 @@ sigset_t loop_hold_signals(const struct session *s)
 
 int loop_open(struct session *s, struct loop *l)
 {
-	uint64_t interval = (uint64_t)(s->opt->interval * 1e9);
-	uint64_t duration = (uint64_t)(s->opt->duration * 1e9);
+	uint64_t interval = (uint64_t)(s->cfg.interval_s * 1e9);
+	uint64_t duration = (uint64_t)(s->cfg.duration_s * 1e9);
 	sigset_t set = loop_hold_signals(s);
 	int rc;
 
@@ -135,7 +135,7 @@ static int on_snapshot_timer(struct session *s, struct loop *l)
 /* All that were given have ended, and nobody is waited for. */
 static void check_end(struct session *s)
 {
-	bool all = !s->opt->all && !s->opt->name && !s->opt->cgroup;
+	bool all = !s->cfg.all && !s->cfg.name && !s->cfg.cgroup;
 
 	vec_each(t, &s->targets)
 		all &= t->ended;
@@ -215,7 +215,7 @@ static int on_source(struct session *s, struct loop *l, uint64_t id)
 		break;
 	case SRC_INTERVAL:
 		swallow(l->interval_fd);
-		if (s->opt->count && s->reports + 1 >= s->opt->count)
+		if (s->cfg.count && s->reports + 1 >= s->cfg.count)
 			s->end = SESSION_COUNT; /* the last report is that of the end */
 		else
 			rc = session_look(s, true, false);

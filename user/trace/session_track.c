@@ -339,7 +339,7 @@ static int on_process_event(struct session *s, struct session_target *t, const s
 		follow_add(s, (pid_t)e->arg0, FORK_DELAY_NS, true);
 	} else if (e->kind == LMT_EV_EXEC && t) {
 		t->execed = true; /* ended when all its events are in */
-	} else if (e->kind == LMT_EV_EXEC && s->opt->command) {
+	} else if (e->kind == LMT_EV_EXEC && s->cfg.command) {
 		launch_on_exec(s, (pid_t)e->tgid);
 	} else if (e->kind == LMT_EV_EXEC) {
 		follow_exec(s, e);

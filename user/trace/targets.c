@@ -53,7 +53,7 @@ static struct session_target *take_oldest(struct session *s)
 	struct session_target *t = &s->targets.v[s->retired.v[s->first_retired++]];
 
 	if (session_shows_target(s, t) &&
-	    past_add(&s->past, t->target, t->resolved, t->reported, s->opt->max_states, s->strings))
+	    past_add(&s->past, t->target, t->resolved, t->reported, s->cfg.max_states, s->strings))
 		log_warn("out of memory: process %d is not reported", t->target->pid);
 	session_free_target(t);
 	if (s->first_retired >= 1024) { /* drops the used part */
@@ -178,7 +178,7 @@ struct session_target *session_add_target(struct session *s, pid_t pid, bool wit
 	if (!rc)
 		rc = session_attach_target(s, t, &err);
 	if (t)
-		t->held = s->opt->command != NULL;
+		t->held = s->cfg.command != NULL;
 	if (!rc && session_watch_target(s, t))
 		rc = errmsg_set(&err, -errno, "%s", strerror(errno));
 	if (!rc) {
