@@ -35,17 +35,6 @@ own_includes() {
 		sed -E 's/^([^:]+:[0-9]+):[^"]*"([^"]+)".*/\1:\2/'
 }
 
-# Breaches that came with the moves of rooms; each goes with the seam that is named.
-EXCEPTED=(
-	user/trace/session.h:cli/exports.h      # trace_sink, and what follows
-	user/trace/session.h:record/recorder.h
-	user/trace/session.c:cli/screen.h
-	user/trace/session.c:cli/serve.h
-	user/trace/session.c:record/trigger.h
-	user/trace/session_loop.c:cli/screen.h
-	user/trace/session_loop.c:cli/serve.h
-)
-
 check_user_include() { # file line header
 	local file=$1 line=$2 header=$3 mine theirs
 	mine=${file#user/}
@@ -70,7 +59,7 @@ check_user_include() { # file line header
 	level_of "$mine"
 	if [ "$up" -lt 0 ]; then
 		breach "$file:$line" "'$header' is in no layer"
-	elif [ "$up" -gt "$level" ] && [[ " ${EXCEPTED[*]} " != *" $file:$header "* ]]; then
+	elif [ "$up" -gt "$level" ]; then
 		breach "$file:$line" "'$header' lies above $mine: knowledge flows to the right only"
 	fi
 	[ -e "user/$header" ] || breach "$file:$line" "'$header' does not exist"

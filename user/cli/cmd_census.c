@@ -134,7 +134,7 @@ static int write_all(struct run *r, struct built_report *b, bool *findings_ret)
 	const struct options *o = r->o;
 	struct census_report cr = {
 		.r = &b->r, .process = r->process, .n = r->n, .top = r->opt.top,
-		.color = !o->no_color && !getenv("NO_COLOR") && isatty(STDOUT_FILENO),
+		.color = o->color,
 	};
 	int rc = build_report_static(r->s, false, false, b);
 

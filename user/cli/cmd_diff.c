@@ -45,7 +45,7 @@ static int write_graphs(struct exports *e, const struct options *o, struct loade
 static int write_diff(const struct options *o, struct loaded_report l[2], struct errmsg *err)
 {
 	struct format_options fo = {
-		.color = !o->no_color && !getenv("NO_COLOR") && isatty(STDOUT_FILENO),
+		.color = o->color,
 		.first = true,
 	};
 	size_t top = options_top(o);

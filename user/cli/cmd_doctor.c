@@ -232,7 +232,7 @@ int cmd_doctor(int argc, char **argv)
 		doctor_write_json(cs.c, cs.n, &b.r, stdout);
 	else
 		doctor_write_text(cs.c, cs.n, &b.r,
-				  !o.no_color && !getenv("NO_COLOR") && isatty(STDOUT_FILENO), stdout);
+				  o.color, stdout);
 	build_report_free(&b);
 	session_free(s);
 	options_deinit(&o);

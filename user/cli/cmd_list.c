@@ -128,7 +128,7 @@ static int write_list(const struct options *o, struct session *s)
 {
 	struct format_options fo = {
 		.first = true,
-		.color = !o->no_color && !getenv("NO_COLOR") && isatty(STDOUT_FILENO),
+		.color = o->color,
 	};
 	struct built_report b = { .r.last = true };
 	int rc = build_report_static(s, false, false, &b);

@@ -31,7 +31,7 @@ static void keep_kinds(struct report *r, uint32_t kinds)
 static int write_report(const struct options *o, struct loaded_report *l, struct errmsg *err)
 {
 	struct format_options fo = {
-		.color = !o->no_color && !getenv("NO_COLOR") && isatty(STDOUT_FILENO),
+		.color = o->color,
 		.first = true,
 	};
 	struct exports e = { 0 };

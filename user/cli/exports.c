@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 #include "base/cleanup.h"
 #include "report/page.h"
 #include "stored.h"
+#include "trace/sink.h"
 
 static bool has_suffix(const char *s, const char *suffix)
 {
@@ -67,6 +69,11 @@ void exports_deinit(struct exports *e)
 	close_one(&e->html);
 	flame_free(e->flame);
 	e->flame = NULL;
+}
+
+bool exports_wanted(const struct options *opt)
+{
+	return opt->folded || opt->flamegraph || opt->pprof || opt->html;
 }
 
 bool exports_take_stdout(const struct options *opt)
@@ -167,4 +174,52 @@ int exports_report(struct exports *e, const struct options *opt, const struct re
 	if (rc && rc != -EIO)
 		errno = -rc;
 	return rc;
+}
+
+struct exports_sink {
+	struct trace_sink sink;
+	const struct options *opt;
+	struct exports e;
+};
+
+static struct exports_sink *exports_of(struct trace_sink *k)
+{
+	return (struct exports_sink *)k;
+}
+
+static int open_exports(struct trace_sink *k, struct session *s, struct errmsg *err)
+{
+	(void)s;
+	return exports_open(&exports_of(k)->e, exports_of(k)->opt, err);
+}
+
+static int on_look(struct trace_sink *k, struct session *s, const struct trace_look *l)
+{
+	if (exports_report(&exports_of(k)->e, exports_of(k)->opt, l->r))
+		session_write_failed(s, errno);
+	return 0;
+}
+
+static void free_exports(struct trace_sink *k)
+{
+	exports_deinit(&exports_of(k)->e);
+	free(k);
+}
+
+static const struct trace_sink_ops ops = {
+	.open = open_exports,
+	.on_look = on_look,
+	.free = free_exports,
+};
+
+int exports_new(const struct options *opt, struct trace_sink **ret)
+{
+	struct exports_sink *k = calloc(1, sizeof(*k));
+
+	if (!k)
+		return -ENOMEM;
+	k->opt = opt;
+	k->sink = (struct trace_sink){ .ops = &ops, .fd = -1, .takes_reports = true };
+	*ret = &k->sink;
+	return 0;
 }

@@ -268,6 +268,7 @@ int options_parse(struct options *o, enum command command, int argc, char **argv
 			return errmsg_set(err, -EINVAL, "no command behind '--'; see --help");
 	}
 	o->top_given = o->top != 0;
+	o->color = !o->no_color && !getenv("NO_COLOR") && isatty(STDOUT_FILENO);
 	o->screen = command == COMMAND_TOP;
 	if (o->pid_text)
 		rc = parse_pids(o, err);

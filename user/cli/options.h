@@ -87,6 +87,7 @@ struct options {
 	const char *path_text;  /* addresses to name, comma-separated */
 	int strings;
 
+	bool color; /* of what goes to stdout: a terminal, and nobody said no */
 	int json, no_color, verbose, quiet, help, version, debuginfod;
 };
 

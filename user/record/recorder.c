@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -22,7 +23,8 @@
 #define RING_BYTES (64u << 20)
 
 struct recorder {
-	const struct options *opt;
+	struct trace_sink sink;
+	struct recorder_config cfg;
 	struct store *store;
 	struct archive *archive;
 	struct hashmap mapped; /* processes whose mappings are kept */
@@ -34,13 +36,18 @@ struct recorder {
 	bool told;             /* that writing failed */
 };
 
-void recorder_free(struct recorder *r)
+static struct recorder *recorder_of(const struct trace_sink *k)
 {
-	if (!r)
-		return;
+	return (struct recorder *)k;
+}
+
+static void free_recorder(struct trace_sink *k)
+{
+	struct recorder *r = recorder_of(k);
+
 	/* The trace could not begin: a file without a moment in it would only puzzle. */
 	if (r->store && !r->moments && !r->waiting)
-		unlink(r->opt->write_file);
+		unlink(r->cfg.path);
 	record_census_free(r->census);
 	archive_free(r->archive);
 	triggers_free(r->triggers);
@@ -63,75 +70,61 @@ static void put_meta(struct recorder *r, const struct session *s)
 	build_report_free(&b);
 }
 
-static struct store_config file_config(const struct options *o)
+static struct store_config file_config(const struct recorder_config *c)
 {
-	return (struct store_config){ o->write_file, o->force, o->max_file, 0 };
+	return (struct store_config){ c->path, c->force, c->max_bytes, 0 };
 }
 
 /* Tells now, not at three in the morning, that the file cannot be made. */
-static int try_file(const struct options *o, struct errmsg *err)
+static int try_file(const struct recorder_config *c, struct errmsg *err)
 {
-	struct store_config cfg = file_config(o);
+	struct store_config cfg = file_config(c);
 	struct store *s = NULL;
 	int rc;
 
 	cfg.force = false;
-	if (o->force && !access(o->write_file, W_OK))
+	if (c->force && !access(c->path, W_OK))
 		return 0; /* is overwritten only when there is something to write */
 	rc = store_create(&cfg, &s, err);
 	if (rc)
 		return rc;
 	store_free(s);
-	unlink(o->write_file);
+	unlink(c->path);
 	return 0;
 }
 
 static int open_store(struct recorder *r, struct errmsg *err)
 {
-	struct store_config cfg = file_config(r->opt);
+	struct store_config cfg = file_config(&r->cfg);
 	int rc = 0;
 
-	if (r->opt->trigger_text)
-		rc = triggers_parse(r->opt->trigger_text, &r->triggers, err);
+	if (r->cfg.trigger)
+		rc = triggers_parse(r->cfg.trigger, &r->triggers, err);
 	if (!rc && r->triggers) {
-		rc = try_file(r->opt, err);
+		rc = try_file(&r->cfg, err);
 		r->waiting = true;
 		cfg = (struct store_config){ NULL, false, RING_BYTES,
-					     (uint64_t)(r->opt->before * 1e9) };
+					     (uint64_t)(r->cfg.before_s * 1e9) };
 	}
 	if (!rc)
 		rc = store_create(&cfg, &r->store, err);
 	if (!rc && archive_new(r->store, &r->archive))
 		rc = errmsg_set(err, -ENOMEM, "out of memory");
-	if (!rc && !r->opt->no_census && record_census_new(&r->census))
+	if (!rc && r->cfg.census && record_census_new(&r->census))
 		rc = errmsg_set(err, -ENOMEM, "out of memory");
 	return rc;
 }
 
-int recorder_open(const struct session *s, struct recorder **ret, struct errmsg *err)
+static int open_recorder(struct trace_sink *k, struct session *s, struct errmsg *err)
 {
-	struct recorder *r;
-	int rc;
+	struct recorder *r = recorder_of(k);
+	int rc = open_store(r, err);
 
-	if (!s->opt->write_file)
-		return 0;
-	r = calloc(1, sizeof(*r));
-	if (!r)
-		return errmsg_set(err, -ENOMEM, "out of memory");
-	r->opt = s->opt;
-	rc = open_store(r, err);
-	if (!rc) {
-		put_meta(r, s);
-		store_commit(r->store);
-		if (store_error(r->store))
-			rc = errmsg_set(err, -EIO, "%s", store_error(r->store)->text);
-	}
-	if (rc) {
-		recorder_free(r);
+	if (rc)
 		return rc;
-	}
-	*ret = r;
-	return 0;
+	put_meta(r, s);
+	store_commit(r->store);
+	return store_error(r->store) ? errmsg_set(err, -EIO, "%s", store_error(r->store)->text) : 0;
 }
 
 static uint64_t realtime_now(const struct session *s)
@@ -142,31 +135,35 @@ static uint64_t realtime_now(const struct session *s)
 /* From memory into the file, and on in the file. */
 static void write_out(struct recorder *r, const struct session *s, const char *kind, const char *why)
 {
-	struct store_config cfg = file_config(r->opt);
+	struct store_config cfg = file_config(&r->cfg);
 
 	archive_put_event(r->archive, realtime_now(s), kind, 0, 0, why);
 	r->asked = kind;
 	log_info("%s: %s%s%s", kind, why, r->waiting ? "; writing " : "",
-		 r->waiting ? r->opt->write_file : "");
+		 r->waiting ? r->cfg.path : "");
 	if (r->waiting && !store_to_file(r->store, &cfg, NULL))
 		r->waiting = false;
 }
 
-void recorder_target_ended(struct recorder *r, const struct session *s, pid_t pid, int status)
+static void on_target_end(struct trace_sink *k, struct session *s, pid_t pid, int status)
 {
+	struct recorder *r = recorder_of(k);
 	char text[96], why[256];
 
-	if (!r || store_error(r->store))
+	if (store_error(r->store))
 		return;
-	exit_text(status, text, sizeof(text));
+	fmt_exit_status(status, text, sizeof(text));
 	archive_put_event(r->archive, realtime_now(s), "end", pid, 0, *text ? text : "ended");
 	if (triggers_check_end(r->triggers, pid, status, why, sizeof(why)))
 		write_out(r, s, "trigger", why);
 }
 
-void recorder_mark(struct recorder *r, const struct session *s)
+/* Write what is in memory now; a mark in the file in any case. */
+static void on_signal(struct trace_sink *k, struct session *s)
 {
-	if (r && !store_error(r->store))
+	struct recorder *r = recorder_of(k);
+
+	if (!store_error(r->store))
 		write_out(r, s, "mark", "SIGUSR1");
 }
 
@@ -199,14 +196,19 @@ static int take_census(struct recorder *r, struct session *s, struct report *to,
 	return rc || last ? rc : record_census_show(r->census, s, to);
 }
 
-int recorder_show_census(const struct recorder *r, const struct session *s, struct report *to)
+static int add_to_last(const struct trace_sink *k, const struct session *s, struct report *to)
 {
-	return r && r->census ? record_census_show(r->census, s, to) : 0;
+	const struct recorder *r = recorder_of(k);
+
+	return r->census ? record_census_show(r->census, s, to) : 0;
 }
 
-int recorder_before_end(struct recorder *r, struct session *s)
+/* Looks at the heaps once more. */
+static int before_end(struct trace_sink *k, struct session *s, bool broke_off)
 {
-	return r && r->census && !r->waiting && !store_error(r->store) ?
+	struct recorder *r = recorder_of(k);
+
+	return !broke_off && r->census && !r->waiting && !store_error(r->store) ?
 		record_census_end(r->census, s) : 0;
 }
 
@@ -218,25 +220,25 @@ static void tell_once(struct recorder *r)
 	log_warn("%s; the recording ends here, what is in the file can be read", store_error(r->store)->text);
 }
 
-int recorder_take(struct recorder *r, struct session *s, const struct snapshot *snap, bool report,
-		  bool last)
+/* Keeps a moment. Only -ENOMEM is an error: that the disk is full does not end the trace. */
+static int on_look(struct trace_sink *k, struct session *s, const struct trace_look *l)
 {
-	struct built_report b = { .r.last = last, .whole = true };
+	struct built_report b = { .r.last = l->last, .whole = true };
+	struct recorder *r = recorder_of(k);
 	char why[256];
 	int rc;
 
 	/* The first moment is what the others are compared with. */
-	if (!r || store_error(r->store) ||
-	    (r->moments && !report && !last && r->opt->no_report && r->opt->interval > 0))
+	if (store_error(r->store) || (r->moments && !l->report && !l->last && r->cfg.only_reports))
 		return 0;
 	rc = build_report_static(s, true, false, &b);
 	if (!rc)
-		rc = build_report_live(s, snap, &b);
-	b.r.end_reason = last ? session_end_reason(s) : NULL;
+		rc = build_report_live(s, l->snap, &b);
+	b.r.end_reason = l->last ? session_end_reason(s) : NULL;
 	if (!rc)
 		rc = put_maps(r, s);
 	if (!rc)
-		rc = take_census(r, s, &b.r, last);
+		rc = take_census(r, s, &b.r, l->last);
 	if (!rc) {
 		rc = archive_save(r->archive, &b.r);
 		r->moments++;
@@ -248,25 +250,50 @@ int recorder_take(struct recorder *r, struct session *s, const struct snapshot *
 	return rc == -ENOMEM && !store_error(r->store) ? rc : 0;
 }
 
-const struct errmsg *recorder_error(const struct recorder *r)
+static const struct errmsg *error(const struct trace_sink *k)
 {
-	return r ? store_error(r->store) : NULL;
+	return store_error(recorder_of(k)->store);
 }
 
-int recorder_close(struct recorder *r, struct errmsg *err)
+static int close_recorder(struct trace_sink *k, struct errmsg *err)
 {
+	struct recorder *r = recorder_of(k);
 	struct fmtbuf a, b;
 
-	if (!r)
-		return 0;
 	if (r->waiting && !store_error(r->store)) {
-		log_info("no trigger fired: '%s' was not written", r->opt->write_file);
+		log_info("no trigger fired: '%s' was not written", r->cfg.path);
 		return 0;
 	}
 	store_finish(r->store);
 	if (store_error(r->store))
 		return errmsg_set(err, -EIO, "%s", store_error(r->store)->text);
-	log_info("wrote '%s': %s moments, %s; 'luamemtrace report %s' shows it", r->opt->write_file,
-		 fmt_count(&a, r->moments), fmt_bytes(&b, store_bytes(r->store)), r->opt->write_file);
+	log_info("wrote '%s': %s moments, %s; 'luamemtrace report %s' shows it", r->cfg.path,
+		 fmt_count(&a, r->moments), fmt_bytes(&b, store_bytes(r->store)), r->cfg.path);
+	return 0;
+}
+
+static const struct trace_sink_ops ops = {
+	.open = open_recorder,
+	.on_look = on_look,
+	.on_target_end = on_target_end,
+	.on_signal = on_signal,
+	.before_end = before_end,
+	.add_to_last = add_to_last,
+	.error = error,
+	.close = close_recorder,
+	.free = free_recorder,
+};
+
+int recorder_new(const struct recorder_config *cfg, struct trace_sink **ret)
+{
+	struct recorder *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return -ENOMEM;
+	r->cfg = *cfg;
+	r->sink = (struct trace_sink){ .ops = &ops, .fd = -1, .records = true, .sole = cfg->sole };
+	/* SQLite makes and removes files beside its own; the folder may be another user's. */
+	r->sink.capabilities = 1ull << CAP_DAC_OVERRIDE | 1ull << CAP_FOWNER;
+	*ret = &r->sink;
 	return 0;
 }

@@ -1,47 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * recorder: keeps what a running trace knows in an incident file. L9 record.
+ * recorder: keeps what a running trace knows in an incident file. L9 record. A sink of the trace.
  */
 #ifndef LMT_RECORD_RECORDER_H
 #define LMT_RECORD_RECORDER_H
 
 #include <stdbool.h>
-#include <sys/types.h>
+#include <stdint.h>
 
-#include "base/err.h"
+struct trace_sink;
 
-struct report;
-struct session;
-struct snapshot;
-struct recorder;
+/* Strings are borrowed, and outlive the recorder. */
+struct recorder_config {
+	const char *path;    /* of the file to make */
+	bool force;          /* …over one that is there */
+	uint64_t max_bytes;  /* of it; 0: no limit */
+	const char *trigger; /* when to write it; NULL: from the start */
+	double before_s;     /* kept in memory until then */
+	bool census;         /* also who holds what */
+	bool only_reports;   /* moments are those of the reports, else those of all looks */
+	bool sole;           /* the file is all the output there is */
+};
 
-/* Makes the file of the options and *ret; NULL when none was asked for. -EIO, -EEXIST. */
-int recorder_open(const struct session *s, struct recorder **ret, struct errmsg *err);
-void recorder_free(struct recorder *r);
-
-/*
- * Keeps a moment. report: one of those that INTERVAL asks for. Only -ENOMEM is an error here: that
- * the disk is full does not end the trace.
- */
-int recorder_take(struct recorder *r, struct session *s, const struct snapshot *snap, bool report,
-		  bool last);
-
-/* The last report follows: looks at the heaps once more. */
-int recorder_before_end(struct recorder *r, struct session *s);
-
-/* Adds the latest census to a report, which must be gone before the recorder. r may be NULL. */
-int recorder_show_census(const struct recorder *r, const struct session *s, struct report *to);
-
-/* A process ended. status: as wait() says, -1 unknown. */
-void recorder_target_ended(struct recorder *r, const struct session *s, pid_t pid, int status);
-
-/* SIGUSR1: write what is in memory now; a mark in the file in any case. */
-void recorder_mark(struct recorder *r, const struct session *s);
-
-/* What could not be written, or NULL. */
-const struct errmsg *recorder_error(const struct recorder *r);
-
-/* Closes the file. The first failure of the recording, with its text. */
-int recorder_close(struct recorder *r, struct errmsg *err);
+/* *ret is the caller's, for session_add_sink(). 0 or -ENOMEM; what is wrong is told by open(). */
+int recorder_new(const struct recorder_config *cfg, struct trace_sink **ret);
 
 #endif

@@ -313,17 +313,6 @@ bool triggers_check(struct triggers *t, const struct report *r, char *why, size_
 	return false;
 }
 
-const char *exit_text(int status, char *buf, size_t size)
-{
-	buf[0] = '\0';
-	if (status >= 0 && WIFSIGNALED(status))
-		snprintf(buf, size, "was killed by signal %d (%s)%s", WTERMSIG(status),
-			 strsignal(WTERMSIG(status)), WCOREDUMP(status) ? ", core dumped" : "");
-	else if (status > 0 && WIFEXITED(status))
-		snprintf(buf, size, "ended with status %d", WEXITSTATUS(status));
-	return buf;
-}
-
 bool triggers_check_end(struct triggers *t, pid_t pid, int status, char *why, size_t size)
 {
 	char text[96];
@@ -333,6 +322,6 @@ bool triggers_check_end(struct triggers *t, pid_t pid, int status, char *why, si
 	vec_each(one, &t->v)
 		if (one->kind == TRIGGER_SIGNAL && !one->fired)
 			return fire(one, why, size, "process %d %s", pid,
-				    exit_text(status, text, sizeof(text)));
+				    fmt_exit_status(status, text, sizeof(text)));
 	return false;
 }

@@ -26,7 +26,4 @@ bool triggers_check(struct triggers *t, const struct report *r, char *why, size_
 /* A process ended. status: as wait() says, -1 unknown. */
 bool triggers_check_end(struct triggers *t, pid_t pid, int status, char *why, size_t size);
 
-/* "was killed by signal 11 (Segmentation fault)"; "" when it is not known. */
-const char *exit_text(int status, char *buf, size_t size);
-
 #endif

@@ -385,5 +385,5 @@ int build_report_live(struct session *s, const struct snapshot *snap, struct bui
 	b->r.top = s->cfg.top;
 	memcpy(b->r.lost, snap->stats, sizeof(b->r.lost));
 	b->r.end_realtime_ns = session_realtime(s, snap->end_ns);
-	return add_unseen(s, b) ?: add_unseen_faults(s, b) ?: (b->r.last ? recorder_show_census(s->recorder, s, &b->r) : 0);
+	return add_unseen(s, b) ?: add_unseen_faults(s, b) ?: (b->r.last ? sinks_add_to_last(s, &b->r) : 0);
 }

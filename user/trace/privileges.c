@@ -26,9 +26,7 @@ uint64_t privileges_needed(const struct session *s)
 	/* perf-event uprobes and BPF_ENABLE_STATS ask for it. */
 	if (!s->features.multi || s->cfg.mode != MODE_EXACT)
 		keep |= BIT(CAP_SYS_ADMIN);
-	/* SQLite makes and removes files beside its own; the folder may be another user's. */
-	if (s->recorder)
-		keep |= BIT(CAP_DAC_OVERRIDE) | BIT(CAP_FOWNER);
+	keep |= sinks_capabilities(s);
 	/* Its children may become another user's while they wait for us. */
 	if (s->cfg.command)
 		keep |= BIT(CAP_KILL);

@@ -14,12 +14,7 @@
 #include "base/clock.h"
 #include "base/fmt.h"
 #include "base/log.h"
-#include "build_report.h"
-#include "cli/screen.h"
-#include "cli/serve.h"
 #include "privileges.h"
-#include "record/trigger.h"
-#include "report/format.h"
 #include "session_budget.h"
 #include "session_find.h"
 #include "session_join.h"
@@ -45,9 +40,7 @@ void session_free(struct session *s)
 {
 	if (!s)
 		return;
-	serve_close(s->serve);
-	screen_close(s->screen);
-	recorder_free(s->recorder);
+	sinks_free(s);
 	live_free(s->live);
 	free(s->natives);
 	attach_free(s->attach);
@@ -63,7 +56,6 @@ void session_free(struct session *s)
 	estimate_deinit(&s->cost.estimate);
 	heap_deinit(&s->heap);
 	stackdb_deinit(&s->stacks);
-	exports_deinit(&s->exports);
 	strpool_free(s->strings);
 	files_deinit(&s->files);
 	free(s);
@@ -192,7 +184,7 @@ static const char *targets_end(const struct session *s)
 
 	if (s->targets.n != 1)
 		return "all processes have ended";
-	exit_text(s->targets.v[0].exit_status, how, sizeof(how));
+	fmt_exit_status(s->targets.v[0].exit_status, how, sizeof(how));
 	snprintf(text, sizeof(text), "the process %s", *how ? how : "has ended");
 	return text;
 }
@@ -210,44 +202,6 @@ const char *session_end_reason(const struct session *s)
 		return NULL;
 	}
 	return NULL;
-}
-
-static bool colored(const struct session *s)
-{
-	return !s->opt->no_color && !getenv("NO_COLOR") && isatty(STDOUT_FILENO);
-}
-
-static int write_report(struct session *s, const struct snapshot *snap, bool last)
-{
-	const struct format *format = format_find(s->opt->json ? "json" : "text");
-	struct format_options fo = {
-		.color = colored(s),
-		.first = s->reports == 0 && !(s->opt->json && s->calls_begun),
-	};
-	struct built_report b = { .r.last = last, .r.end_reason = last ? session_end_reason(s) : NULL };
-	int rc;
-
-	if (s->opt->no_report && !s->serve) {
-		s->reports++;
-		return 0;
-	}
-	b.whole = s->serve || (s->screen && !last);
-	rc = build_report_static(s, true, s->opt->json, &b);
-	if (!rc)
-		rc = build_report_live(s, snap, &b);
-	if (!rc) {
-		if (s->serve)
-			rc = serve_take(s->serve, &b.r);
-		else if (s->screen && !last)
-			rc = screen_show(s->screen, &b.r);
-		else if (!exports_take_stdout(s->opt))
-			format->write(&b.r, &fo, stdout);
-		if (exports_report(&s->exports, s->opt, &b.r) || fflush(stdout) || ferror(stdout))
-			s->write_errno = errno ? errno : EIO;
-		s->reports++;
-	}
-	build_report_free(&b);
-	return rc;
 }
 
 /* Drains the ring, so that every line seen so far is known, then sums the ledger up. */
@@ -283,9 +237,7 @@ int session_look(struct session *s, bool report, bool last)
 	if (!rc && last)
 		rc = session_sum_up(s, &snap);
 	if (!rc)
-		rc = recorder_take(s->recorder, s, &snap, report, last);
-	if (!rc && report)
-		rc = write_report(s, &snap, last);
+		rc = sinks_look(s, &snap, report, last);
 	if (!rc && !last)
 		rc = session_retire(s, &snap);
 	snapshot_deinit(&snap);
@@ -308,25 +260,13 @@ static void say_started(const struct session *s)
 			log_info("not seen: %s", *spot);
 }
 
-/* From now on messages would only spoil the picture; the last report repeats what matters. */
-static int open_screen(struct session *s, struct errmsg *err)
-{
-	int rc = screen_open(colored(s), &s->screen, err);
-
-	if (rc)
-		return rc;
-	log_set_level(LOG_QUIET);
-	rc = loop_watch_keys(s);
-	return rc ? rc : session_look(s, true, false);
-}
-
 static int finish(struct session *s, int rc, struct errmsg *err)
 {
+	int end;
+
 	attach_set_active(s->attach, false);
-	screen_close(s->screen);
-	s->screen = NULL;
-	if (!rc && !s->write_errno)
-		rc = recorder_before_end(s->recorder, s);
+	end = sinks_before_end(s, rc || s->write_errno);
+	rc = rc ? rc : end;
 	if (!rc && !s->write_errno)
 		rc = session_look(s, true, true);
 	attach_detach(s->attach);
@@ -337,7 +277,7 @@ static int finish(struct session *s, int rc, struct errmsg *err)
 	if (s->write_errno && s->write_errno != EPIPE)
 		return errmsg_set(err, -EIO, "cannot write the report: %s",
 				  strerror(s->write_errno));
-	return recorder_close(s->recorder, err);
+	return sinks_close(s, err);
 }
 
 /* The environment can hide what newer kernels have, so that the older ways are tested too. */
@@ -360,11 +300,7 @@ int session_trace(struct session *s, struct errmsg *err)
 	rc = feature_check(&s->features, err);
 	if (rc)
 		return rc;
-	rc = exports_open(&s->exports, s->opt, err);
-	if (!rc)
-		rc = recorder_open(s, &s->recorder, err);
-	if (!rc && s->opt->listen)
-		rc = serve_open(s, s->opt->listen, &s->serve, err);
+	rc = sinks_open(s, err);
 	if (!rc)
 		rc = attach_all(s, err);
 	if (rc)
@@ -377,15 +313,17 @@ int session_trace(struct session *s, struct errmsg *err)
 	attach_set_active(s->attach, true);
 	session_budget_start(s);
 	say_started(s);
-	rc = s->recorder ? session_look(s, false, false) : 0;
+	rc = sinks_record(s) ? session_look(s, false, false) : 0;
 	if (rc) {
 		loop_close(s, &l);
 		return finish(s, rc, err);
 	}
 	if (s->cfg.command)
 		rc = launch_start(s, err);
-	if (!rc && s->opt->screen)
-		rc = open_screen(s, err);
+	if (!rc)
+		rc = sinks_start(s, err);
+	if (!rc && loop_watch_sinks(s))
+		rc = errmsg_set(err, -errno, "cannot set up the event loop: %s", strerror(errno));
 	if (rc) {
 		loop_close(s, &l);
 		return rc;

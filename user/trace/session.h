@@ -14,7 +14,6 @@
 #include "attach/plan.h"
 #include "base/strpool.h"
 #include "budget.h"
-#include "cli/exports.h"
 #include "collect/gcpoll.h"
 #include "collect/live.h"
 #include "collect/native_stack.h"
@@ -24,8 +23,8 @@
 #include "heap/estimate.h"
 #include "heap/heap.h"
 #include "past.h"
-#include "record/recorder.h"
 #include "resolve/runtime.h"
+#include "sink.h"
 
 /* Copies for the lines of sites whose target may be gone; the latest few. */
 #define SESSION_COPIES 16
@@ -109,7 +108,6 @@ enum session_end { SESSION_RUNNING, SESSION_SIGNAL, SESSION_DURATION, SESSION_CO
 
 struct session {
 	struct trace_config cfg;
-	const struct options *opt; /* of the outputs only */
 	struct files files;
 	uint64_t next_rest_ns; /* of files that nobody asks of any more */
 	struct features features;
@@ -139,17 +137,14 @@ struct session {
 	unsigned int n_natives;
 	struct strpool *strings;
 	struct stackdb stacks;
-	struct exports exports;
 	uint64_t start_realtime_ns;
 	uint64_t start_ns; /* CLOCK_MONOTONIC */
 	uint64_t reports;
 	uint64_t deaths, next_look_ns; /* of states since the latest look; when another may be */
 	enum session_end end;
-	struct serve *serve;   /* NULL: nobody scrapes */
-	struct screen *screen; /* NULL: reports go to stdout one after the other */
-	bool calls_begun; /* of --trace: a line is out */
-	int write_errno; /* of the report, or 0 */
-	struct recorder *recorder; /* NULL: no file is written */
+	struct trace_sink *sinks[SESSION_SINKS];
+	unsigned int n_sinks;
+	int write_errno; /* of a report, or 0 */
 };
 
 /*
@@ -159,7 +154,7 @@ struct session {
 int session_open(const struct trace_config *cfg, struct session **ret, struct errmsg *err);
 void session_free(struct session *s);
 
-/* Attaches, runs until the end, writes the reports to stdout. */
+/* Attaches, runs until the end, gives what it sees to the sinks. */
 int session_trace(struct session *s, struct errmsg *err);
 
 #define SESSION_MAX_TARGETS 8192 /* ended ones included */

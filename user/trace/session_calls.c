@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Each allocator call as a line on stdout, as it comes out of the ring (--trace). */
+/* Each allocator call, as it comes out of the ring, for those who want to see it (--trace). */
 #include "session_calls.h"
 
-#include <errno.h>
-#include <stdio.h>
-
-#include "build_report.h"
 #include "report/calls.h"
-#include "report/format.h"
 
 static const char *known(const struct session *s, uint32_t id)
 {
@@ -39,20 +34,6 @@ static void set_place(struct session *s, const struct heap_state *st, uint32_t s
 	c->kind = kind == KIND_UNKNOWN ? NULL : kind_name(kind);
 }
 
-/* The heading, or what every stream of records begins with. */
-static void begin(struct session *s)
-{
-	struct report r = { .mode = "exact" };
-
-	s->calls_begun = true;
-	if (!s->opt->json) {
-		calls_write_heading(stdout);
-		return;
-	}
-	build_report_header(s, &r);
-	json_write_header(&r, stdout);
-}
-
 int session_on_call(struct session *s, const struct lmt_call_event *e)
 {
 	const struct heap_state *st = heap_find_state(&s->heap, e->e.state);
@@ -71,14 +52,7 @@ int session_on_call(struct session *s, const struct lmt_call_event *e)
 
 	if (!shown(s, st, e->op == LMT_CALL_FREE ? e->osize : e->nsize))
 		return 0;
-	if (!s->calls_begun)
-		begin(s);
 	set_place(s, st, e->site, &c);
-	if (s->opt->json)
-		calls_write_json(&c, stdout);
-	else
-		calls_write_text(&c, stdout);
-	if (ferror(stdout) && !s->write_errno)
-		s->write_errno = errno ? errno : EIO;
+	sinks_on_call(s, &c);
 	return 0;
 }

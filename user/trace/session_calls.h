@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* session_calls: prints each allocator call, for --trace. L8 trace. */
+/* session_calls: gives each allocator call to the sinks, for --trace. L8 trace. */
 #ifndef LMT_TRACE_SESSION_CALLS_H
 #define LMT_TRACE_SESSION_CALLS_H
 

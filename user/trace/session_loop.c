@@ -11,8 +11,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "cli/screen.h"
-#include "cli/serve.h"
 #include "session_budget.h"
 #include "session_find.h"
 
@@ -24,7 +22,8 @@
 
 /* The sources of events of the loop, by the number epoll gives back. */
 enum source {
-	SRC_SIGNAL, SRC_RING, SRC_GC, SRC_SNAPSHOT, SRC_INTERVAL, SRC_DURATION, SRC_KEYS, SRC_HTTP, SRC_TARGET
+	SRC_SIGNAL, SRC_RING, SRC_GC, SRC_SNAPSHOT, SRC_INTERVAL, SRC_DURATION, SRC_SINK,
+	SRC_TARGET = SRC_SINK + SESSION_SINKS
 };
 
 static int timer_every(uint64_t first_ns, uint64_t then_ns)
@@ -59,7 +58,7 @@ sigset_t loop_hold_signals(const struct session *s)
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
-	if (s->opt->write_file)
+	if (sinks_want_signal(s))
 		sigaddset(&set, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	return set;
@@ -87,7 +86,6 @@ int loop_open(struct session *s, struct loop *l)
 	rc = rc ? rc : watch(s->epoll_fd, l->snapshot_fd, SRC_SNAPSHOT);
 	rc = rc ? rc : watch(s->epoll_fd, l->interval_fd, SRC_INTERVAL);
 	rc = rc ? rc : watch(s->epoll_fd, l->duration_fd, SRC_DURATION);
-	rc = rc ? rc : watch(s->epoll_fd, s->serve ? serve_fd(s->serve) : -1, SRC_HTTP);
 	for (size_t i = 0; !rc && i < s->targets.n; i++)
 		rc = session_watch_target(s, &s->targets.v[i]);
 	return rc ? -errno : 0;
@@ -104,9 +102,13 @@ void loop_close(struct session *s, struct loop *l)
 			close(fds[i]);
 }
 
-int loop_watch_keys(struct session *s)
+int loop_watch_sinks(struct session *s)
 {
-	return watch(s->epoll_fd, STDIN_FILENO, SRC_KEYS) ? -errno : 0;
+	int rc = 0;
+
+	for (unsigned int i = 0; !rc && i < s->n_sinks; i++)
+		rc = watch(s->epoll_fd, s->sinks[i]->fd, SRC_SINK + i);
+	return rc ? -errno : 0;
 }
 
 /*
@@ -124,7 +126,7 @@ static int on_snapshot_timer(struct session *s, struct loop *l)
 	s->deaths = 0;
 	if (took * 50 > pause)
 		pause = took * 50;
-	if (s->recorder && pause > RECORD_MS * 1000000ull)
+	if (sinks_record(s) && pause > RECORD_MS * 1000000ull)
 		pause = RECORD_MS * 1000000ull;
 	its.it_value = (struct timespec){ (time_t)(pause / 1000000000u), (long)(pause % 1000000000u) };
 	its.it_interval = its.it_value;
@@ -173,7 +175,7 @@ static void on_signal(struct session *s, int fd)
 	if (read(fd, &info, sizeof(info)) != sizeof(info))
 		return;
 	if (info.ssi_signo == SIGUSR1)
-		recorder_mark(s->recorder, s);
+		sinks_on_signal(s);
 	else
 		s->end = SESSION_SIGNAL;
 }
@@ -188,8 +190,7 @@ static int on_source(struct session *s, struct loop *l, uint64_t id)
 		break;
 	case SRC_RING:
 		rc = live_drain(s->live, session_on_event, s);
-		if (s->calls_begun && fflush(stdout) && !s->write_errno) /* who reads a pipe waits for them */
-			s->write_errno = errno;
+		sinks_on_drained(s);
 		check_execs(s);
 		session_label_states(s, clock_ns(CLOCK_MONOTONIC)); /* some are closed soon */
 		if (s->follow.n_likely)
@@ -201,8 +202,7 @@ static int on_source(struct session *s, struct loop *l, uint64_t id)
 		session_label_states(s, clock_ns(CLOCK_MONOTONIC));
 		follow_run(s);
 		launch_reap(s);
-		if (s->serve)
-			serve_run(s->serve);
+		sinks_tick(s);
 		rc = session_budget_step(s);
 		if (!rc && s->deaths > LOOK_DEATHS && clock_ns(CLOCK_MONOTONIC) > s->next_look_ns)
 			rc = on_snapshot_timer(s, l);
@@ -223,15 +223,11 @@ static int on_source(struct session *s, struct loop *l, uint64_t id)
 	case SRC_DURATION:
 		s->end = SESSION_DURATION;
 		break;
-	case SRC_HTTP:
-		serve_run(s->serve);
-		break;
-	case SRC_KEYS:
-		if (screen_keys(s->screen))
-			s->end = SESSION_SIGNAL;
-		break;
 	default:
-		session_end_target(s, &s->targets.v[id - SRC_TARGET]);
+		if (id < SRC_TARGET)
+			sinks_on_ready(s, (unsigned int)(id - SRC_SINK));
+		else
+			session_end_target(s, &s->targets.v[id - SRC_TARGET]);
 	}
 	return rc;
 }
@@ -241,13 +237,12 @@ int loop_run(struct session *s, struct loop *l)
 	int rc = 0;
 
 	while (!rc && s->end == SESSION_RUNNING && !s->write_errno) {
-		/* With the file gone there is nothing left to do, unless reports go to stdout too. */
-		if (recorder_error(s->recorder) && s->opt->no_report)
-			break;
-
 		struct epoll_event ev[16];
-		int n = epoll_wait(s->epoll_fd, ev, 16, follow_timeout_ms(s));
+		int n;
 
+		if (sinks_gave_up(s))
+			break;
+		n = epoll_wait(s->epoll_fd, ev, 16, follow_timeout_ms(s));
 		if (n < 0 && errno != EINTR)
 			return -errno;
 		if (!n)

@@ -26,8 +26,8 @@ sigset_t loop_hold_signals(const struct session *s);
 int loop_open(struct session *s, struct loop *l);
 void loop_close(struct session *s, struct loop *l);
 
-/* From now on keys of the terminal are listened to. */
-int loop_watch_keys(struct session *s);
+/* From now on sinks are listened to that have something to read. */
+int loop_watch_sinks(struct session *s);
 
 /* Runs until s->end says why it is over, or fails. 0 or a negative errno. */
 int loop_run(struct session *s, struct loop *l);

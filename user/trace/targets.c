@@ -204,7 +204,7 @@ void session_end_target(struct session *s, struct session_target *t)
 	t->ended = true;
 	t->exit_status = t->execed ? -1 : proc_exit_status(t->pid_fd, t->target->pid);
 	if (session_shows_target(s, t) && !t->execed)
-		recorder_target_ended(s->recorder, s, t->target->pid, t->exit_status);
+		sinks_on_target_end(s, t->target->pid, t->exit_status);
 	if (s->epoll_fd >= 0)
 		epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, t->pid_fd, NULL);
 	close(t->pid_fd);
