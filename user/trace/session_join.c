@@ -10,12 +10,11 @@
 #include "base/hashmap.h"
 #include "base/log.h"
 #include "census/census.h"
+#include "heap/confirm.h"
 #include "session.h"
 #include "session_sample.h"
 
 #define MAX_JOINS 3       /* of one place, while it has no answer */
-#define MAX_NEWER 64      /* kinds of objects, states */
-#define LITTER_SLACK 2    /* objects may be born while a window closes */
 #define MAX_HEAP (1024ull << 20) /* copying and walking more takes too long in mid-trace */
 #define CPU_NS 3000000000ull    /* …and many states in many tries; the trace waits meanwhile */
 #define FIRST_PAUSE_NS 2000000000ull
@@ -26,8 +25,7 @@ struct join {
 	struct session *s;
 	struct session_target *t;
 	vec_of(struct census_ask) asks;
-	vec_of(size_t) site; /* of each ask: position in heap.sites */
-	vec_of(struct estimate_sample *) sample; /* NULL: of the ledger */
+	vec_of(struct confirm_object) of; /* each ask */
 };
 
 /* Half told by windows it may be refuted; told by the ledger it is so, and only the path is missing. */
@@ -73,15 +71,13 @@ static uint64_t object_of(const struct heap_state *st, enum block_kind kind, uin
 
 static int ask(struct join *j, size_t site, uint64_t uaddr, bool path, struct estimate_sample *sample)
 {
-	struct session *s = j->s;
-	const struct heap_state *st = &s->heap.states.v[s->heap.sites.v[site].state];
-	struct census_ask a = { .G = st->st.g, .wants_path = path,
+	const struct heap_site *h = &j->s->heap.sites.v[site];
+	const struct heap_state *st = &j->s->heap.states.v[h->state];
+	struct census_ask a = { .G = st->st.g, .uaddr = object_of(st, h->kind, uaddr), .wants_path = path,
 				.group = site };
+	struct confirm_object of = { .sample = sample, .site = site, .kind = h->kind };
 
-	a.uaddr = object_of(st, s->heap.sites.v[site].kind, uaddr);
-	if (vec_push(&j->asks, a))
-		return -1;
-	return vec_push(&j->site, site) || vec_push(&j->sample, sample) ? -1 : 0;
+	return vec_push(&j->asks, a) || vec_push(&j->of, of) ? -1 : 0;
 }
 
 /* The blocks of the ledger that tell of a place that leaks. */
@@ -130,152 +126,17 @@ static uint32_t text_of(struct session *s, const struct census *c, const struct 
 	return p->n ? strpool_add(s->strings, text) : 0;
 }
 
-/* Of objects of one kind in one state, while windows are gone through from the latest back. */
-struct newer {
-	uint32_t state, window;
-	enum block_kind kind;
-	uint64_t later, here; /* the oldest one known of later windows, of this one */
-};
-
-static struct newer *newer_of(struct newer *v, size_t *n, uint32_t state, enum block_kind kind)
-{
-	for (size_t i = 0; i < *n; i++)
-		if (v[i].state == state && v[i].kind == kind)
-			return &v[i];
-	if (*n == MAX_NEWER)
-		return NULL;
-	v[*n] = (struct newer){ .state = state, .kind = kind, .window = UINT32_MAX };
-	return &v[(*n)++];
-}
-
-/*
- * An object that stands in the list before one that a later window saw being born is younger than
- * that: its memory was given away again, even if it looks the same.
- */
-static void refute_younger(struct join *j)
-{
-	struct newer newer[MAX_NEWER];
-	size_t n = 0;
-
-	for (size_t i = j->asks.n; i-- > 0;) {
-		struct census_ask *a = &j->asks.v[i];
-		const struct estimate_sample *x = j->sample.v[i];
-		struct newer *w;
-
-		if (x && a->answer == CENSUS_HELD &&
-		    strcmp(census_kind_name(a->kind), kind_name(j->s->heap.sites.v[j->site.v[i]].kind)))
-			a->answer = CENSUS_ABSENT;
-		if (!x || a->answer != CENSUS_HELD || !a->order)
-			continue;
-		w = newer_of(newer, &n, x->state, j->s->heap.sites.v[j->site.v[i]].kind);
-		if (!w)
-			continue;
-		if (w->window != x->window) {
-			w->later = w->here > w->later ? w->here : w->later;
-			w->here = 0;
-			w->window = x->window;
-		}
-		if (a->order <= w->later)
-			a->answer = CENSUS_ABSENT;
-		else if (a->order > w->here)
-			w->here = a->order;
-	}
-}
-
-/* What a later window saw being born at the same address is another one: also where objects have no order. */
-static void refute_reborn(struct join *j)
-{
-	struct hashmap later = { 0 }; /* state and address → window + 1 */
-
-	for (size_t i = j->asks.n; i-- > 0;) {
-		const struct estimate_sample *x = j->sample.v[i];
-		uint64_t *at = x ? hashmap_get_or_add(&later, (uint64_t)x->state << 48 ^ x->uaddr) : NULL;
-
-		if (!at)
-			continue;
-		if (!*at)
-			*at = x->window + 1ull;
-		else if (*at > x->window + 1ull && j->asks.v[i].answer == CENSUS_HELD)
-			j->asks.v[i].answer = CENSUS_ABSENT;
-	}
-	hashmap_deinit(&later);
-}
-
-/* What one window saw being born in one state, and the VM keeps in one list: userdata often have their own. */
-struct litter {
-	uint32_t state;
-	bool userdata;
-	uint64_t oldest; /* place in the list of all objects */
-};
-
-static struct litter *litter_of(struct litter *v, size_t *n, const struct join *j, size_t i)
-{
-	uint32_t state = j->sample.v[i]->state;
-	bool userdata = j->s->heap.sites.v[j->site.v[i]].kind == KIND_USERDATA;
-
-	for (size_t k = 0; k < *n; k++)
-		if (v[k].state == state && v[k].userdata == userdata)
-			return &v[k];
-	if (*n == MAX_NEWER)
-		return NULL;
-	v[*n] = (struct litter){ .state = state, .userdata = userdata };
-	return &v[(*n)++];
-}
-
-/*
- * Those of one window stand together in the list, and nothing that was given their memory later is
- * older: what stands further from the oldest than as many as there were is reborn.
- */
-static void refute_strays(struct join *j, size_t from, size_t to)
-{
-	struct litter litters[MAX_NEWER];
-	size_t n = 0;
-
-	for (size_t i = from; i < to; i++) {
-		struct litter *l = litter_of(litters, &n, j, i);
-
-		if (!l)
-			continue;
-		if (j->asks.v[i].order > l->oldest && j->asks.v[i].answer != CENSUS_ABSENT)
-			l->oldest = j->asks.v[i].order;
-	}
-	for (size_t i = from; i < to; i++) {
-		struct census_ask *a = &j->asks.v[i];
-		const struct litter *l = litter_of(litters, &n, j, i);
-
-		if (l && a->order && a->answer == CENSUS_HELD &&
-		    l->oldest - a->order > LITTER_SLACK * j->sample.v[i]->litter)
-			a->answer = CENSUS_ABSENT;
-	}
-}
-
-static void refute_strays_of_all(struct join *j)
-{
-	size_t from = 0;
-
-	for (size_t i = 1; i <= j->asks.n; i++) {
-		if (i < j->asks.n && j->sample.v[i] && j->sample.v[from] &&
-		    j->sample.v[i]->window == j->sample.v[from]->window)
-			continue;
-		if (j->sample.v[from])
-			refute_strays(j, from, i);
-		from = i;
-	}
-}
-
 /* False when there were none: no heap could be walked. */
 static bool take_answers(struct join *j, const struct census *c)
 {
 	struct session *s = j->s;
 	size_t told = 0, held = 0;
 
-	refute_reborn(j);
-	refute_younger(j);
-	refute_strays_of_all(j);
+	confirm_reject(j->asks.v, j->of.v, j->asks.n);
 	for (size_t i = 0; i < j->asks.n; i++) {
 		const struct census_ask *a = &j->asks.v[i];
-		struct heap_site *site = &s->heap.sites.v[j->site.v[i]];
-		struct estimate_sample *sample = j->sample.v[i];
+		struct heap_site *site = &s->heap.sites.v[j->of.v[i].site];
+		struct estimate_sample *sample = j->of.v[i].sample;
 
 		if (a->answer == CENSUS_NOT_TOLD)
 			continue;
@@ -413,8 +274,7 @@ static void join_target(struct session *s, struct session_target *t, const struc
 	if (!ask_of_samples(&j) && (s->cost.windows || !ask_of_ledger(&j, snap)) && j.asks.n)
 		take_census(&j, last);
 	vec_deinit(&j.asks);
-	vec_deinit(&j.site);
-	vec_deinit(&j.sample);
+	vec_deinit(&j.of);
 }
 
 /* Not while a window is open: it would be as long as the census. */
