@@ -53,9 +53,9 @@ static int run_open(struct run *r, struct errmsg *err)
 	r->opt.pause_budget_ns = o->pause_budget_ms * 1000000;
 	r->opt.show_strings = o->strings;
 	r->opt.folded = o->folded || o->flamegraph;
-	r->census = calloc(r->s->targets.n + 1, sizeof(*r->census));
-	r->process = calloc(r->s->targets.n + 1, sizeof(*r->process));
-	r->failed = calloc(r->s->targets.n + 1, sizeof(*r->failed));
+	r->census = calloc(r->s->targets.all.n + 1, sizeof(*r->census));
+	r->process = calloc(r->s->targets.all.n + 1, sizeof(*r->process));
+	r->failed = calloc(r->s->targets.all.n + 1, sizeof(*r->failed));
 	if (!r->census || !r->process || !r->failed)
 		return errmsg_set(err, -ENOMEM, "out of memory");
 	return parse_paths(r, err);
@@ -87,7 +87,7 @@ static int take_all(struct run *r, struct errmsg *err)
 	uint32_t first = 1;
 	int rc = 0;
 
-	vec_each(t, &r->s->targets) {
+	vec_each(t, &r->s->targets.all) {
 		struct census *c = &r->census[r->n];
 		struct census_process *p = &r->process[r->n];
 
@@ -102,7 +102,7 @@ static int take_all(struct run *r, struct errmsg *err)
 		image_deinit(&c->copier.im);
 		first += (uint32_t)t->resolved->states.n;
 		r->n++;
-		if (rc && r->s->targets.n == 1)
+		if (rc && r->s->targets.all.n == 1)
 			return errmsg_set(err, rc, "%s", p->failed);
 	}
 	return 0;

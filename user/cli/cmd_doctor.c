@@ -191,7 +191,7 @@ static void check_c_heap(struct checks *cs, struct session *s, struct session_ta
 static int look_at_targets(struct checks *cs, struct session *s, const struct features *f, struct errmsg *err)
 {
 	s->features = *f;
-	vec_each(t, &s->targets) {
+	vec_each(t, &s->targets.all) {
 		int rc = plan_build(t->resolved, &s->features, &t->plan, err);
 
 		if (rc)

@@ -109,7 +109,7 @@ static void count_threads(struct session *s, struct built_report *b)
 {
 	const struct census_options opt = { .light = true };
 
-	vec_each(t, &s->targets) {
+	vec_each(t, &s->targets.all) {
 		struct errmsg err;
 		struct task_rss rss;
 		struct census c;
@@ -135,7 +135,7 @@ static int write_list(const struct options *o, struct session *s)
 
 	if (!rc)
 		count_threads(s, &b);
-	if (!rc && !s->targets.n && !o->json)
+	if (!rc && !s->targets.all.n && !o->json)
 		puts("no process runs Lua here");
 	else if (!rc)
 		format_find(o->json ? "json" : "text")->write(&b.r, &fo, stdout);

@@ -278,8 +278,8 @@ int record_census_end(struct record_census *k, struct session *s)
 	bool any = false;
 	int rc = wait_for(k);
 
-	vec_each(t, &s->targets)
-		any |= !t->ended;
+	vec_each(t, &s->targets.all)
+		any |= !session_target_ended(t);
 	if (rc || !any)
 		return rc;
 	rc = start(k, s, "end");

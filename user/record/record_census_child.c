@@ -231,10 +231,10 @@ void record_census_take(struct session *s, const char *reason, FILE *out)
 	struct child k = { .s = s, .reason = reason, .out = out };
 	vec_of(struct ranked) all = { 0 };
 
-	vec_each(t, &s->targets) {
+	vec_each(t, &s->targets.all) {
 		struct ranked r = { .pid = t->target->pid };
 
-		if (t->ended)
+		if (session_target_ended(t))
 			continue;
 		vec_each(h, &s->heap.states)
 			if (h->pid == r.pid && !h->closed && !h->ended)

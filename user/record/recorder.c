@@ -61,7 +61,7 @@ static void put_meta(struct recorder *r, const struct session *s)
 	struct built_report b = { 0 };
 	char number[32];
 
-	snprintf(number, sizeof(number), "%" PRIu64, s->start_realtime_ns);
+	snprintf(number, sizeof(number), "%" PRIu64, s->clock.start_realtime_ns);
 	archive_put_meta(r->archive, "start_ns", number);
 	archive_put_meta(r->archive, "version", LMT_VERSION);
 	archive_put_meta(r->archive, "command", s->cfg.command_line);
@@ -169,7 +169,7 @@ static void on_signal(struct trace_sink *k, struct session *s)
 
 static int put_maps(struct recorder *r, const struct session *s)
 {
-	vec_each(t, &s->targets) {
+	vec_each(t, &s->targets.all) {
 		uint64_t *known = hashmap_get_or_add(&r->mapped, (uint64_t)t->target->pid);
 
 		if (!known)

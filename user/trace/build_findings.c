@@ -13,8 +13,8 @@ static struct report_frame frame_of(const struct session *s, const struct frame 
 	struct report_frame out = { 0 };
 
 	if (f->where) {
-		out.lua = strpool_get(s->strings, f->where);
-		out.name = f->name ? strpool_get(s->strings, f->name) : NULL;
+		out.lua = strpool_get(s->names.strings, f->where);
+		out.name = f->name ? strpool_get(s->names.strings, f->name) : NULL;
 		out.approx = f->approx;
 	}
 	return out;
@@ -28,7 +28,7 @@ static int add_evidence(struct session *s, struct built_report *b, struct report
 		.type = e->type,
 		.n = e->n,
 		.rate = e->rate,
-		.text = e->text ? strpool_get(s->strings, e->text) : NULL,
+		.text = e->text ? strpool_get(s->names.strings, e->text) : NULL,
 		.frame = frame_of(s, &e->frame),
 	};
 	int rc = build_one_stack(s, b, e->stack, &out.stack);
@@ -46,8 +46,8 @@ static int add_finding(struct session *s, struct built_report *b, const struct f
 		.pid = f->pid,
 		.tid = f->tid,
 		.state = f->state,
-		.message = strpool_get(s->strings, f->message),
-		.advice = strpool_get(s->strings, f->advice),
+		.message = strpool_get(s->names.strings, f->message),
+		.advice = strpool_get(s->names.strings, f->advice),
 		.count = f->count,
 		.frame = frame_of(s, &f->frame),
 	};

@@ -157,8 +157,8 @@ void build_report_header(const struct session *s, struct report *r)
 	uname(&uts);
 	r->kernel = uts.release;
 	r->command = s->cfg.command_line;
-	r->start_realtime_ns = s->start_realtime_ns;
-	r->end_realtime_ns = s->start_realtime_ns;
+	r->start_realtime_ns = s->clock.start_realtime_ns;
+	r->end_realtime_ns = s->clock.start_realtime_ns;
 }
 
 /* Many processes run the same program: said once. */
@@ -174,20 +174,18 @@ int build_report_static(struct session *s, bool with_functions, bool only_new,
 			struct built_report *b)
 {
 	uint32_t number = 0;
-	int rc = past_report(&s->past, only_new, !b->whole, s->strings, &b->r);
+	int rc = past_report(&s->targets.past, only_new, !b->whole, s->names.strings, &b->r);
 
 	build_report_header(s, &b->r);
-	for (struct session_target *t = s->targets.v; !rc && t < s->targets.v + s->targets.n; t++) {
+	for (struct session_target *t = s->targets.all.v; !rc && t < s->targets.all.v + s->targets.all.n; t++) {
 		size_t first = only_new ? t->reported_runtimes : 0;
 
 		if (!session_shows_target(s, t))
 			continue;
-		if (!only_new || !t->reported)
+		if (!only_new || !t->reported_runtimes)
 			rc = add_process(b, t);
-		if (!b->whole) {
-			t->reported = true;
+		if (!b->whole)
 			t->reported_runtimes = t->resolved->runtimes.n;
-		}
 		for (size_t i = first; !rc && i < t->resolved->runtimes.n; i++)
 			rc = add_runtime(b, t, &t->resolved->runtimes.v[i], with_functions);
 		if (!rc && !s->attach)
@@ -228,7 +226,7 @@ static int add_state(struct session *s, struct built_report *b, struct heap_stat
 		.pid = h->pid,
 		.state = h->number,
 		.runtime = h->runtime,
-		.label = h->summed_up ? "closed" : h->label ? strpool_get(s->strings, h->label) : NULL,
+		.label = h->summed_up ? "closed" : h->label ? strpool_get(s->names.strings, h->label) : NULL,
 		.L = h->st.main,
 		.g = h->st.g,
 		.allocator = rs && h->number ? allocator_text(b, t, rs) : NULL,
@@ -320,8 +318,8 @@ static int add_site(struct session *s, struct built_report *b, const struct heap
 	if (s->cfg.only_state && st->number != s->cfg.only_state)
 		return 0;
 	if (h->frame.where) {
-		out.frame.lua = strpool_get(s->strings, h->frame.where);
-		out.frame.name = h->frame.name ? strpool_get(s->strings, h->frame.name) : NULL;
+		out.frame.lua = strpool_get(s->names.strings, h->frame.where);
+		out.frame.name = h->frame.name ? strpool_get(s->names.strings, h->frame.name) : NULL;
 		out.frame.approx = h->frame.approx;
 	}
 	if (build_site_stacks(s, b, (size_t)(h - s->heap.sites.v), &out))
@@ -356,7 +354,7 @@ static int add_unseen_faults(struct session *s, struct built_report *b)
 
 	if (!s->cost.windows)
 		return 0;
-	vec_each(t, &s->targets)
+	vec_each(t, &s->targets.all)
 		if (!rc && t->plan && !sees_refusals(t->plan))
 			rc = add_blind_spot(b, keep(b, "what the allocator refuses process %d between windows (near-oom, "
 						    "shrink-failure, the size of oom): where its Lua goes then was not "

@@ -6,12 +6,12 @@
 
 static const char *known(const struct session *s, uint32_t id)
 {
-	return id ? strpool_get(s->strings, id) : NULL;
+	return id ? strpool_get(s->names.strings, id) : NULL;
 }
 
 int build_frames(const struct session *s, struct built_report *b)
 {
-	vec_each(f, &s->stacks.frames) {
+	vec_each(f, &s->names.stacks.frames) {
 		struct report_frame out = {
 			.lua = known(s, f->where),
 			.name = known(s, f->name),
@@ -36,11 +36,11 @@ int build_one_stack(const struct session *s, struct built_report *b, uint32_t st
 		    struct report_stack *out)
 {
 	uint32_t frames[STACKDB_FRAMES];
-	size_t n = stackdb_frames(&s->stacks, stack, frames, STACKDB_FRAMES);
+	size_t n = stackdb_frames(&s->names.stacks, stack, frames, STACKDB_FRAMES);
 
 	out->first = (uint32_t)b->r.stack_frames.n;
 	for (size_t i = 0; i < n; i++) {
-		if (s->cfg.lua_only && s->stacks.frames.v[frames[i]].kind == STACK_NATIVE)
+		if (s->cfg.lua_only && s->names.stacks.frames.v[frames[i]].kind == STACK_NATIVE)
 			continue;
 		if (vec_push(&b->r.stack_frames, frames[i]))
 			return -ENOMEM;

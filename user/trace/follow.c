@@ -4,7 +4,7 @@
  * the next milliseconds, and may load Lua as a plug-in much later: it is looked at soon, and then
  * ever more rarely.
  */
-#include "session.h"
+#include "follow.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "session.h"
 
 #define MS 1000000ull
 #define SWEEP_NS (2000 * MS)
@@ -214,7 +215,7 @@ static int on_pid(pid_t pid, void *ctx)
 
 	if (c)
 		c->seen = true;
-	else if (pid != getpid() && (!t || t->ended))
+	else if (pid != getpid() && (!t || session_target_ended(t)))
 		follow_add(s, pid, 0, false);
 	return 0;
 }
@@ -255,7 +256,7 @@ static enum look look_at(struct session *s, struct candidate *c)
 	struct errmsg err;
 	enum look found = NOT_YET;
 
-	if (known && !known->ended)
+	if (known && !session_target_ended(known))
 		return TRACED;
 	if (!c->once && !selected(s, c->pid))
 		return !proc_is_there(c->pid) ? ENDED : NOT_YET; /* its name may change */

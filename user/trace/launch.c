@@ -6,7 +6,7 @@
  * children. Should we die in between, a guard of ours lets them all go on: it waits for the end of a
  * pipe whose other end only we have.
  */
-#include "session.h"
+#include "launch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,9 +19,21 @@
 
 #include "base/log.h"
 #include "block.h"
+#include "session.h"
 
 #define FAMILY 4096    /* processes let go at once */
 #define GUARD_ROUNDS 20 /* a process may be on its way into a stop while we let go */
+
+void launch_raise_descriptors(struct launch *l)
+{
+	struct rlimit more;
+
+	if (getrlimit(RLIMIT_NOFILE, &l->descriptors))
+		return;
+	more = l->descriptors;
+	more.rlim_cur = more.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &more);
+}
 
 static void let_go(int map)
 {
@@ -62,17 +74,17 @@ static int start_guard(struct session *s)
 	if (pipe2(ends, O_CLOEXEC))
 		return -errno;
 	fflush(NULL);
-	s->guard = fork();
-	if (s->guard == 0) {
+	s->launch.guard = fork();
+	if (s->launch.guard == 0) {
 		close(ends[1]);
 		guard(attach_followed_map(s->attach), ends[0]);
 	}
 	close(ends[0]);
-	if (s->guard < 0) {
+	if (s->launch.guard < 0) {
 		close(ends[1]);
 		return -errno;
 	}
-	s->guard_pipe = ends[1];
+	s->launch.guard_pipe = ends[1];
 	return 0;
 }
 
@@ -85,8 +97,8 @@ static void become(const struct session *s, int gate)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
-	if (s->descriptors.rlim_max)
-		setrlimit(RLIMIT_NOFILE, &s->descriptors);
+	if (s->launch.descriptors.rlim_max)
+		setrlimit(RLIMIT_NOFILE, &s->launch.descriptors);
 	dup2(STDERR_FILENO, STDOUT_FILENO);
 	if (read(gate, &byte, 1) < 0)
 		_exit(126);
@@ -127,20 +139,20 @@ int launch_start(struct session *s, struct errmsg *err)
 	if (pipe2(gate, O_CLOEXEC))
 		return errmsg_set(err, -errno, "cannot make a pipe: %s", strerror(errno));
 	fflush(stdout);
-	s->child = fork();
-	if (s->child == 0) {
+	s->launch.child = fork();
+	if (s->launch.child == 0) {
 		close(gate[1]);
 		become(s, gate[0]);
 	}
 	close(gate[0]);
-	if (s->child < 0) {
+	if (s->launch.child < 0) {
 		int rc = -errno;
 
 		close(gate[1]);
-		s->child = 0;
+		s->launch.child = 0;
 		return errmsg_set(err, rc, "cannot start a process: %s", strerror(-rc));
 	}
-	if (attach_follow(s->attach, s->child, LMT_FOLLOW | LMT_FOLLOW_HOLD))
+	if (attach_follow(s->attach, s->launch.child, LMT_FOLLOW | LMT_FOLLOW_HOLD))
 		log_warn("the command's first instructions are not seen: %s", strerror(errno));
 	close(gate[1]);
 	return 0;
@@ -148,7 +160,7 @@ int launch_start(struct session *s, struct errmsg *err)
 
 void launch_continue(const struct session_target *t)
 {
-	if (t->held && !t->ended)
+	if (t->held && !session_target_ended(t))
 		kill(t->target->pid, SIGCONT);
 }
 
@@ -162,17 +174,17 @@ void launch_on_exec(struct session *s, pid_t pid)
 /* Nobody stops for us any more, whether we had come to know of it or not. */
 void launch_go(struct session *s)
 {
-	if (s->guard <= 0)
+	if (s->launch.guard <= 0)
 		return;
 	let_go(attach_followed_map(s->attach));
-	if (write(s->guard_pipe, "", 1) == 1)
-		waitpid(s->guard, NULL, 0);
-	close(s->guard_pipe);
-	s->guard = 0;
+	if (write(s->launch.guard_pipe, "", 1) == 1)
+		waitpid(s->launch.guard, NULL, 0);
+	close(s->launch.guard_pipe);
+	s->launch.guard = 0;
 }
 
 void launch_reap(struct session *s)
 {
-	if (s->child > 0 && waitpid(s->child, NULL, WNOHANG) == s->child)
-		s->child = 0;
+	if (s->launch.child > 0 && waitpid(s->launch.child, NULL, WNOHANG) == s->launch.child)
+		s->launch.child = 0;
 }

@@ -33,7 +33,7 @@
 
 uint64_t session_realtime(const struct session *s, uint64_t monotonic_ns)
 {
-	return s->start_realtime_ns + (monotonic_ns - s->start_ns);
+	return s->clock.start_realtime_ns + (monotonic_ns - s->clock.start_ns);
 }
 
 void session_free(struct session *s)
@@ -42,35 +42,16 @@ void session_free(struct session *s)
 		return;
 	sinks_free(s);
 	live_free(s->live);
-	free(s->natives);
 	attach_free(s->attach);
-	vec_each(t, &s->targets)
-		session_free_target(t);
+	targets_deinit(&s->targets);
 	follow_deinit(&s->follow);
-	vec_deinit(&s->targets);
-	vec_deinit(&s->retired);
-	past_deinit(&s->past);
-	hashmap_deinit(&s->target_of_pid);
 	gcpoll_deinit(&s->gc);
 	findings_deinit(&s->findings);
 	estimate_deinit(&s->cost.estimate);
 	heap_deinit(&s->heap);
-	stackdb_deinit(&s->stacks);
-	strpool_free(s->strings);
+	names_deinit(&s->names);
 	files_deinit(&s->files);
 	free(s);
-}
-
-/* Each process takes two or three, each file one: 1,024 would do for few hundred processes. */
-static void raise_descriptors(struct session *s)
-{
-	struct rlimit more;
-
-	if (getrlimit(RLIMIT_NOFILE, &s->descriptors))
-		return;
-	more = s->descriptors;
-	more.rlim_cur = more.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &more);
 }
 
 int session_open(const struct trace_config *cfg, struct session **ret, struct errmsg *err)
@@ -78,20 +59,17 @@ int session_open(const struct trace_config *cfg, struct session **ret, struct er
 	struct session *s = calloc(1, sizeof(*s));
 	int rc = 0;
 
-	if (!s || !(s->strings = strpool_new()) || !(s->findings.strings = s->strings)) {
+	if (!s || names_init(&s->names) || targets_init(&s->targets)) {
 		session_free(s);
 		return errmsg_set(err, -ENOMEM, "out of memory");
 	}
+	s->findings.strings = s->names.strings;
 	s->cfg = *cfg;
 	s->heap.closed.max_states = (uint32_t)cfg->max_states;
-	s->start_ns = clock_ns(CLOCK_MONOTONIC);
-	s->start_realtime_ns = clock_ns(CLOCK_REALTIME);
+	s->clock.start_ns = clock_ns(CLOCK_MONOTONIC);
+	s->clock.start_realtime_ns = clock_ns(CLOCK_REALTIME);
 	s->epoll_fd = -1;
-	raise_descriptors(s);
-	s->targets.v = calloc(SESSION_MAX_TARGETS, sizeof(*s->targets.v));
-	s->targets.cap = SESSION_MAX_TARGETS;
-	if (!s->targets.v)
-		rc = errmsg_set(err, -ENOMEM, "out of memory");
+	launch_raise_descriptors(&s->launch);
 	for (size_t i = 0; !rc && i < cfg->n_pids; i++) {
 		rc = session_open_target(s, cfg->pids[i], false, NULL, err);
 		if (rc == -ESRCH && cfg->skip_missing)
@@ -114,7 +92,7 @@ static uint64_t ledger_blocks(const struct session *s)
 
 	if (s->cfg.max_blocks)
 		return s->cfg.max_blocks;
-	vec_each(t, &s->targets)
+	vec_each(t, &s->targets.all)
 		vec_each(st, &t->resolved->states)
 			bytes += st->gc.heap_bytes;
 	blocks = bytes / BLOCK_BYTES * GROWTH_ROOM;
@@ -125,7 +103,7 @@ static uint32_t site_count(const struct session *s)
 {
 	size_t n = 0;
 
-	vec_each(t, &s->targets)
+	vec_each(t, &s->targets.all)
 		n += t->resolved->states.n;
 	n *= STATE_SITES;
 	return n < MIN_SITES ? MIN_SITES : n > MAX_SITES ? MAX_SITES : (uint32_t)n;
@@ -133,7 +111,7 @@ static uint32_t site_count(const struct session *s)
 
 static bool may_meet_luajit(const struct session *s)
 {
-	vec_each(t, &s->targets)
+	vec_each(t, &s->targets.all)
 		vec_each(rt, &t->resolved->runtimes)
 			if (rt->family == LMT_FAMILY_LUAJIT)
 				return true;
@@ -166,10 +144,10 @@ static int attach_all(struct session *s, struct errmsg *err)
 
 	if (!rc)
 		rc = live_new(attach_maps(s->attach), &s->live, err);
-	for (size_t i = 0; !rc && i < s->targets.n; i++) {
-		rc = session_attach_target(s, &s->targets.v[i], err);
+	for (size_t i = 0; !rc && i < s->targets.all.n; i++) {
+		rc = session_attach_target(s, &s->targets.all.v[i], err);
 		if (rc == -ESRCH && follow_wanted(s)) { /* one of many ended meanwhile */
-			session_end_target(s, &s->targets.v[i]);
+			session_end_target(s, &s->targets.all.v[i]);
 			rc = 0;
 		}
 	}
@@ -182,9 +160,9 @@ static const char *targets_end(const struct session *s)
 	static char text[128];
 	char how[96];
 
-	if (s->targets.n != 1)
+	if (s->targets.all.n != 1)
 		return "all processes have ended";
-	fmt_exit_status(s->targets.v[0].exit_status, how, sizeof(how));
+	fmt_exit_status(s->targets.all.v[0].exit_status, how, sizeof(how));
 	snprintf(text, sizeof(text), "the process %s", *how ? how : "has ended");
 	return text;
 }
@@ -250,12 +228,12 @@ static void say_started(const struct session *s)
 	struct fmtbuf b;
 
 	log_info("tracing %s with %u probes (%s), %s after the start; %s",
-		 s->cfg.command ? "the command" : s->targets.n == 1 ? "the process" : "the processes",
+		 s->cfg.command ? "the command" : s->targets.all.n == 1 ? "the process" : "the processes",
 		 probes,
 		 attach_method(s->attach),
-		 fmt_seconds(&b, clock_ns(CLOCK_MONOTONIC) - s->start_ns),
+		 fmt_seconds(&b, clock_ns(CLOCK_MONOTONIC) - s->clock.start_ns),
 		 s->cfg.duration_s > 0 ? "wait, or Ctrl-C" : "Ctrl-C ends it");
-	vec_each(t, &s->targets)
+	vec_each(t, &s->targets.all)
 		vec_each(spot, &t->plan->blind_spots)
 			log_info("not seen: %s", *spot);
 }

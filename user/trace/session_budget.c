@@ -45,11 +45,11 @@ static uint64_t cpu_now(struct session *s)
 {
 	uint64_t sum = 0;
 
-	vec_each(t, &s->targets) {
+	vec_each(t, &s->targets.all) {
 		struct timespec ts;
 		clockid_t clock;
 
-		if (t->ended || clock_getcpuclockid(t->target->pid, &clock) || clock_gettime(clock, &ts))
+		if (session_target_ended(t) || clock_getcpuclockid(t->target->pid, &clock) || clock_gettime(clock, &ts))
 			continue;
 		sum += (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 	}
@@ -61,8 +61,8 @@ static uint64_t waited_now(struct session *s)
 {
 	uint64_t sum = 0;
 
-	vec_each(t, &s->targets)
-		if (!t->ended)
+	vec_each(t, &s->targets.all)
+		if (!session_target_ended(t))
 			sum += proc_wait_ns(t->target->pid);
 	return rising(sum, &s->cost.last_wait, &s->cost.lost_wait);
 }
@@ -192,7 +192,7 @@ static void drop_rare(struct session *s, size_t i, double per_s)
 		 not_always_rare[i].when, not_always_rare[i].why, per_s);
 	attach_drop(s->attach, not_always_rare[i].program);
 	s->cost.rare[not_always_rare[i].program].off = true;
-	vec_each(t, &s->targets)
+	vec_each(t, &s->targets.all)
 		if (t->plan && plan_add_blind_spot(t->plan, "%s%s: %s too often for a probe there",
 						   not_always_rare[i].what, not_always_rare[i].when,
 						   not_always_rare[i].why))
@@ -234,7 +234,7 @@ int session_budget_step(struct session *s)
 	what = budget_step(&s->cost.budget, &seen);
 	if (s->cost.budget.sparse != sparse) {
 		if (sparse)
-			s->next_join_ns = 0; /* as soon as there are windows to ask of */
+			s->clock.next_join_ns = 0; /* as soon as there are windows to ask of */
 		log_debug(sparse ? "a heap rises: windows as dense as the budget allows"
 				 : "no heap rises: windows are rare from now on");
 	}

@@ -91,10 +91,10 @@ void session_follow_c_heap(struct session *s)
 {
 	if (!session_wants_c_heap(s))
 		return;
-	vec_each(t, &s->targets) {
+	vec_each(t, &s->targets.all) {
 		const struct layout *layout = NULL;
 
-		if (t->c_heap_done || t->ended || !t->slot || !t->plan)
+		if (t->c_heap_done || session_target_ended(t) || !t->slot || !t->plan)
 			continue;
 		vec_each(rt, &t->resolved->runtimes)
 			layout = layout ? layout : rt->layout;
@@ -113,18 +113,18 @@ static void name_by_address(struct session *s, struct session_target *t, struct 
 		target_refresh(t->target, NULL);
 	a = session_name_caller(s, t, site->c_ip);
 	direct = !a.module || (a.symbol && !strcmp(a.symbol, func_name(FUNC_LJ_VM_FFI_CALL)));
-	site->c_function = strpool_add(s->strings, direct ? "malloc" : a.symbol ? a.symbol : a.module);
-	site->c_module = direct ? 0 : strpool_add(s->strings, a.module);
+	site->c_function = strpool_add(s->names.strings, direct ? "malloc" : a.symbol ? a.symbol : a.module);
+	site->c_module = direct ? 0 : strpool_add(s->names.strings, a.module);
 }
 
 /* The C function that Lua has called: its frame has the name that Lua calls it by. */
 static void name_by_stack(struct session *s, struct heap_site *site)
 {
 	uint32_t frames[STACKDB_FRAMES];
-	size_t n = stackdb_frames(&s->stacks, heap_stack_of(&s->heap, site->c_place), frames, STACKDB_FRAMES);
+	size_t n = stackdb_frames(&s->names.stacks, heap_stack_of(&s->heap, site->c_place), frames, STACKDB_FRAMES);
 
 	for (size_t i = 0; i < n; i++) {
-		const struct stack_frame *f = &s->stacks.frames.v[frames[i]];
+		const struct stack_frame *f = &s->names.stacks.frames.v[frames[i]];
 
 		if (f->kind != STACK_NATIVE)
 			break;

@@ -6,7 +6,7 @@
 
 static const char *known(const struct session *s, uint32_t id)
 {
-	return id ? strpool_get(s->strings, id) : NULL;
+	return id ? strpool_get(s->names.strings, id) : NULL;
 }
 
 static bool shown(const struct session *s, const struct heap_state *st, uint64_t bytes)

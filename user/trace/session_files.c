@@ -26,8 +26,8 @@ static uint64_t forget_ns(void)
 /* Those that live have their files; others are looked at now and then, if they are of interest at all. */
 static void see_files(struct session *s)
 {
-	vec_each(t, &s->targets) {
-		if (t->ended)
+	vec_each(t, &s->targets.all) {
+		if (session_target_ended(t))
 			continue;
 		vec_each(m, &t->target->modules)
 			files_get(&s->files, m);
@@ -37,7 +37,7 @@ static void see_files(struct session *s)
 /* The last report asks for the files of those that ended. */
 static void hold_files(struct session *s)
 {
-	vec_each(t, &s->targets) {
+	vec_each(t, &s->targets.all) {
 		if (!t->resolved)
 			continue;
 		vec_each(rt, &t->resolved->runtimes)
@@ -67,9 +67,9 @@ void session_rest_files(struct session *s)
 {
 	uint64_t now = clock_ns(CLOCK_MONOTONIC), forget = forget_ns();
 
-	if (now < s->next_rest_ns)
+	if (now < s->clock.next_rest_ns)
 		return;
-	s->next_rest_ns = now + (forget < REST_NS ? forget : REST_NS);
+	s->clock.next_rest_ns = now + (forget < REST_NS ? forget : REST_NS);
 	files_rest(&s->files);
 	if (follow_wanted(s)) {
 		see_files(s);

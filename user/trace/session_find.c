@@ -121,7 +121,7 @@ struct named_address session_name_caller(struct session *s, struct session_targe
 		a.symbol = found_function(t, file, a.offset);
 	if (!a.symbol) { /* stripped: the place is all there is */
 		snprintf(text, sizeof(text), "+0x%llx", (unsigned long long)a.offset);
-		a.symbol = strpool_get(s->strings, strpool_add(s->strings, text));
+		a.symbol = strpool_get(s->names.strings, strpool_add(s->names.strings, text));
 	}
 	return a;
 }
@@ -197,7 +197,7 @@ static const char *allocator_of(struct session *s, struct session_target *t, con
 			snprintf(text, sizeof(text), "the custom allocator at %s+0x%llx",
 				 *a->module ? a->module : "generated code",
 				 (unsigned long long)(*a->module ? a->vaddr : a->uaddr));
-		return strpool_get(s->strings, strpool_add(s->strings, text));
+		return strpool_get(s->names.strings, strpool_add(s->names.strings, text));
 	}
 	return NULL;
 }
@@ -258,10 +258,10 @@ static void name_copies(struct session *s, struct session_target *t, struct noti
 static uint32_t stack_of(const struct session *s, uint32_t index, const struct frame *leaf)
 {
 	uint32_t stack = heap_stack_of(&s->heap, index), frames[STACKDB_FRAMES];
-	size_t n = stackdb_frames(&s->stacks, stack, frames, STACKDB_FRAMES);
+	size_t n = stackdb_frames(&s->names.stacks, stack, frames, STACKDB_FRAMES);
 
 	for (size_t i = 0; i < n; i++)
-		if (s->stacks.frames.v[frames[i]].kind == STACK_LUA)
+		if (s->names.stacks.frames.v[frames[i]].kind == STACK_LUA)
 			return stack;
 	return leaf->where ? 0 : stack;
 }
@@ -309,7 +309,7 @@ static const char *name_function(struct session *s, struct session_target *t,
 
 	vec_each(w, &t->watched)
 		if (e->probe && w->probe == e->probe)
-			return strpool_get(s->strings, w->name);
+			return strpool_get(s->names.strings, w->name);
 	a = session_name_caller(s, t, e->arg[LMT_STALE_FUNCTION] + 1);
 	return a.symbol ? a.symbol : a.module;
 }
@@ -392,7 +392,7 @@ static void review(struct session *s, bool last)
 			f->count = n;
 		if (!f->not_before_ns || f->withdrawn)
 			continue;
-		vec_each(t, &s->targets)
+		vec_each(t, &s->targets.all)
 			if (t->target->pid == f->pid)
 				f->withdrawn = is_served(s, t, f->ptr_uaddr);
 	}
@@ -415,5 +415,5 @@ bool session_wants_finding(const struct session *s, const struct finding *f)
 		return false;
 	if (cfg->only_state && f->state && f->state != cfg->only_state)
 		return false;
-	return !suppress_fits(cfg->suppressions, f, s->strings);
+	return !suppress_fits(cfg->suppressions, f, s->names.strings);
 }

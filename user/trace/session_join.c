@@ -123,7 +123,7 @@ static uint32_t text_of(struct session *s, const struct census *c, const struct 
 			text[len++] = EVIDENCE_STEP;
 		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s", strpool_get(c->pool, p->step[i]));
 	}
-	return p->n ? strpool_add(s->strings, text) : 0;
+	return p->n ? strpool_add(s->names.strings, text) : 0;
 }
 
 /* False when there were none: no heap could be walked. */
@@ -283,13 +283,13 @@ void session_join_look(struct session *s, const struct snapshot *snap, bool last
 	uint64_t before = clock_ns(CLOCK_PROCESS_CPUTIME_ID), now = clock_ns(CLOCK_MONOTONIC), pause;
 	uint64_t least = s->cost.budget.sparse ? CALM_PAUSE_NS : FIRST_PAUSE_NS;
 
-	if (!last && (now < s->next_join_ns || s->cost.budget.phase == BUDGET_WINDOW ||
+	if (!last && (now < s->clock.next_join_ns || s->cost.budget.phase == BUDGET_WINDOW ||
 		      s->cost.budget.phase == BUDGET_CALIBRATE))
 		return;
-	vec_each(t, &s->targets)
-		if (!t->ended && !t->held)
+	vec_each(t, &s->targets.all)
+		if (!session_target_ended(t) && !t->held)
 			join_target(s, t, snap, last);
 	session_sample_judge(s);
 	pause = (clock_ns(CLOCK_PROCESS_CPUTIME_ID) - before) * SHARE;
-	s->next_join_ns = clock_ns(CLOCK_MONOTONIC) + (pause > least ? pause : least);
+	s->clock.next_join_ns = clock_ns(CLOCK_MONOTONIC) + (pause > least ? pause : least);
 }

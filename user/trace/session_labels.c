@@ -27,7 +27,7 @@ static uint32_t read_label(struct session *s, struct session_target *t, const st
 	uint32_t label = 0;
 
 	if (labels_open(t->target, &t->mem, &labels))
-		label = labels_of(&labels, layout, st->main, st->g, s->strings);
+		label = labels_of(&labels, layout, st->main, st->g, s->names.strings);
 	labels_close(&labels);
 	return label;
 }
@@ -70,12 +70,12 @@ void session_on_label(struct session *s, struct session_target *t, const struct 
 	if (!h || h->label || !e->text[0]) /* it could not be read */
 		return;
 	snprintf(text, sizeof(text), "%.*s", LMT_LABEL_BYTES, (const char *)e->text);
-	h->label = label_at_close(t->target, text, (uint32_t)e->e.arg0, s->strings);
+	h->label = label_at_close(t->target, text, (uint32_t)e->e.arg0, s->names.strings);
 }
 
 void session_label_states(struct session *s, uint64_t now_ns)
 {
-	vec_each(t, &s->targets)
-		if (t->slot && !t->ended && labels_known(t->target))
+	vec_each(t, &s->targets.all)
+		if (t->slot && !session_target_ended(t) && labels_known(t->target))
 			label_target(s, t, now_ns);
 }

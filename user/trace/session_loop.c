@@ -48,7 +48,7 @@ static int watch(int epoll_fd, int fd, uint64_t id)
 
 int session_watch_target(struct session *s, struct session_target *t)
 {
-	return watch(s->epoll_fd, t->pid_fd, SRC_TARGET + (uint64_t)(t - s->targets.v));
+	return watch(s->epoll_fd, t->pid_fd, SRC_TARGET + (uint64_t)(t - s->targets.all.v));
 }
 
 sigset_t loop_hold_signals(const struct session *s)
@@ -86,8 +86,8 @@ int loop_open(struct session *s, struct loop *l)
 	rc = rc ? rc : watch(s->epoll_fd, l->snapshot_fd, SRC_SNAPSHOT);
 	rc = rc ? rc : watch(s->epoll_fd, l->interval_fd, SRC_INTERVAL);
 	rc = rc ? rc : watch(s->epoll_fd, l->duration_fd, SRC_DURATION);
-	for (size_t i = 0; !rc && i < s->targets.n; i++)
-		rc = session_watch_target(s, &s->targets.v[i]);
+	for (size_t i = 0; !rc && i < s->targets.all.n; i++)
+		rc = session_watch_target(s, &s->targets.all.v[i]);
 	return rc ? -errno : 0;
 }
 
@@ -122,8 +122,8 @@ static int on_snapshot_timer(struct session *s, struct loop *l)
 	int rc = session_look(s, false, false);
 
 	took = clock_ns(CLOCK_PROCESS_CPUTIME_ID) - t0;
-	s->next_look_ns = clock_ns(CLOCK_MONOTONIC) + took * LOOK_SHARE;
-	s->deaths = 0;
+	s->clock.next_look_ns = clock_ns(CLOCK_MONOTONIC) + took * LOOK_SHARE;
+	s->clock.deaths = 0;
 	if (took * 50 > pause)
 		pause = took * 50;
 	if (sinks_record(s) && pause > RECORD_MS * 1000000ull)
@@ -139,17 +139,17 @@ static void check_end(struct session *s)
 {
 	bool all = !s->cfg.all && !s->cfg.name && !s->cfg.cgroup;
 
-	vec_each(t, &s->targets)
-		all &= t->ended;
-	if (all && !s->child && !s->follow.list.n && s->end == SESSION_RUNNING)
+	vec_each(t, &s->targets.all)
+		all &= session_target_ended(t);
+	if (all && !s->launch.child && !s->follow.list.n && s->end == SESSION_RUNNING)
 		s->end = SESSION_TARGETS;
 }
 
 /* A target that runs another program now has no Lua heap left that we know. */
 static void check_execs(struct session *s)
 {
-	vec_each(t, &s->targets) {
-		if (!t->execed || t->ended)
+	vec_each(t, &s->targets.all) {
+		if (t->phase != TARGET_EXECED)
 			continue;
 		log_info("process %d runs another program now", t->target->pid);
 		session_end_target(s, t);
@@ -204,7 +204,7 @@ static int on_source(struct session *s, struct loop *l, uint64_t id)
 		launch_reap(s);
 		sinks_tick(s);
 		rc = session_budget_step(s);
-		if (!rc && s->deaths > LOOK_DEATHS && clock_ns(CLOCK_MONOTONIC) > s->next_look_ns)
+		if (!rc && s->clock.deaths > LOOK_DEATHS && clock_ns(CLOCK_MONOTONIC) > s->clock.next_look_ns)
 			rc = on_snapshot_timer(s, l);
 		break;
 	case SRC_SNAPSHOT:
@@ -227,7 +227,7 @@ static int on_source(struct session *s, struct loop *l, uint64_t id)
 		if (id < SRC_TARGET)
 			sinks_on_ready(s, (unsigned int)(id - SRC_SINK));
 		else
-			session_end_target(s, &s->targets.v[id - SRC_TARGET]);
+			session_end_target(s, &s->targets.all.v[id - SRC_TARGET]);
 	}
 	return rc;
 }

@@ -77,8 +77,8 @@ void session_check_orphans(struct session *s, struct snapshot *snap)
 {
 	if (!snap->orphan_blocks.n)
 		return;
-	vec_each(t, &s->targets)
-		if (t->slot && !t->retired)
+	vec_each(t, &s->targets.all)
+		if (t->slot && t->phase != TARGET_RETIRED)
 			check_target(s, t, snap);
 	vec_each(kind, &snap->orphans) {
 		if (!kind->n_free)

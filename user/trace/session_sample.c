@@ -14,7 +14,7 @@ static bool read_text(void *ctx, uint32_t state, uint64_t uaddr, uint8_t *text, 
 	const struct heap_state *st = heap_find_state(&s->heap, state);
 	struct session_target *t = st ? session_target_of_pid(s, st->pid) : NULL;
 
-	return t && !t->ended && memread_exact(&t->mem, uaddr, text, n);
+	return t && !session_target_ended(t) && memread_exact(&t->mem, uaddr, text, n);
 }
 
 /* Since 5.2 the allocator is told; before, and in LuaJIT, the block's own header tells. */

@@ -15,7 +15,7 @@
 
 static struct session_target *target_of_slot(struct session *s, uint32_t slot)
 {
-	return slot < LMT_SLOT_MAX ? s->of_slot[slot] : NULL;
+	return slot < LMT_SLOT_MAX ? s->targets.of_slot[slot] : NULL;
 }
 
 /* A state is known to BPF under `index`: follow it in every other place too. */
@@ -172,27 +172,6 @@ static int on_newstate(struct session *s, struct session_target *t, const struct
 	return rc;
 }
 
-/* The target's memory as it was when the site was met, as far as it was copied; the latest copy. */
-static void open_copies(struct session *s, const struct memread *below, uint32_t slot, uint32_t site,
-			struct memread_copies *c, struct memread *ret)
-{
-	*c = (struct memread_copies){ .below = below };
-	for (unsigned int i = 1; i <= SESSION_COPIES; i++) {
-		const struct lmt_memory *m = &s->copies[(s->n_copies - i) % SESSION_COPIES];
-		const void *data[] = { m->data0, m->data1, m->data2, m->data3 };
-
-		if (m->e.arg0 != site || m->e.slot != slot)
-			continue;
-		for (size_t k = 0; k < 4; k++) {
-			c->part[k].uaddr = m->part[k].uaddr;
-			c->part[k].len = m->part[k].len;
-			c->part[k].data = data[k];
-		}
-		break;
-	}
-	memread_open_copies(c, ret);
-}
-
 static bool is_closed(const struct lmt_state *st)
 {
 	return st->flags & (LMT_STATE_CLOSING | LMT_STATE_DEAD);
@@ -206,8 +185,8 @@ static struct frame frame_of_copies(struct session *s, const struct lmt_event *e
 	struct frame frame = { 0 };
 	struct memread mem;
 
-	open_copies(s, NULL, e->slot, (uint32_t)e->arg0, &copies, &mem);
-	frames_resolve(&mem, l, g, 0, site, s->strings, &frame);
+	names_open_copies(&s->names, NULL, e->slot, (uint32_t)e->arg0, &copies, &mem);
+	frames_resolve(&mem, l, g, 0, site, s->names.strings, &frame);
 	return frame;
 }
 
@@ -232,10 +211,10 @@ static int on_site(struct session *s, struct session_target *t, const struct lmt
 	if (sites[i].flags & LMT_SITE_JIT) /* its line follows from the kind */
 		kind_await_object(&t->mem, &layout->l, e->arg1);
 	memread_open_cached(&cache, &t->mem, &cached);
-	open_copies(s, &cached, e->slot, i, &copies, &mem);
+	names_open_copies(&s->names, &cached, e->slot, i, &copies, &mem);
 	if (LMT_TAG_IS_PLACE(sites[i].tag) || !is_closed(&states[e->state])) {
 		kind = kind_of_block(&cached, &layout->l, e->arg1);
-		frames_resolve(&mem, &layout->l, states[e->state].g, e->arg1, &sites[i], s->strings,
+		frames_resolve(&mem, &layout->l, states[e->state].g, e->arg1, &sites[i], s->names.strings,
 			       &frame);
 	}
 	/* What was read of a state that is gone by now may be another's. */
@@ -255,28 +234,14 @@ static int on_native(struct session *s, struct session_target *t, const struct l
 	const struct lmt_state *states = live_states(s->live, &n_states);
 	const struct layout *layout =
 		e->e.state < n_states ? attach_layout(s->attach, states[e->e.state].layout) : NULL;
+	struct native_stack *native = names_next_native(&s->names);
 
-	if (!s->natives)
-		s->natives = calloc(SESSION_NATIVES, sizeof(*s->natives));
-	if (!s->natives)
+	if (!native)
 		return -ENOMEM;
 	if (!target_module_at(t->target, e->ip))
 		target_refresh(t->target, NULL);
-	native_unwind(t->target, &s->files, e, layout && layout->l.gc64.off,
-		      &s->natives[s->n_natives++ % SESSION_NATIVES]);
+	native_unwind(t->target, &s->files, e, layout && layout->l.gc64.off, native);
 	return 0;
-}
-
-static const struct native_stack *take_native(struct session *s, const struct lmt_stack_event *e)
-{
-	if (!(e->flags & LMT_STACK_NATIVE))
-		return NULL;
-	for (unsigned int i = 0; s->natives && i < SESSION_NATIVES; i++)
-		if (s->natives[i].tid == e->e.tid && s->natives[i].site == e->e.arg0) {
-			s->natives[i].tid = 0;
-			return &s->natives[i];
-		}
-	return NULL;
 }
 
 /* A stack was met for the first time. */
@@ -284,7 +249,7 @@ static int on_stack(struct session *s, struct session_target *t, const struct lm
 {
 	uint32_t n_states, index = (uint32_t)e->e.arg0;
 	const struct lmt_state *states = live_states(s->live, &n_states);
-	const struct native_stack *native = take_native(s, e);
+	const struct native_stack *native = names_take_native(&s->names, e);
 	struct stack_frame frames[STACKDB_FRAMES];
 	const struct layout *layout;
 	struct memread_cached cache;
@@ -301,14 +266,14 @@ static int on_stack(struct session *s, struct session_target *t, const struct lm
 	memread_open_cached(&cache, &t->mem, &mem);
 	n = frames_stack(&(struct frames_source){
 				 .mem = &mem, .l = layout ? &layout->l : NULL, .g = states[e->e.state].g,
-				 .block = e->e.arg1, .pool = s->strings, .target = t->target,
+				 .block = e->e.arg1, .pool = s->names.strings, .target = t->target,
 				 .files = &s->files, .resolved = t->resolved,
 				 .runtime = states[e->e.state].runtime,
 				 .top = heap_get_frame(&s->heap, live_place_of(s->live, index)) },
 			 e, native, frames, STACKDB_FRAMES);
 	if (layout && is_closed(&states[e->e.state]))
 		return 0; /* what was read may be another's */
-	return n ? heap_set_stack(&s->heap, index, stackdb_add(&s->stacks, frames, n)) : 0;
+	return n ? heap_set_stack(&s->heap, index, stackdb_add(&s->names.stacks, frames, n)) : 0;
 }
 
 /* The state's addresses mean nothing any more, and another may be born there. */
@@ -318,7 +283,7 @@ static void on_dead(struct session *s, struct session_target *t, const struct lm
 	uint32_t n;
 	const struct lmt_state *table = live_states(s->live, &n);
 
-	s->deaths++;
+	s->clock.deaths++;
 	if (poll)
 		poll->gone = true;
 	if (e->state >= n)
@@ -338,7 +303,8 @@ static int on_process_event(struct session *s, struct session_target *t, const s
 	} else if (e->kind == LMT_EV_FORK) {
 		follow_add(s, (pid_t)e->arg0, FORK_DELAY_NS, true);
 	} else if (e->kind == LMT_EV_EXEC && t) {
-		t->execed = true; /* ended when all its events are in */
+		if (!session_target_ended(t))
+			t->phase = TARGET_EXECED;
 	} else if (e->kind == LMT_EV_EXEC && s->cfg.command) {
 		launch_on_exec(s, (pid_t)e->tgid);
 	} else if (e->kind == LMT_EV_EXEC) {
@@ -380,7 +346,7 @@ int session_on_event(const struct lmt_event *e, void *ctx)
 	case LMT_EV_NEWSTATE:
 		return on_newstate(s, t, e);
 	case LMT_EV_MEMORY:
-		s->copies[s->n_copies++ % SESSION_COPIES] = *(const struct lmt_memory *)e;
+		names_keep_copy(&s->names, (const struct lmt_memory *)e);
 		return 0;
 	case LMT_EV_FINDING:
 		return session_on_finding(s, t, e);

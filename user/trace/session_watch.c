@@ -155,7 +155,7 @@ static int gather_address(struct session *s, struct file *file, uint64_t vaddr, 
 	rc = plan_extra(file, vaddr, name, LMT_PROBE_C_CALL, args, &s->features, &site, err);
 	if (rc)
 		return rc;
-	return vec_push(&w->plan.sites, site) || vec_push(&w->names, strpool_add(s->strings, name))
+	return vec_push(&w->plan.sites, site) || vec_push(&w->names, strpool_add(s->names.strings, name))
 		       ? errmsg_set(err, -ENOMEM, "out of memory") : 0;
 }
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The life of a target: found, resolved, attached, watched, ended, forgotten. */
-#include "session.h"
+#include "targets.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -11,9 +10,10 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "session.h"
 #include "session_find.h"
 
-void session_free_target(struct session_target *t)
+static void free_target(struct session_target *t)
 {
 	vec_deinit(&t->watched);
 	plan_free(t->plan);
@@ -24,10 +24,27 @@ void session_free_target(struct session_target *t)
 		close(t->pid_fd);
 }
 
+int targets_init(struct targets *ts)
+{
+	ts->all.v = calloc(SESSION_MAX_TARGETS, sizeof(*ts->all.v));
+	ts->all.cap = SESSION_MAX_TARGETS;
+	return ts->all.v ? 0 : -ENOMEM;
+}
+
+void targets_deinit(struct targets *ts)
+{
+	vec_each(t, &ts->all)
+		free_target(t);
+	vec_deinit(&ts->all);
+	vec_deinit(&ts->retired);
+	past_deinit(&ts->past);
+	hashmap_deinit(&ts->of_pid);
+}
+
 struct session_target *session_target_of_pid(struct session *s, pid_t pid)
 {
-	const uint64_t *at = hashmap_find(&s->target_of_pid, (uint64_t)pid);
-	struct session_target *t = at && *at ? &s->targets.v[*at - 1] : NULL;
+	const uint64_t *at = hashmap_find(&s->targets.of_pid, (uint64_t)pid);
+	struct session_target *t = at && *at ? &s->targets.all.v[*at - 1] : NULL;
 
 	/* The latest one: a process may have run other programs before. */
 	return t && t->target && t->target->pid == pid ? t : NULL;
@@ -36,7 +53,7 @@ struct session_target *session_target_of_pid(struct session *s, pid_t pid)
 /* What nobody asks for once a process has ended: its memory, its mappings, its probes. */
 static int shed(struct session *s, struct session_target *t)
 {
-	t->retired = true;
+	t->phase = TARGET_RETIRED;
 	target_forget_maps(t->target);
 	vec_deinit(&t->watched);
 	if (t->plan) { /* the rest is for the last report */
@@ -44,23 +61,23 @@ static int shed(struct session *s, struct session_target *t)
 		vec_deinit(&t->plan->unwind);
 		vec_deinit(&t->plan->callsites);
 	}
-	return vec_push(&s->retired, (uint32_t)(t - s->targets.v));
+	return vec_push(&s->targets.retired, (uint32_t)(t - s->targets.all.v));
 }
 
 /* The entry of the process that ended first, of which a short note is kept. */
 static struct session_target *take_oldest(struct session *s)
 {
-	struct session_target *t = &s->targets.v[s->retired.v[s->first_retired++]];
+	struct session_target *t = &s->targets.all.v[s->targets.retired.v[s->targets.first_retired++]];
 
 	if (session_shows_target(s, t) &&
-	    past_add(&s->past, t->target, t->resolved, t->reported, s->cfg.max_states, s->strings))
+	    past_add(&s->targets.past, t->target, t->resolved, t->reported_runtimes != 0, s->cfg.max_states, s->names.strings))
 		log_warn("out of memory: process %d is not reported", t->target->pid);
-	session_free_target(t);
-	if (s->first_retired >= 1024) { /* drops the used part */
-		s->retired.n -= s->first_retired;
-		memmove(s->retired.v, s->retired.v + s->first_retired,
-			s->retired.n * sizeof(*s->retired.v));
-		s->first_retired = 0;
+	free_target(t);
+	if (s->targets.first_retired >= 1024) { /* drops the used part */
+		s->targets.retired.n -= s->targets.first_retired;
+		memmove(s->targets.retired.v, s->targets.retired.v + s->targets.first_retired,
+			s->targets.retired.n * sizeof(*s->targets.retired.v));
+		s->targets.first_retired = 0;
 	}
 	return t;
 }
@@ -68,11 +85,11 @@ static struct session_target *take_oldest(struct session *s)
 /* A free entry: that of a process long gone, else a new one. */
 static struct session_target *take_entry(struct session *s)
 {
-	size_t ended = s->retired.n - s->first_retired;
+	size_t ended = s->targets.retired.n - s->targets.first_retired;
 
-	if (ended > SESSION_KEEP_ENDED || (ended && s->targets.n == SESSION_MAX_TARGETS))
+	if (ended > SESSION_KEEP_ENDED || (ended && s->targets.all.n == SESSION_MAX_TARGETS))
 		return take_oldest(s);
-	return s->targets.n < SESSION_MAX_TARGETS ? &s->targets.v[s->targets.n++] : NULL;
+	return s->targets.all.n < SESSION_MAX_TARGETS ? &s->targets.all.v[s->targets.all.n++] : NULL;
 }
 
 int session_open_target(struct session *s, pid_t pid, bool without_lua, struct session_target **ret,
@@ -95,17 +112,17 @@ int session_open_target(struct session *s, pid_t pid, bool without_lua, struct s
 		t.pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
 		if (t.pid_fd < 0 || !proc_is_alive(pid, t.target->info.start_ticks))
 			rc = errmsg_set(err, -ESRCH, "process %d ended while it was being read", pid);
-		else if (!(at = hashmap_get_or_add(&s->target_of_pid, (uint64_t)pid)))
+		else if (!(at = hashmap_get_or_add(&s->targets.of_pid, (uint64_t)pid)))
 			rc = errmsg_set(err, -ENOMEM, "out of memory");
 		else if (!(entry = take_entry(s)))
 			rc = errmsg_set(err, -E2BIG, "more than %d processes", SESSION_MAX_TARGETS);
 	}
 	if (rc) {
-		session_free_target(&t);
+		free_target(&t);
 		return rc;
 	}
 	*entry = t;
-	*at = (uint64_t)(entry - s->targets.v) + 1;
+	*at = (uint64_t)(entry - s->targets.all.v) + 1;
 	if (ret)
 		*ret = entry;
 	return 0;
@@ -148,7 +165,7 @@ int session_attach_target(struct session *s, struct session_target *t, struct er
 	if (rc < 0)
 		return rc;
 	t->slot = rc;
-	s->of_slot[rc] = t;
+	s->targets.of_slot[rc] = t;
 	if (session_enter_states(s, t))
 		return errmsg_set(err, -ENOMEM, "cannot enter the states of process %d; raise "
 				  "--max-states", pid);
@@ -199,11 +216,14 @@ bool session_shows_target(const struct session *s, const struct session_target *
 
 void session_end_target(struct session *s, struct session_target *t)
 {
-	if (t->ended)
+	bool execed;
+
+	if (session_target_ended(t))
 		return;
-	t->ended = true;
-	t->exit_status = t->execed ? -1 : proc_exit_status(t->pid_fd, t->target->pid);
-	if (session_shows_target(s, t) && !t->execed)
+	execed = t->phase == TARGET_EXECED;
+	t->phase = TARGET_ENDED;
+	t->exit_status = execed ? -1 : proc_exit_status(t->pid_fd, t->target->pid);
+	if (session_shows_target(s, t) && !execed)
 		sinks_on_target_end(s, t->target->pid, t->exit_status);
 	if (s->epoll_fd >= 0)
 		epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, t->pid_fd, NULL);
@@ -222,7 +242,7 @@ int session_rescan_target(struct session *s, struct session_target *t)
 	size_t runtimes = t->resolved->runtimes.n;
 	int rc;
 
-	if (t->ended || target_refresh(t->target, &err))
+	if (session_target_ended(t) || target_refresh(t->target, &err))
 		return 0; /* it is ending */
 	session_on_modules(s, t);
 	rc = resolve_modules(t->resolved, t->target, &t->mem);
@@ -250,10 +270,10 @@ int session_rescan_target(struct session *s, struct session_target *t)
 
 void session_watch_libraries(struct session *s)
 {
-	vec_each(t, &s->targets) {
+	vec_each(t, &s->targets.all) {
 		uint64_t now;
 
-		if (t->ended || t->held) /* a held one tells by itself */
+		if (session_target_ended(t) || t->held) /* a held one tells by itself */
 			continue;
 		now = proc_library_kib(t->target->pid);
 		if (now == t->library_kib)
@@ -272,7 +292,7 @@ static bool gone_block(uint32_t slot, uint32_t state, void *ctx)
 	const struct lmt_state *table = live_states(s->live, &n);
 
 	slot %= LMT_SLOT_MAX; /* also of what C code took; see LMT_C_KEY */
-	if (s->of_slot[slot] && s->of_slot[slot]->ended)
+	if (s->targets.of_slot[slot] && session_target_ended(s->targets.of_slot[slot]))
 		return true;
 	return state < n && LMT_ARENA_GONE(table[state].flags);
 }
@@ -315,9 +335,9 @@ static bool has_left(const struct snapshot_state *st, uint64_t now_ns)
 
 static bool of_ended_target(struct session *s, const struct snapshot_state *st)
 {
-	const struct session_target *t = st->st.slot < LMT_SLOT_MAX ? s->of_slot[st->st.slot] : NULL;
+	const struct session_target *t = st->st.slot < LMT_SLOT_MAX ? s->targets.of_slot[st->st.slot] : NULL;
 
-	return t && t->ended;
+	return t && session_target_ended(t);
 }
 
 static int forget_states(struct session *s, const struct snapshot *snap)
@@ -362,19 +382,19 @@ int session_retire(struct session *s, const struct snapshot *snap)
 	size_t ended = 0, closed = 0;
 	int rc;
 
-	vec_each(t, &s->targets)
-		ended += t->ended && !t->retired && t->slot;
+	vec_each(t, &s->targets.all)
+		ended += t->phase == TARGET_ENDED && t->slot;
 	vec_each(st, &snap->states)
 		closed += has_left(st, snap->start_ns);
 	if (!ended && closed < RETIRE_STATES)
 		return 0;
 	live_purge(s->live, gone_block, s);
 	rc = forget_states(s, snap);
-	vec_each(t, &s->targets) {
-		if (!t->ended || t->retired || !t->slot)
+	vec_each(t, &s->targets.all) {
+		if (t->phase != TARGET_ENDED || !t->slot)
 			continue;
 		attach_retire(s->attach, t->slot, t->target->pid, t->plan);
-		s->of_slot[t->slot] = NULL;
+		s->targets.of_slot[t->slot] = NULL;
 		rc = rc ? rc : shed(s, t);
 	}
 	return rc;
