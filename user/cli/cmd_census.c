@@ -173,7 +173,7 @@ static int nothing_told(const struct run *r, struct errmsg *err)
 			  why ? why : "", why && not_stopped ? "; " : "", not_stopped ? not_stopped : "");
 }
 
-int cmd_census(int argc, char **argv)
+int cmd_census(enum command command, int argc, char **argv)
 {
 	auto_free char *line = command_line(argc, argv);
 	struct built_report b = { .r.last = true };
@@ -183,7 +183,7 @@ int cmd_census(int argc, char **argv)
 	struct errmsg err;
 	int status, rc = 0;
 
-	if (!command_begin(&o, COMMAND_CENSUS, argc, argv, &status)) {
+	if (!command_begin(&o, command, argc, argv, &status)) {
 		options_deinit(&o);
 		return status;
 	}

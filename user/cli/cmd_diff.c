@@ -69,14 +69,14 @@ static int write_diff(const struct options *o, struct loaded_report l[2], struct
 	return status;
 }
 
-int cmd_diff(int argc, char **argv)
+int cmd_diff(enum command command, int argc, char **argv)
 {
 	struct loaded_report l[2] = { { { 0 }, NULL }, { { 0 }, NULL } };
 	struct options o;
 	struct errmsg err;
 	int status, rc;
 
-	if (!command_begin(&o, COMMAND_DIFF, argc, argv, &status)) {
+	if (!command_begin(&o, command, argc, argv, &status)) {
 		options_deinit(&o);
 		return status;
 	}

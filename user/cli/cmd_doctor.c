@@ -201,7 +201,7 @@ static int look_at_targets(struct checks *cs, struct session *s, const struct fe
 	return 0;
 }
 
-int cmd_doctor(int argc, char **argv)
+int cmd_doctor(enum command command, int argc, char **argv)
 {
 	auto_free char *line = command_line(argc, argv);
 	struct built_report b = { .r.last = true };
@@ -212,7 +212,7 @@ int cmd_doctor(int argc, char **argv)
 	struct errmsg err;
 	int status, rc;
 
-	if (!command_begin(&o, COMMAND_DOCTOR, argc, argv, &status)) {
+	if (!command_begin(&o, command, argc, argv, &status)) {
 		options_deinit(&o);
 		return status;
 	}

@@ -143,7 +143,7 @@ static int write_list(const struct options *o, struct session *s)
 	return rc;
 }
 
-int cmd_list(int argc, char **argv)
+int cmd_list(enum command command, int argc, char **argv)
 {
 	auto_free char *line = command_line(argc, argv);
 	struct session *s = NULL;
@@ -151,7 +151,7 @@ int cmd_list(int argc, char **argv)
 	struct errmsg err;
 	int status, rc = 0;
 
-	if (!command_begin(&o, COMMAND_LIST, argc, argv, &status)) {
+	if (!command_begin(&o, command, argc, argv, &status)) {
 		options_deinit(&o);
 		return status;
 	}

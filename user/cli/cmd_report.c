@@ -51,14 +51,14 @@ static int write_report(const struct options *o, struct loaded_report *l, struct
 	return rc;
 }
 
-int cmd_report(int argc, char **argv)
+int cmd_report(enum command command, int argc, char **argv)
 {
 	struct loaded_report l = { 0 };
 	struct options o;
 	struct errmsg err;
 	int status, rc;
 
-	if (!command_begin(&o, COMMAND_REPORT, argc, argv, &status)) {
+	if (!command_begin(&o, command, argc, argv, &status)) {
 		options_deinit(&o);
 		return status;
 	}

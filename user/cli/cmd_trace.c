@@ -76,8 +76,3 @@ int command_trace(enum command command, int argc, char **argv)
 	options_deinit(&o);
 	return status;
 }
-
-int cmd_trace(int argc, char **argv)
-{
-	return command_trace(COMMAND_TRACE, argc, argv);
-}

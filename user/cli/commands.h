@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * commands: one function for each; argv[0] is the command's name. Each returns an exit status.
- * L10 cli.
+ * commands: one row of a table for each (command_table.c), and what they have in common. argv[0] is
+ * the command's name; each returns an exit status. L10 cli.
  */
 #ifndef LMT_CLI_COMMANDS_H
 #define LMT_CLI_COMMANDS_H
@@ -10,18 +10,27 @@
 
 struct session;
 
-int cmd_trace(int argc, char **argv);
-int cmd_list(int argc, char **argv);
-int cmd_doctor(int argc, char **argv);
-int cmd_census(int argc, char **argv);
-int cmd_record(int argc, char **argv);
-int cmd_top(int argc, char **argv);
-int cmd_serve(int argc, char **argv);
-int cmd_report(int argc, char **argv);
-int cmd_diff(int argc, char **argv);
+/* One command. */
+struct command_row {
+	const char *name;
+	enum command command;
+	int (*run)(enum command command, int argc, char **argv);
+	const char *summary; /* half a line, for the list of commands */
+	const char *help;    /* what --help shows before the options */
+};
 
-/* What trace and record have in common: all but their options. */
+/* NULL: there is none of that name. */
+const struct command_row *command_find(const char *name);
+
+void command_help(enum command command, FILE *out);
+
+/* trace, record, top and serve have all in common but their options. */
 int command_trace(enum command command, int argc, char **argv);
+int cmd_list(enum command command, int argc, char **argv);
+int cmd_doctor(enum command command, int argc, char **argv);
+int cmd_census(enum command command, int argc, char **argv);
+int cmd_report(enum command command, int argc, char **argv);
+int cmd_diff(enum command command, int argc, char **argv);
 
 /*
  * What all commands begin with: options, log level, --help, -V. True when the command should go
