@@ -17,6 +17,7 @@
 #include "call.bpf.h"
 #include "filter.bpf.h"
 #include "find_alloc.bpf.h"
+#include "kfunc.h"
 #include "ledger.bpf.h"
 #include "stack.bpf.h"
 #include "state.bpf.h"
@@ -24,8 +25,6 @@
 
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 
-extern bool bpf_session_is_return(void) __ksym __weak;
-extern long long *bpf_session_cookie(void) __ksym __weak;
 
 /*
  * The cookie: bits 0-36 nsize, 37 the probe may nest, 38-39 kind (0: only that is to be ended),
@@ -49,33 +48,35 @@ static __always_inline __u64 cookie_make(__u32 kind, __u64 nsize, __u64 tag, __u
 	return nsize | (__u64)kind << 38 | tag << 40 | (__u64)state << 44;
 }
 
-/* A free of a block that is not in the ledger: it predates the attach, or was lost. */
-static __noinline int free_unknown(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
-				   const struct call *c)
+/* Whose block is freed: that of an owner that is known by address or ud, else what runs there. */
+static __always_inline __u32 owner_of_free(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
+					   const struct call *c)
 {
-	struct caller caller;
-	struct lmt_state *st;
-	struct thread t;
-	__u32 i;
+	__u32 i = owner_of(slot, c->ptr);
+	struct hit *h;
 
-	if (!p || !c)
-		return 0;
-	i = owner_of(slot, c->ptr);
 	if (!i && p->flags & LMT_PROBE_UD_IS_STATE)
 		i = state_of_ud(slot, c->ud);
-	if (!i) {
-		caller_at_entry(ctx, &caller);
-		i = find_thread(&caller, p->layout, slot, &t);
-		if (!i || i == NEEDS_LAYOUT)
-			i = unattributed(slot);
-		if (t.foreign)
-			tell_foreign_caller(&t, slot, &caller);
-	}
-	st = state_at(i);
+	if (i)
+		return i;
+	h = hit_at_entry(ctx, c);
+	i = h ? running_at(h, p->layout, slot) : 0;
+	if (i && h->t.foreign)
+		tell_foreign_caller(h, slot);
+	return i ? i : unattributed(slot);
+}
+
+/* A free of a block that is not in the ledger: it predates the attach, or was lost. */
+static __always_inline void free_unknown(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
+					 const struct call *c)
+{
+	__u32 i = owner_of_free(ctx, p, slot, c);
+	struct lmt_state *st = state_at(i);
+
 	if (!st)
-		return 0;
+		return;
 	forget_func(st, c->ptr);
-	find_in_unknown(ctx, p, slot, c, i);
+	tell_found(p, slot, i, find_in_unknown(ctx, slot, c, i));
 	tell_call(LMT_CALL_FREE, slot, i, 0, c->ptr, c);
 	add(&st->frees, 1);
 	add(&st->old_frees, 1);
@@ -84,7 +85,6 @@ static __noinline int free_unknown(struct pt_regs *ctx, const struct lmt_probe *
 		state_dead(slot, i);
 	else if (st->born_ns && !st->lost_blocks && !gaps)
 		count(LMT_STAT_UNMATCHED);
-	return 0;
 }
 
 static __always_inline void on_free(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
@@ -92,6 +92,7 @@ static __always_inline void on_free(struct pt_regs *ctx, const struct lmt_probe 
 {
 	struct lmt_block old;
 	struct lmt_state *st;
+	int found = 0;
 
 	if (!c->ptr)
 		return;
@@ -100,11 +101,16 @@ static __always_inline void on_free(struct pt_regs *ctx, const struct lmt_probe 
 		return;
 	}
 	if (LMT_BLOCK_SIZE(&old) != c->osize)
-		find_size_mismatch(ctx, p, slot, c, &old);
+		found = find_size_mismatch(ctx, c, &old);
 	else if (p->flags & LMT_PROBE_CHECK_CHUNK)
-		find_bad_chunk(ctx, p, slot, c, &old);
-	if (p->flags & LMT_PROBE_CHECK_CHUNK)
-		note_free(ctx, p, slot, c->ptr, old.state);
+		found = find_bad_chunk(ctx, c, &old);
+	tell_found(p, slot, old.state, found);
+	if (p->flags & LMT_PROBE_CHECK_CHUNK && note_free(ctx, slot, c->ptr, old.state)) {
+		struct hit *h = hit_at_entry(ctx, c);
+
+		if (h)
+			find_free_place(h, p->layout, slot, old.state);
+	}
 	st = state_at(old.state);
 	if (!st)
 		return;
@@ -138,42 +144,47 @@ SUBPROG int take_birth(__u64 nsize, struct birth *out)
 /* A birth is carried to the return like a realloc; false when this is none after all. */
 static __noinline int begin_birth(const struct lmt_probe *p, const struct call *c)
 {
-	struct pending *pend = pending_get(true);
+	struct hit *h = hit_get(true);
 	struct birth b;
 
 	if (!p || !c || !take_birth(c->nsize, &b))
 		return 0;
-	if (!pend) {
+	if (!h) {
 		count(LMT_STAT_NO_PENDING);
 		return 0;
 	}
 	/* LuaJIT makes its arena, hence the ud, inside lua_newstate(). */
-	pend->ptr = p->reg_ud == LMT_REG_LOST ? b.ud : c->ud;
-	pend->nsize = b.layout | (__u64)b.runtime << 32;
+	h->ptr = p->reg_ud == LMT_REG_LOST ? b.ud : c->ud;
+	h->nsize = b.layout | (__u64)b.runtime << 32;
+	h->birth_flags = p->flags;
 	return 1;
 }
 
 /* Keeps what a realloc needs until its return and takes the old block out of the ledger. */
-static __noinline int begin_realloc(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
-				    const struct call *c)
+static __always_inline bool begin_realloc(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
+					  const struct call *c)
 {
-	struct pending *pend = pending_get(true);
+	struct hit *h = hit_get(true);
+	struct lmt_block old = { .size_tags = c->osize & LMT_SIZE_MASK };
+	bool had;
+	int found = 0;
 
-	if (!pend || !c || !p) {
+	if (!h) {
 		count(LMT_STAT_NO_PENDING);
-		return 0;
+		return false;
 	}
-	pend->ptr = c->ptr;
-	pend->nsize = c->nsize;
-	pend->realloc_sp = ctx->sp;
-	pend->had_old = ledger_take(LMT_KEY(slot, c->ptr), &pend->old);
-	if (!pend->had_old) {
-		pend->old.size_tags = c->osize & LMT_SIZE_MASK;
-		find_in_unknown(ctx, p, slot, c, 0);
-	} else if (LMT_BLOCK_SIZE(&pend->old) != c->osize) {
-		find_size_mismatch(ctx, p, slot, c, &pend->old);
-	}
-	return 1;
+	had = ledger_take(LMT_KEY(slot, c->ptr), &old);
+	h->ptr = c->ptr;
+	h->nsize = c->nsize;
+	h->realloc_sp = ctx->sp;
+	h->old = old;
+	h->had_old = had;
+	if (!had)
+		found = find_in_unknown(ctx, slot, c, 0);
+	else if (LMT_BLOCK_SIZE(&old) != c->osize)
+		found = find_size_mismatch(ctx, c, &old);
+	tell_found(p, slot, had ? old.state : 0, found);
+	return true;
 }
 
 /* True when a return is wanted; *cookie goes with it. */
@@ -218,181 +229,203 @@ static __always_inline void put_block(__u32 slot, struct lmt_state *st, __u64 pt
 	add(&st->lost_bytes, LMT_BLOCK_SIZE(v));
 }
 
-/* Which state a call that returns belongs to, by locate(), or the process where that is not known. */
-static __always_inline __u32 locate_return(struct pt_regs *ctx, __u32 slot, __u32 state, struct top *top)
+/*
+ * Which state a call that returns belongs to, by locate(), or the process where that is not known.
+ * NEEDS_LAYOUT: the caller is to be asked again, with h->layout.
+ */
+static __always_inline __u32 locate_return(struct hit *h, __u32 slot, __u32 state)
 {
-	struct caller caller;
-	__u32 found;
+	__u32 found = locate(h, h->layout, slot, state);
 
-	caller_at_return(ctx, &caller);
-	found = locate(&caller, 0, slot, state, top);
-	if (found == NEEDS_LAYOUT) {
-		const struct lmt_probe *p = current_probe(ctx);
-
-		found = p && p->layout ? locate(&caller, p->layout, slot, state, top) : 0;
-	}
+	if (found == NEEDS_LAYOUT && !h->asked)
+		return NEEDS_LAYOUT;
+	if (found == NEEDS_LAYOUT)
+		found = 0;
 	if (c_heap && found)
-		note_running(found, top->L);
+		note_running(h, found);
 	return found ? found : unattributed(slot);
 }
 
-static __noinline int leave_new(struct pt_regs *ctx, __u32 slot, __u64 cookie, __u32 state)
-{
-	__u64 ptr = ctx->ax, nsize = COOKIE_SIZE(cookie);
-	struct call c = { 0, 0, COOKIE_TAG(cookie), nsize };
-	struct lmt_site *site = 0;
-	struct lmt_block v;
-	struct lmt_state *st;
-	struct top top;
+/* What remains to be done for a call that returns, by the program itself: calls nest deep enough as it is. */
+enum {
+	LEAVE_DONE,
+	LEAVE_AGAIN,   /* with h->layout */
+	LEAVE_REFUSED, /* find_refused() */
+};
 
-	ledger_touch(LMT_KEY(slot, ptr));
+/* A new block, or a refusal. */
+SUBPROG int leave_new(struct hit *h, __u32 slot, __u64 cookie, __u32 state)
+{
+	__u32 tag = COOKIE_TAG(cookie);
+	struct lmt_site *site = 0;
+	struct lmt_state *st;
+
+	if (!h)
+		return 0;
+	ledger_touch(LMT_KEY(slot, h->result));
+	h->call = (struct call){ 0, 0, tag, COOKIE_SIZE(cookie) };
 	/* A state's own block holds whatever was there before: nothing to be read from it yet. */
-	top = (struct top){ .flags = LMT_SITE_NO_LUA, .tag = COOKIE_TAG(cookie) };
+	h->top = (struct top){ .flags = LMT_SITE_NO_LUA, .tag = tag };
 	if (COOKIE_KIND(cookie) != CALL_BIRTH)
-		state = locate_return(ctx, slot, state, &top);
+		state = locate_return(h, slot, state);
+	if (state == NEEDS_LAYOUT)
+		return LEAVE_AGAIN;
 	st = state_at(state);
 	if (!st)
 		return 0;
-	if (!ptr) {
+	if (!h->result) {
 		add(&st->failures, 1);
-		tell_call(LMT_CALL_REFUSED, slot, state, 0, 0, &c);
-		if (COOKIE_KIND(cookie) != CALL_BIRTH)
-			find_refused(ctx, state, &top, &c);
-		return 0;
+		tell_call(LMT_CALL_REFUSED, slot, state, 0, 0, &h->call);
+		h->block.state = state;
+		return COOKIE_KIND(cookie) == CALL_BIRTH ? LEAVE_DONE : LEAVE_REFUSED;
 	}
 	if (refused_any)
-		find_granted(slot, state, &c);
-	v.size_tags = nsize | COOKIE_TAG(cookie) << 48 | (__u64)(st->last_tag & 0xff) << 56;
-	v.state = state;
-	v.site = site_get(state, COOKIE_TAG(cookie), &top, ptr, &site);
-	v.born = born_now(st);
-	st->last_tag = COOKIE_TAG(cookie);
+		find_granted(slot, state, &h->call);
+	h->block.size_tags = h->call.nsize | (__u64)tag << 48 | (__u64)(st->last_tag & 0xff) << 56;
+	h->block.state = state;
+	h->block.site = site_get(state, tag, &h->top, h->result, &site);
+	h->block.born = born_now(st);
+	st->last_tag = tag;
 	add(&st->allocs, 1);
-	add(&st->alloc_bytes, nsize);
+	add(&st->alloc_bytes, h->call.nsize);
 	if (site) {
-		v.site = with_stack(ctx, st, site, &v, &top, ptr, nsize);
+		h->block.site = with_stack(h, st, site, h->result, h->call.nsize);
 		add(&site->allocs, 1);
-		add(&site->alloc_bytes, nsize);
+		add(&site->alloc_bytes, h->call.nsize);
 	}
-	put_block(slot, st, ptr, &v);
-	tell_call(LMT_CALL_ALLOC, slot, state, v.site, ptr, &(struct call){ 0, 0, 0, nsize });
+	put_block(slot, st, h->result, &h->block);
+	h->call.osize = 0;
+	tell_call(LMT_CALL_ALLOC, slot, state, h->block.site, h->result, &h->call);
 	return 0;
 }
 
 /* Growth belongs to the line that made the block grow; a shrunken block keeps its line. */
-static __noinline int realloc_done(struct pt_regs *ctx, __u32 slot, struct pending *pend,
-				   __u32 state)
+SUBPROG int realloc_done(struct hit *h, __u32 slot, __u32 state)
 {
 	struct lmt_site *site = 0;
-	struct lmt_block v;
 	struct lmt_state *st;
-	struct call c;
-	struct top top;
-	__u64 osize;
+	__u64 osize, nsize;
 	bool grown;
 
-	if (!pend)
+	if (!h)
 		return 0;
-	v = pend->old;
-	osize = LMT_BLOCK_SIZE(&v);
-	grown = pend->nsize > osize;
-	if (pend->had_old)
-		state = v.state;
-	top.tag = 0;
-	if (grown || !pend->had_old)
-		state = locate_return(ctx, slot, state, &top);
+	h->block = h->old;
+	osize = LMT_BLOCK_SIZE(&h->old);
+	nsize = h->nsize;
+	grown = nsize > osize;
+	h->call = (struct call){ 0, h->ptr, osize, nsize };
+	if (h->had_old)
+		state = h->old.state;
+	h->top.tag = 0;
+	if (grown || !h->had_old)
+		state = locate_return(h, slot, state);
+	if (state == NEEDS_LAYOUT)
+		return LEAVE_AGAIN;
 	st = state_at(state);
 	if (!st)
 		return 0;
-	if (!pend->had_old) {
-		v.size_tags = 0;
-		v.born = born_now(st);
+	if (!h->had_old) {
+		h->block.size_tags = 0;
+		h->block.born = born_now(st);
 		add(&st->adopted_bytes, osize);
 		add(&st->adopted_blocks, 1);
 	}
-	c = (struct call){ 0, pend->ptr, osize, pend->nsize };
 	if (grown && refused_any)
-		find_granted(slot, state, &c);
-	v.state = state;
-	if (grown || !pend->had_old)
-		v.site = site_get(state, LMT_BLOCK_TAG(&v), &top, ctx->ax, &site);
+		find_granted(slot, state, &h->call);
+	h->block.state = state;
+	if (grown || !h->had_old)
+		h->block.site = site_get(state, LMT_BLOCK_TAG(&h->block), &h->top, h->result, &site);
 	if (grown) {
-		add(&st->alloc_bytes, pend->nsize - osize);
+		add(&st->alloc_bytes, nsize - osize);
 		if (site) {
-			v.site = with_stack(ctx, st, site, &v, &top, ctx->ax,
-					    pend->nsize);
-			add(&site->alloc_bytes, pend->nsize - osize);
+			h->block.site = with_stack(h, st, site, h->result, nsize);
+			add(&site->alloc_bytes, nsize - osize);
 			add(&site->reallocs, 1);
 		}
 	} else {
-		add(&st->free_bytes, osize - pend->nsize);
+		add(&st->free_bytes, osize - nsize);
 	}
-	v.size_tags = (v.size_tags & ~LMT_SIZE_MASK) | (pend->nsize & LMT_SIZE_MASK);
+	h->block.size_tags = (h->block.size_tags & ~LMT_SIZE_MASK) | (nsize & LMT_SIZE_MASK);
 	add(&st->reallocs, 1);
-	put_block(slot, st, ctx->ax, &v);
-	tell_call(LMT_CALL_REALLOC, slot, state, v.site, ctx->ax, &c);
+	put_block(slot, st, h->result, &h->block);
+	tell_call(LMT_CALL_REALLOC, slot, state, h->block.site, h->result, &h->call);
 	return 0;
 }
 
 /* A refused realloc: the old block lives on, unchanged. */
-static __noinline int realloc_failed(struct pt_regs *ctx, __u32 slot, struct pending *pend,
-				     __u32 state)
+SUBPROG int realloc_failed(struct hit *h, __u32 slot, __u32 state)
 {
-	struct call c = { .ptr = pend ? pend->ptr : 0 };
 	struct lmt_state *st;
-	struct top top;
 
-	if (!pend)
+	if (!h)
 		return 0;
-	top.tag = 0;
-	state = locate_return(ctx, slot, pend->had_old ? pend->old.state : state, &top);
+	h->call = (struct call){ 0, h->ptr, LMT_BLOCK_SIZE(&h->old), h->nsize };
+	h->top.tag = 0;
+	state = locate_return(h, slot, h->had_old ? h->old.state : state);
+	if (state == NEEDS_LAYOUT)
+		return LEAVE_AGAIN;
 	st = state_at(state);
 	if (!st)
 		return 0;
 	add(&st->failures, 1);
-	if (pend->had_old)
-		put_block(slot, st, pend->ptr, &pend->old);
-	c.osize = LMT_BLOCK_SIZE(&pend->old);
-	c.nsize = pend->nsize;
-	tell_call(LMT_CALL_REFUSED, slot, state, 0, 0, &c);
-	find_refused(ctx, state, &top, &c);
-	return 0;
+	if (h->had_old)
+		put_block(slot, st, h->ptr, &h->old);
+	tell_call(LMT_CALL_REFUSED, slot, state, 0, 0, &h->call);
+	h->block.state = state;
+	return LEAVE_REFUSED;
 }
 
-/* The return of a call that needed more than the cookie. */
-static __noinline int leave_pending(struct pt_regs *ctx, __u32 slot, __u64 cookie, __u32 state)
+/* The first block of a new state. */
+static __always_inline int leave_birth(struct hit *h, __u32 slot, __u64 cookie, __u32 state)
 {
-	struct pending *pend = pending_get(false);
+	struct lmt_state *st;
 
-	if (!pend)
-		return 0;
-	pend->realloc_sp = 0;
-	if (COOKIE_KIND(cookie) == CALL_BIRTH) {
-		const struct lmt_probe *p = current_probe(ctx);
-		struct lmt_state *st;
-
-		if (ctx->ax && p)
-			state = (__u32)state_born(slot, (__u32)pend->nsize, ctx->ax, pend->ptr,
-						  p->flags);
-		st = state_at(state);
-		if (st)
-			st->runtime = (__u32)(pend->nsize >> 32);
-		return leave_new(ctx, slot, cookie, state ? state : process_state(slot));
-	}
-	return ctx->ax ? realloc_done(ctx, slot, pend, state)
-		       : realloc_failed(ctx, slot, pend, state);
+	if (h->result)
+		state = (__u32)state_born(slot, (__u32)h->nsize, h->result, h->ptr, h->birth_flags);
+	st = state_at(state);
+	if (st)
+		st->runtime = (__u32)(h->nsize >> 32);
+	return leave_new(h, slot, cookie, state ? state : process_state(slot));
 }
 
-static __always_inline void leave(struct pt_regs *ctx, __u32 slot, __u64 cookie)
+static __always_inline int leave_kind(struct hit *h, __u32 slot, __u64 cookie)
 {
+	__u32 state = COOKIE_STATE(cookie);
+
+	if (COOKIE_KIND(cookie) == CALL_NEW)
+		return leave_new(h, slot, cookie, state);
+	if (COOKIE_KIND(cookie) == CALL_BIRTH)
+		return leave_birth(h, slot, cookie, state);
+	return h->result ? realloc_done(h, slot, state) : realloc_failed(h, slot, state);
+}
+
+static __always_inline void leave(struct pt_regs *ctx, struct hit *h, __u32 slot, __u64 cookie)
+{
+	const struct lmt_probe *p;
+	int left;
+
 	if (!COOKIE_KIND(cookie))
 		return;
-	if (ctx->ax >> 47)
+	if (COOKIE_KIND(cookie) != CALL_NEW)
+		h->realloc_sp = 0;
+	if (ctx->ax >> 47) {
 		count(LMT_STAT_UNALIGNED);
-	else if (COOKIE_KIND(cookie) == CALL_NEW)
-		leave_new(ctx, slot, cookie, COOKIE_STATE(cookie));
-	else
-		leave_pending(ctx, slot, cookie, COOKIE_STATE(cookie));
+		return;
+	}
+	h->result = ctx->ax;
+	h->layout = h->asked = h->t.foreign = 0;
+	caller_at_return(ctx, &h->caller);
+	left = leave_kind(h, slot, cookie);
+	if (left == LEAVE_AGAIN) {
+		p = current_probe(ctx);
+		h->layout = p ? p->layout : 0;
+		h->asked = 1;
+		left = leave_kind(h, slot, cookie);
+	}
+	if (h->t.foreign)
+		tell_foreign(h, slot, h->caller.ip);
+	if (left == LEAVE_REFUSED)
+		find_refused(h, h->block.state);
 }
 
 /* The call's arguments from the registers the plan found them in. */
@@ -412,41 +445,23 @@ static __noinline int get_call(const struct pt_regs *ctx, const struct lmt_probe
  */
 static __noinline int is_nested(const struct pt_regs *ctx)
 {
-	struct pending *pend = pending_get(true);
+	struct hit *h = hit_get(true);
 
-	if (!pend)
+	if (!h)
 		return 0;
-	if (pend->open_sp > ctx->sp)
+	if (h->open_sp > ctx->sp)
 		return 1;
-	pend->open_sp = ctx->sp;
-	return 0;
-}
-
-static __noinline int nested_end(const struct pt_regs *ctx)
-{
-	struct pending *pend = pending_get(false);
-
-	if (pend && pend->open_sp == ctx->sp - 8)
-		pend->open_sp = 0;
+	h->open_sp = ctx->sp;
 	return 0;
 }
 
 /* For the C heap: what is taken from malloc() until the allocator returns is Lua's. */
 static __noinline int lua_begins(const struct pt_regs *ctx)
 {
-	struct pending *pend = pending_get(true);
+	struct hit *h = hit_get(true);
 
-	if (pend)
-		pend->lua_sp = ctx->sp;
-	return 0;
-}
-
-static __noinline int lua_ends(void)
-{
-	struct pending *pend = pending_get(false);
-
-	if (pend)
-		pend->lua_sp = 0;
+	if (h)
+		h->lua_sp = ctx->sp;
 	return 0;
 }
 
@@ -487,43 +502,49 @@ static __always_inline bool handle_enter(struct pt_regs *ctx, __u64 *cookie)
 	return wanted;
 }
 
-static __always_inline void handle_leave(struct pt_regs *ctx, __u64 cookie)
+static __always_inline void handle_leave(struct pt_regs *ctx, struct hit *h, __u64 cookie)
 {
 	__u32 slot = slot_again();
 
 	if (!slot || !cookie)
 		return;
-	if (cookie & COOKIE_NEST)
-		nested_end(ctx);
+	if (!h) {
+		count(LMT_STAT_NO_PENDING);
+		return;
+	}
+	if (cookie & COOKIE_NEST && h->open_sp == ctx->sp - 8)
+		h->open_sp = 0;
 	if (c_heap)
-		lua_ends();
-	leave(ctx, slot, cookie);
+		h->lua_sp = 0;
+	leave(ctx, h, slot, cookie);
 }
 
 SEC("uprobe")
 int alloc_session(struct pt_regs *ctx)
 {
-	__u64 *cookie = (__u64 *)bpf_session_cookie();
+	__u64 *cookie = session_cookie(ctx);
 
+	share_no_stack();
 	if (config.floor)
 		return !ctx->cx; /* nsize: with as many return probes as the real one */
-	if (!bpf_session_is_return())
+	if (!session_is_return(ctx))
 		return !handle_enter(ctx, cookie); /* 1: no return probe for this call */
-	handle_leave(ctx, *cookie);
+	handle_leave(ctx, hit_get(true), *cookie);
 	return 0;
 }
 
 SEC("uprobe")
 int alloc_enter(struct pt_regs *ctx)
 {
-	struct pending *pend;
+	struct hit *h;
 	__u64 cookie = 0;
 
+	share_no_stack();
 	if (config.floor || !handle_enter(ctx, &cookie))
 		return 0;
-	pend = pending_get(true);
-	if (pend)
-		pend->cookie = cookie;
+	h = hit_get(true);
+	if (h)
+		h->cookie = cookie;
 	else
 		count(LMT_STAT_NO_PENDING);
 	return 0;
@@ -532,14 +553,15 @@ int alloc_enter(struct pt_regs *ctx)
 SEC("uretprobe")
 int alloc_leave(struct pt_regs *ctx)
 {
-	struct pending *pend = config.floor ? 0 : pending_get(false);
+	struct hit *h = config.floor ? 0 : hit_get(false);
 	__u64 cookie;
 
-	if (!pend || !pend->cookie)
+	share_no_stack();
+	if (!h || !h->cookie)
 		return 0;
-	cookie = pend->cookie;
-	pend->cookie = 0;
-	handle_leave(ctx, cookie);
+	cookie = h->cookie;
+	h->cookie = 0;
+	handle_leave(ctx, h, cookie);
 	return 0;
 }
 
@@ -547,7 +569,8 @@ int alloc_leave(struct pt_regs *ctx)
 SEC("uprobe")
 int c_heap_session(struct pt_regs *ctx)
 {
-	if (!bpf_session_is_return())
+	share_no_stack();
+	if (!session_is_return(ctx))
 		return !c_enter(ctx);
 	c_leave(ctx);
 	return 0;
@@ -556,6 +579,7 @@ int c_heap_session(struct pt_regs *ctx)
 SEC("uprobe")
 int c_heap_enter(struct pt_regs *ctx)
 {
+	share_no_stack();
 	c_enter(ctx);
 	return 0;
 }
@@ -563,6 +587,7 @@ int c_heap_enter(struct pt_regs *ctx)
 SEC("uretprobe")
 int c_heap_leave(struct pt_regs *ctx)
 {
+	share_no_stack();
 	c_leave(ctx);
 	return 0;
 }

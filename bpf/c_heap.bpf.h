@@ -20,23 +20,18 @@
 #define SEARCH_PIECES 12
 #define NEAR_STACK (1ull << 23) /* what points so near the stack is no thread */
 
-struct words {
-	__u64 w[SEARCH_WORDS];
-};
-
-/* The thread that one of the words is, of a state that we know. */
-SUBPROG int thread_in_words(const struct words *words, __u64 sp, const struct lmt_layout *lay, __u32 slot,
-			    struct thread *t)
+/* The thread that one of the words in h->piece is, of a state that we know: into h->t. */
+SUBPROG int thread_in_words(struct hit *h, __u64 sp, const struct lmt_layout *lay, __u32 slot)
 {
-	if (!words || !lay || !t)
+	if (!h || !lay)
 		return 0;
 	for (int i = 0; i < SEARCH_WORDS; i++) {
-		__u64 word = words->w[i];
+		__u64 word = h->piece[i];
 
 		if (!is_user_pointer(word) || word - sp + NEAR_STACK < 2 * NEAR_STACK)
 			continue;
-		t->state = try_place(lay, word, slot, 0, t);
-		if (t->state && t->L)
+		h->t.state = try_place(lay, word, slot, 0, &h->t);
+		if (h->t.state && h->t.L)
 			return 1;
 	}
 	return 0;
@@ -46,23 +41,21 @@ SUBPROG int thread_in_words(const struct words *words, __u64 sp, const struct lm
  * The thread on whose behalf C code runs: it is an argument of each C function, so it is in a register or
  * on the native stack, the innermost one first.
  */
-SUBPROG int find_running(const struct caller *c, const struct lmt_layout *lay, __u32 slot,
-			 struct thread *t)
+SUBPROG int find_running(struct hit *h, const struct lmt_layout *lay, __u32 slot)
 {
-	struct words words = {};
 	__u64 sp;
 
-	if (!c || !lay || !t)
+	if (!h || !lay)
 		return 0;
-	for (int i = 0; i < 6; i++)
-		words.w[i] = c->reg[i];
-	if (thread_in_words(&words, c->sp, lay, slot, t))
+	for (int i = 0; i < SEARCH_WORDS; i++)
+		h->piece[i] = i < IN_REGISTERS ? h->caller.reg[i] : 0;
+	sp = h->caller.sp;
+	if (thread_in_words(h, sp, lay, slot))
 		return 1;
-	sp = c->sp;
-	for (int i = 0; i < SEARCH_PIECES; i++, sp += sizeof(words)) {
-		if (bpf_probe_read_user(&words, sizeof(words), (const void *)sp))
+	for (int i = 0; i < SEARCH_PIECES; i++, sp += 8 * SEARCH_WORDS) {
+		if (bpf_probe_read_user(h->piece, 8 * SEARCH_WORDS, (const void *)sp))
 			return 0;
-		if (thread_in_words(&words, sp, lay, slot, t))
+		if (thread_in_words(h, sp, lay, slot))
 			return 1;
 	}
 	return 0;
@@ -71,115 +64,107 @@ SUBPROG int find_running(const struct caller *c, const struct lmt_layout *lay, _
 #define FAR_PIECES 64 /* of LMT_GG_WORDS words: 32 KiB */
 
 /* Is the word on the native stack? Looks far: C functions have big buffers there. */
-SUBPROG int stack_holds(__u64 sp, __u64 word)
+SUBPROG int stack_holds(struct hit *h, __u64 sp, __u64 word)
 {
-	struct pending *pend = pending_get(false);
 	int found = 0;
 
-	if (!pend)
+	if (!h)
 		return 0;
-	for (int i = 0; i < FAR_PIECES && !found; i++, sp += sizeof(pend->gg)) {
-		if (bpf_probe_read_user(pend->gg, sizeof(pend->gg), (const void *)sp))
+	for (int i = 0; i < FAR_PIECES && !found; i++, sp += sizeof(h->gg)) {
+		if (bpf_probe_read_user(h->gg, sizeof(h->gg), (const void *)sp))
 			return 0;
 		for (int k = 0; k < LMT_GG_WORDS; k++)
-			found |= pend->gg[k] == word;
+			found |= h->gg[k] == word;
 	}
 	return found;
 }
 
 /* The Lua thread that this thread allocated for last. */
-static __noinline int note_running(__u32 state, __u64 L)
+static __always_inline void note_running(struct hit *h, __u32 state)
 {
-	struct pending *pend = pending_get(true);
-
-	if (pend) {
-		pend->c_state = state;
-		pend->c_L = L;
-	}
-	return 0;
+	h->c_state = state;
+	h->c_L = h->top.L;
 }
 
-/* That one, if it still runs. LuaJIT says itself which of its threads that is. */
-SUBPROG int last_running(__u32 slot, struct thread *t)
+/* That one into h->t, if it still runs. LuaJIT says itself which of its threads that is. */
+SUBPROG int last_running(struct hit *h, __u32 slot)
 {
-	struct pending *pend = pending_get(false);
 	const struct lmt_layout *lay;
 	struct lmt_state *st;
+	__u64 L;
 
-	if (!pend || !t)
+	if (!h)
 		return 0;
-	t->state = pend->c_state;
-	t->L = pend->c_L;
-	st = state_at(t->state);
+	h->t.state = h->c_state;
+	L = h->c_L;
+	st = state_at(h->t.state);
 	lay = st ? layout_at(st->layout) : 0;
 	if (!lay || st->slot != slot || st->flags & (LMT_STATE_DEAD | LMT_STATE_PROCESS))
 		return 0;
-	if (lay->hot.G_cur_L && !read_word(&t->L, lay->hot.wide, st->g + lay->hot.G_cur_L))
+	if (lay->hot.G_cur_L && !read_word(&L, lay->hot.wide, st->g + lay->hot.G_cur_L))
 		return 0;
-	return read_thread(&lay->hot, t->L, t->words) == st->g;
+	h->t.L = L;
+	return read_thread(&lay->hot, L, h->t.words) == st->g;
 }
 
-/* Does a C function run that this Lua thread has called, and from where? */
-SUBPROG int c_top(struct thread *t, __u32 slot, const struct caller *caller, struct top *top)
+/* Does a C function run that the Lua thread h->t has called, and from where? */
+SUBPROG int c_top(struct hit *h, __u32 slot)
 {
 	const struct lmt_layout *lay;
 	struct lmt_state *st;
 
-	if (!t || !caller || !top)
+	if (!h)
 		return 0;
-	st = state_at(t->state);
+	st = state_at(h->t.state);
 	lay = st ? layout_at(st->layout) : 0;
-	if (!lay || !top_frame(lay, t, slot, caller, top) ||
-	    !(top->flags & (LMT_SITE_BELOW | LMT_SITE_JIT)))
+	if (!lay || !top_frame(h, lay, slot) || !(h->top.flags & (LMT_SITE_BELOW | LMT_SITE_JIT)))
 		return 0;
-	if (top->flags & LMT_SITE_JIT && !top->pc)
-		top->pc = caller->ip; /* compiled code calls C directly */
-	top->by = (__u32)caller->ip;
+	if (h->top.flags & LMT_SITE_JIT && !h->top.pc)
+		h->top.pc = h->caller.ip; /* compiled code calls C directly */
+	h->top.by = (__u32)h->caller.ip;
 	return 1;
 }
 
-/* 0: no C function of a state runs. */
-static __noinline int c_taken(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot, __u64 ptr,
-			      __u64 size)
+/* Which C function of a state runs: h->t, h->top; 0: none does. */
+SUBPROG int c_running(struct hit *h, __u32 layout, __u32 slot)
 {
-	const struct lmt_layout *lay;
-	struct lmt_site *site = 0;
-	struct lmt_block v = {};
-	struct caller caller;
-	struct lmt_state *st;
-	struct top top = {};
-	struct thread t;
+	const struct lmt_layout *lay = layout_at(layout);
 
-	t.L = 0;
-	t.state = 0;
-	t.foreign = 0;
-	if (!p)
+	if (!h || !lay)
 		return 0;
-	lay = layout_at(p->layout);
-	caller_at_return(ctx, &caller);
-	if (!lay)
-		return 0;
-	if (!find_running(&caller, lay, slot, &t) || !c_top(&t, slot, &caller, &top)) {
-		if (!last_running(slot, &t) || !c_top(&t, slot, &caller, &top) ||
-		    !stack_holds(caller.sp, t.L))
-			return 0;
-	} else {
-		note_running(t.state, t.L);
+	h->t.L = 0;
+	h->t.state = h->t.foreign = 0;
+	h->top = (struct top){};
+	if (find_running(h, lay, slot) && c_top(h, slot)) {
+		h->c_state = h->t.state;
+		h->c_L = h->t.L;
+		return 1;
 	}
-	st = state_at(t.state);
-	v.site = site_get(t.state, LMT_TAG_C, &top, 0, &site);
+	return last_running(h, slot) && c_top(h, slot) && stack_holds(h, h->caller.sp, h->t.L);
+}
+
+/* Memory that h->caller was given on behalf of a Lua function; 0: no C function of a state runs. */
+SUBPROG int c_taken(struct hit *h, __u32 layout, __u32 slot, __u64 ptr, __u64 size)
+{
+	struct lmt_site *site = 0;
+	struct lmt_state *st;
+
+	if (!h || !c_running(h, layout, slot))
+		return 0;
+	st = state_at(h->t.state);
+	h->block.site = site_get(h->t.state, LMT_TAG_C, &h->top, 0, &site);
 	if (!site || !st)
 		return 0;
 	if (!site->allocs)
-		whole_stack_send(&caller, t.state, &top, v.site);
-	site->reallocs = caller.ip;
-	v.size_tags = (size & LMT_SIZE_MASK) | (__u64)LMT_TAG_C << 48;
-	v.state = t.state;
-	v.born = born_now(st);
+		whole_stack_send(h, h->t.state, h->block.site);
+	site->reallocs = h->caller.ip;
+	h->block.size_tags = (size & LMT_SIZE_MASK) | (__u64)LMT_TAG_C << 48;
+	h->block.state = h->t.state;
+	h->block.born = born_now(st);
 	add(&st->c_takes, 1);
 	add(&site->allocs, 1);
 	add(&site->alloc_bytes, size);
-	ledger_put(LMT_C_KEY(slot, ptr), &v);
+	ledger_put(LMT_C_KEY(slot, ptr), &h->block);
 	return 1;
 }
 
@@ -214,7 +199,7 @@ static __always_inline bool c_enter(struct pt_regs *ctx)
 	__u64 arg[3], gone = 0, size;
 	const struct lmt_probe *p;
 	struct lmt_block old;
-	struct pending *pend;
+	struct hit *h;
 	int had = 0;
 
 	if (!slot || !c_heap)
@@ -230,45 +215,47 @@ static __always_inline bool c_enter(struct pt_regs *ctx)
 		had = ledger_take(LMT_C_KEY(slot, gone), &old);
 	if (!size)
 		return false;
-	pend = pending_get(true);
+	h = hit_get(true);
 	/* Lua's allocator may jump to malloc() instead of calling it: the stack is the same then. */
-	if (!pend || pend->lua_sp >= ctx->sp || pend->c_sp > ctx->sp + p->pushed + 8)
+	if (!h || h->lua_sp >= ctx->sp || h->c_sp > ctx->sp + p->pushed + 8)
 		return false;
-	pend->c_sp = ctx->sp + p->pushed + 8;
-	pend->c_size = size;
-	pend->c_out = p->args == LMT_C_POSIX_MEMALIGN ? arg[0] : 0;
-	pend->c_moved = had ? gone : 0;
+	h->c_sp = ctx->sp + p->pushed + 8;
+	h->c_size = size;
+	h->c_out = p->args == LMT_C_POSIX_MEMALIGN ? arg[0] : 0;
+	h->c_moved = had ? gone : 0;
 	if (had)
-		pend->c_old = old;
+		h->c_old = old;
 	return true;
 }
 
 /* A block that could not be moved, or was by code that no Lua function called: it stays what it was. */
-static __noinline int c_keep(__u32 slot, struct pending *pend, __u64 ptr)
+SUBPROG int c_keep(struct hit *h, __u32 slot, __u64 ptr)
 {
-	if (!pend || !pend->c_moved)
+	if (!h || !h->c_moved)
 		return 0;
 	if (ptr)
-		pend->c_old.size_tags = (pend->c_old.size_tags & ~LMT_SIZE_MASK) |
-					(pend->c_size & LMT_SIZE_MASK);
-	return ledger_put(LMT_C_KEY(slot, ptr ? ptr : pend->c_moved), &pend->c_old);
+		h->c_old.size_tags = (h->c_old.size_tags & ~LMT_SIZE_MASK) | (h->c_size & LMT_SIZE_MASK);
+	return ledger_put(LMT_C_KEY(slot, ptr ? ptr : h->c_moved), &h->c_old);
 }
 
 static __always_inline void c_leave(struct pt_regs *ctx)
 {
-	struct pending *pend = pending_get(false);
+	struct hit *h = hit_get(false);
 	__u32 slot = slot_again();
+	const struct lmt_probe *p;
 	__u64 ptr = ctx->ax;
 
-	if (!slot || !pend || pend->c_sp != ctx->sp)
+	if (!slot || !h || h->c_sp != ctx->sp)
 		return; /* of a call inside the one that is followed */
-	pend->c_sp = 0;
-	if (pend->c_out && (ptr || !read_user(&ptr, 8, pend->c_out)))
+	h->c_sp = 0;
+	if (h->c_out && (ptr || !read_user(&ptr, 8, h->c_out)))
 		return;
-	if (ptr >> 47)
+	p = current_probe(ctx);
+	if (ptr >> 47 || !p)
 		return;
-	if (!ptr || !c_taken(ctx, current_probe(ctx), slot, ptr, pend->c_size))
-		c_keep(slot, pend, ptr);
+	caller_at_return(ctx, &h->caller);
+	if (!ptr || !c_taken(h, p->layout, slot, ptr, h->c_size))
+		c_keep(h, slot, ptr);
 }
 
 #endif

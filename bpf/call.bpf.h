@@ -7,11 +7,7 @@
 #define LMT_CALL_BPF_H
 
 #include "emit.bpf.h"
-
-/* Arguments of the allocator callback. */
-struct call {
-	__u64 ud, ptr, osize, nsize;
-};
+#include "hit.bpf.h"
 
 struct told_call {
 	__u64 ptr, old_ptr, osize, nsize;

@@ -123,7 +123,7 @@ SUBPROG int find_range(__u32 slot, __u64 uaddr)
 		__u64 end = all->r[(pos + step - 1) & (LMT_RANGES - 1)].end;
 
 		pos += ((end - uaddr - 1) >> 63) * step;
-		asm volatile("" : "+r"(pos));
+		NO_BRANCH(pos);
 	}
 	pos &= LMT_RANGES - 1;
 	return all->r[pos].start <= uaddr && uaddr < all->r[pos].end ? (int)pos + 1 : 0;
@@ -158,23 +158,23 @@ SUBPROG __u32 finding_site(__u32 state, const struct top *top)
 	return top ? site_get(state, LMT_TAG_FINDING, top, 0, &site) : 0;
 }
 
-/* The thread runs code of one copy of Lua on a state of another. */
-SUBPROG int tell_foreign(const struct thread *t, __u32 slot, __u64 ip, const struct top *top)
+/* The thread h->t runs code of one copy of Lua on a state of another; ip: where that goes on. */
+SUBPROG int tell_foreign(struct hit *h, __u32 slot, __u64 ip)
 {
 	struct lmt_site *site = 0;
 	struct lmt_finding *f;
 	struct lmt_state *st;
 	__u32 at;
 
-	if (!t || !top)
+	if (!h)
 		return 0;
-	st = state_at(t->state);
-	at = site_get(t->state, LMT_TAG_FINDING, top, 0, &site); /* inline: calls nest deep enough here */
-	f = st ? find_open(LMT_FIND_CROSS_RUNTIME, slot, t->state, t->foreign) : 0;
+	st = state_at(h->t.state);
+	at = site_get(h->t.state, LMT_TAG_FINDING, &h->top, 0, &site); /* inline: calls nest deep here */
+	f = st ? find_open(LMT_FIND_CROSS_RUNTIME, slot, h->t.state, h->t.foreign) : 0;
 	if (!f)
 		return 0;
 	f->ip = ip;
-	f->arg[0] = t->foreign;
+	f->arg[0] = h->t.foreign;
 	f->arg[1] = st->runtime;
 	f->site = at;
 	find_send(f);
@@ -182,72 +182,85 @@ SUBPROG int tell_foreign(const struct thread *t, __u32 slot, __u64 ip, const str
 }
 
 /* The same where the Lua frame was not looked for. */
-SUBPROG int tell_foreign_caller(struct thread *t, __u32 slot, const struct caller *caller)
+SUBPROG int tell_foreign_caller(struct hit *h, __u32 slot)
 {
-	struct top top = { .flags = LMT_SITE_NO_LUA };
 	const struct lmt_layout *lay;
 	struct lmt_state *st;
 
-	if (!t || !caller)
+	if (!h)
 		return 0;
-	st = state_at(t->state);
+	st = state_at(h->t.state);
 	lay = st ? layout_at(st->layout) : 0;
+	h->top = (struct top){ .flags = LMT_SITE_NO_LUA };
 	if (lay)
-		top_frame(lay, t, slot, caller, &top);
-	return tell_foreign(t, slot, caller->ip, &top);
+		top_frame(h, lay, slot);
+	return tell_foreign(h, slot, h->caller.ip);
+}
+
+/* The state that h->caller runs for; 0 unknown. */
+SUBPROG __u32 running_at(struct hit *h, __u32 layout, __u32 slot)
+{
+	__u32 i = h ? find_thread(h, layout, slot) : 0;
+
+	return i == NEEDS_LAYOUT ? 0 : i;
 }
 
 /*
- * Which state the caller runs for, 0 when nobody knows, and where its Lua code is. state: what is known
- * already. LuaJIT's global_State tells its thread; PUC Lua's does not, so there the thread is always
- * looked for. layout, NEEDS_LAYOUT: as in find_thread().
+ * Which state h->caller runs for, 0 when nobody knows, and where its Lua code is: h->t, h->top. state:
+ * what is known already. LuaJIT's global_State tells its thread; PUC Lua's does not, so there the thread
+ * is always looked for. layout, NEEDS_LAYOUT: as in find_thread().
  */
-SUBPROG __u32 locate(const struct caller *caller, __u32 layout, __u32 slot, __u32 state,
-		     struct top *top)
+SUBPROG __u32 locate(struct hit *h, __u32 layout, __u32 slot, __u32 state)
 {
 	const struct lmt_layout *lay;
 	struct lmt_state *st;
-	struct thread t;
 
-	if (!caller || !top)
+	if (!h)
 		return 0;
-	*top = (struct top){ .flags = LMT_SITE_NO_LUA, .tag = top->tag };
-	t.L = 0;
-	t.state = state;
-	t.foreign = 0;
+	h->top = (struct top){ .flags = LMT_SITE_NO_LUA, .tag = h->top.tag };
+	h->t.L = 0;
+	h->t.state = state;
+	h->t.foreign = 0;
 	st = state_at(state);
 	lay = st ? layout_at(st->layout) : 0;
 	if (!lay || !lay->hot.G_cur_L) {
-		if (find_thread(caller, layout, slot, &t) == NEEDS_LAYOUT)
+		if (find_thread(h, layout, slot) == NEEDS_LAYOUT)
 			return NEEDS_LAYOUT;
-		if (state && t.state != state) { /* the block or the ud knows better */
-			t.state = state;
-			t.L = 0;
+		if (state && h->t.state != state) { /* the block or the ud knows better */
+			h->t.state = state;
+			h->t.L = 0;
 		}
-		st = state_at(t.state);
+		st = state_at(h->t.state);
 		lay = st ? layout_at(st->layout) : 0;
 	}
 	if (!lay || st->flags & LMT_STATE_PROCESS)
-		return t.state;
-	top_frame(lay, &t, slot, caller, top);
-	if (t.foreign)
-		tell_foreign(&t, slot, caller->ip, top);
-	return t.state;
+		return h->t.state;
+	top_frame(h, lay, slot);
+	return h->t.state;
 }
 
-/* Where the Lua code of the caller is, as a site: that in the low, the state in the high half. */
-static __always_inline __u64 find_place(const struct caller *caller, __u32 layout, __u32 slot,
-					__u32 state, struct top *top)
+/* The same, and tells of code of one copy of Lua that drives another's state. */
+static __always_inline __u32 locate_telling(struct hit *h, __u32 layout, __u32 slot, __u32 state)
+{
+	state = locate(h, layout, slot, state);
+	if (h->t.foreign)
+		tell_foreign(h, slot, h->caller.ip);
+	return state;
+}
+
+/* Where the Lua code of h->caller is, as a site: that in the low, the state in the high half. */
+static __always_inline __u64 find_place(struct hit *h, __u32 layout, __u32 slot, __u32 state)
 {
 	struct lmt_state *st;
 
-	state = locate(caller, layout, slot, state, top);
+	h->top.tag = 0;
+	state = locate_telling(h, layout, slot, state);
 	if (state == NEEDS_LAYOUT)
 		return 0;
 	st = state_at(state);
 	if (!st || st->flags & LMT_STATE_PROCESS)
 		return (__u64)state << 32;
-	return (__u64)state << 32 | finding_site(state, top);
+	return (__u64)state << 32 | finding_site(state, &h->top);
 }
 
 #endif

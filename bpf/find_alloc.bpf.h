@@ -10,29 +10,62 @@
 #include "find_stack.bpf.h"
 #include "ledger.bpf.h"
 
-/* osize contradicts what the block was allocated with. */
-static __noinline int find_size_mismatch(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
-					 const struct call *c, const struct lmt_block *old)
+/*
+ * A finding about h->call and h->block: where the Lua code is, both stacks, the block's site, h->arg.
+ * h->by tells it from others of its kind. state 0: to be found.
+ */
+SUBPROG int tell_block(struct hit *h, __u32 layout, __u32 slot, __u32 state, __u32 what)
 {
-	struct caller caller;
-	struct top top = {};
 	struct lmt_finding *f;
-	__u64 place;
+	__u64 place, by;
 
-	if (!p || !c || !old)
+	if (!h)
 		return 0;
-	caller_at_entry(ctx, &caller);
-	place = find_place(&caller, p->layout, slot, old->state, &top);
-	find_stack(&caller, (__u32)(place >> 32), &top, LMT_TAG_FINDING);
-	tell_site(old->site);
-	f = find_open(LMT_FIND_SIZE, slot, old->state, caller.ip ^ place << 48);
+	place = find_place(h, layout, slot, state);
+	if (place >> 32)
+		state = (__u32)(place >> 32);
+	find_stack(h, state, LMT_TAG_FINDING);
+	tell_site(h->block.site);
+	by = what == LMT_FIND_SIZE ? h->by ^ place << 48 : h->by;
+	f = find_open(what, slot, state, by);
 	if (!f)
 		return 0;
-	fill_call(f, c, caller.ip);
-	f->block = *old;
+	fill_call(f, &h->call, h->caller.ip);
+	f->arg[0] = h->arg[0];
+	f->arg[1] = h->arg[1];
+	if (what == LMT_FIND_DOUBLE_FREE || what == LMT_FIND_CHUNK_FREE)
+		freed_where(LMT_KEY(slot, h->call.ptr), &f->arg[LMT_FIRST_FREE_SITE],
+			    &f->arg[LMT_FIRST_FREE_GC]);
+	f->block = h->block;
 	f->site = (__u32)place;
 	find_send(f);
 	return 0;
+}
+
+/*
+ * What the functions below have found, LMT_FIND_… or 0, is told by their caller: calls would nest too
+ * deep otherwise. They leave it in the thread's room.
+ */
+static __always_inline void tell_found(const struct lmt_probe *p, __u32 slot, __u32 state, int what)
+{
+	struct hit *h = what ? hit_get(false) : 0;
+
+	if (h)
+		tell_block(h, p->layout, slot, state, what);
+}
+
+/* osize contradicts what the block was allocated with. */
+static __noinline int find_size_mismatch(struct pt_regs *ctx, const struct call *c,
+					 const struct lmt_block *old)
+{
+	struct hit *h = c ? hit_at_entry(ctx, c) : 0;
+
+	if (!old || !h)
+		return 0;
+	h->block = *old;
+	h->by = h->caller.ip;
+	h->arg[0] = h->arg[1] = 0;
+	return LMT_FIND_SIZE;
 }
 
 /*
@@ -90,18 +123,16 @@ SUBPROG int read_chunk(__u64 ptr, __u64 osize, struct chunk *to)
 	return 1;
 }
 
-static __noinline int find_bad_chunk(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
-				     const struct call *c, const struct lmt_block *old)
+static __noinline int find_bad_chunk(struct pt_regs *ctx, const struct call *c,
+				     const struct lmt_block *old)
 {
 	struct chunk chunk = {};
-	struct caller caller;
-	struct top top = {};
-	struct lmt_finding *f;
-	__u64 place, bad;
+	struct hit *h;
 	__u32 what;
+	__u64 bad;
 	bool next;
 
-	if (!p || !c || !old || !read_chunk(c->ptr, c->osize, &chunk))
+	if (!c || !old || !read_chunk(c->ptr, c->osize, &chunk))
 		return 0;
 	if (is_mapped_alone(&chunk))
 		return 0;
@@ -114,94 +145,93 @@ static __noinline int find_bad_chunk(struct pt_regs *ctx, const struct lmt_probe
 			return 0;
 		what = LMT_FIND_CORRUPT_CHUNK;
 	}
-	caller_at_entry(ctx, &caller);
-	place = find_place(&caller, p->layout, slot, old->state, &top);
-	find_stack(&caller, (__u32)(place >> 32), &top, LMT_TAG_FINDING);
-	tell_site(old->site);
-	f = find_open(what, slot, old->state, next);
-	if (!f)
+	h = hit_at_entry(ctx, c);
+	if (!h)
 		return 0;
-	fill_call(f, c, caller.ip);
-	f->arg[0] = bad;
-	f->arg[1] = next;
-	if (what == LMT_FIND_CHUNK_FREE)
-		freed_where(LMT_KEY(slot, c->ptr), &f->arg[LMT_FIRST_FREE_SITE], &f->arg[LMT_FIRST_FREE_GC]);
-	f->block = *old;
-	f->site = (__u32)place;
-	find_send(f);
-	return 0;
+	h->block = *old;
+	h->by = h->arg[1] = next;
+	h->arg[0] = bad;
+	return what;
 }
 
-/* Looks for the place of a free, unless that was done for too many in this millisecond. */
-static __noinline int find_free_place(struct pt_regs *ctx, const struct lmt_probe *p, __u32 state,
-				      struct free_room *room, struct free_place *to)
+static __always_inline void note_place(struct lmt_free_note *note, __u64 key, const struct free_place *place)
 {
-	struct lmt_state *st = state_at(state);
-	const struct lmt_layout *lay = st ? layout_at(st->layout) : 0;
-	struct caller caller;
-	struct top top = {};
-	__u8 gc = 0;
-
-	if (!p || !to || !room || !lay)
-		return 0;
-	caller_at_entry(ctx, &caller);
-	*to = (struct free_place){ .sp = ctx->sp, .ms = now_ms, .state = state, .by = (__u32)caller.ip };
-	if (room->ms != now_ms)
-		room->made = 0;
-	room->ms = now_ms;
-	if (room->made++ >= FREE_PLACES)
-		return 0;
-	if (locate(&caller, p->layout, st->slot, state, &top) != state)
-		return 0;
-	top.by = (__u32)caller.ip;
-	to->site = find_stack(&caller, state, &top, LMT_TAG_FREE);
-	if (read_user(&gc, 1, st->g + (__u32)lay->G_gcstate.off))
-		to->gc_state = gc + 1u;
-	return 1;
+	note->site = place->site;
+	note->gc_state = place->gc_state;
+	note->key = key;
 }
 
 /*
  * Notes where a block is freed, at little cost: a sweep frees many from one place, told by the same caller
- * and stack pointer in the same millisecond.
+ * and stack pointer in the same millisecond. True when the place is not known: find_free_place().
  */
-static __noinline int note_free(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot, __u64 ptr,
-				__u32 state)
+static __noinline int note_free(const struct pt_regs *ctx, __u32 slot, __u64 ptr, __u32 state)
 {
 	struct lmt_free_note *note = free_note_at(LMT_KEY(slot, ptr));
 	struct free_place *place;
 	struct free_room *room;
 	__u32 zero = 0;
 	__u64 by = 0;
+	bool known;
 
 	room = bpf_map_lookup_elem(&free_rooms, &zero);
-	if (!p || !note || !room)
+	if (!note || !room)
 		return 0;
 	note->key = 0; /* unless its place is known the one before is not to stand for it */
 	if (!read_user(&by, 8, ctx->sp) || !room_take(&room->busy))
 		return 0;
-	place = &room->places[(ctx->sp >> 3 ^ by) & (FREE_PLACES - 1)];
-	if (place->sp != ctx->sp || place->by != (__u32)by || place->ms != now_ms || place->state != state)
-		find_free_place(ctx, p, state, room, place);
-	note->site = place->site;
-	note->gc_state = place->gc_state;
-	note->key = LMT_KEY(slot, ptr);
+	place = free_place_at(room, ctx->sp, by);
+	known = place->sp == ctx->sp && place->by == (__u32)by && place->ms == now_ms &&
+		place->state == state;
+	if (known)
+		note_place(note, LMT_KEY(slot, ptr), place);
+	room_give(&room->busy);
+	return !known;
+}
+
+/* Looks for the place of the free h->call, unless that was done for too many in this millisecond. */
+SUBPROG int find_free_place(struct hit *h, __u32 layout, __u32 slot, __u32 state)
+{
+	struct lmt_state *st = state_at(state);
+	const struct lmt_layout *lay = st ? layout_at(st->layout) : 0;
+	struct lmt_free_note *note;
+	struct free_place *to;
+	struct free_room *room;
+	__u32 zero = 0;
+	__u8 gc = 0;
+
+	room = bpf_map_lookup_elem(&free_rooms, &zero);
+	if (!h || !room || !lay || !room_take(&room->busy))
+		return 0;
+	to = free_place_at(room, h->caller.sp - 8, h->caller.ip);
+	*to = (struct free_place){ .sp = h->caller.sp - 8, .ms = now_ms, .state = state,
+				   .by = (__u32)h->caller.ip };
+	if (room->ms != now_ms)
+		room->made = 0;
+	room->ms = now_ms;
+	h->top.tag = 0;
+	if (room->made++ < FREE_PLACES && locate(h, layout, slot, state) == state) {
+		h->top.by = (__u32)h->caller.ip;
+		to->site = find_stack(h, state, LMT_TAG_FREE);
+		if (read_user(&gc, 1, st->g + (__u32)lay->G_gcstate.off))
+			to->gc_state = gc + 1u;
+	}
+	note = free_note_at(LMT_KEY(slot, h->call.ptr));
+	if (note)
+		note_place(note, LMT_KEY(slot, h->call.ptr), to);
 	room_give(&room->busy);
 	return 0;
 }
 
-/* Freed or moved, but not in the ledger. state 0: to be found. */
-static __noinline int find_in_unknown(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot,
-				      const struct call *c, __u32 state)
+/* Freed or moved, but not in the ledger. state 0: not known. */
+static __noinline int find_in_unknown(struct pt_regs *ctx, __u32 slot, const struct call *c, __u32 state)
 {
 	struct lmt_block freed = {};
-	struct caller caller;
-	struct top top = {};
-	struct lmt_finding *f;
 	struct lmt_state *st;
 	__u32 what = 0, range;
-	__u64 place;
+	struct hit *h;
 
-	if (!p || !c || !c->ptr)
+	if (!c || !c->ptr)
 		return 0;
 	range = (__u32)find_range(slot, c->ptr);
 	if (range)
@@ -216,36 +246,25 @@ static __noinline int find_in_unknown(struct pt_regs *ctx, const struct lmt_prob
 		what = LMT_FIND_FOREIGN_FREE;
 	if (!what)
 		return 0;
-	caller_at_entry(ctx, &caller);
-	place = find_place(&caller, p->layout, slot, state, &top);
-	state = (__u32)(place >> 32);
-	find_stack(&caller, state, &top, LMT_TAG_FINDING);
-	tell_site(freed.site);
-	f = find_open(what, slot, state, range ? range : caller.ip); /* not by address: arenas have many */
-	if (!f)
+	h = hit_at_entry(ctx, c);
+	if (!h)
 		return 0;
-	fill_call(f, c, caller.ip);
-	f->arg[0] = what == LMT_FIND_STATIC_FREE
-		? range - 1 : ((__u32)now_ms - LMT_FREED_MS(&freed)) & LMT_FREED_MS_MASK;
-	if (what == LMT_FIND_DOUBLE_FREE)
-		freed_where(LMT_KEY(slot, c->ptr), &f->arg[LMT_FIRST_FREE_SITE], &f->arg[LMT_FIRST_FREE_GC]);
-	f->block = freed;
-	f->site = (__u32)place;
-	find_send(f);
-	return 0;
+	h->block = freed;
+	h->by = range ? range : h->caller.ip; /* not by address: arenas have many */
+	h->arg[0] = range ? range - 1 : ((__u32)now_ms - LMT_FREED_MS(&freed)) & LMT_FREED_MS_MASK;
+	h->arg[1] = 0;
+	return what;
 }
 
-static __noinline int find_refused(struct pt_regs *ctx, __u32 state, const struct top *top,
-				   const struct call *c)
+/* The allocator said no to h->call. */
+SUBPROG int find_refused(struct hit *h, __u32 state)
 {
 	struct lmt_state *st = state_at(state);
-	struct caller caller;
 
-	if (!st || !c || !top)
+	if (!h || !st)
 		return 0;
-	caller_at_return(ctx, &caller);
-	find_stack(&caller, state, top, LMT_TAG_FINDING);
-	return note_refused(st->slot, state, ctx->ip, top, c);
+	find_stack(h, state, LMT_TAG_FINDING);
+	return note_refused(h, st->slot, state);
 }
 
 #endif

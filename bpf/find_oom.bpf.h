@@ -32,20 +32,6 @@ SUBPROG __u64 vm_bytes(const struct lmt_layout *lay, __u64 g)
 	return lay->version >= 505 && lay->family == LMT_FAMILY_PUC ? total - debt : total + debt;
 }
 
-/* A refused request, kept until its thread tries again, raises an error, or goes on. */
-struct refused {
-	__u64 ptr, osize, nsize;
-	__u64 ip;
-	__u64 freed; /* bytes the state had freed by then */
-	__u64 live;  /* bytes of the heap as the VM counts */
-	__u32 state;
-	__u32 times;
-	__u32 site;
-	__u32 shrink; /* the block was to become smaller: told on its own already */
-	__u32 by_code; /* seen by where the code went, with the allocator not probed */
-	__u32 pad;
-};
-
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
@@ -59,6 +45,18 @@ volatile __u32 refused_any __weak = 0;
 static __always_inline bool is_same(const struct refused *r, const struct call *c)
 {
 	return r->ptr == c->ptr && r->nsize == c->nsize && (!c->ptr || r->osize == c->osize);
+}
+
+/*
+ * Keeps h->refused. Asked for by itself: kernels before 5.19 take no pointer that was handed to a global
+ * function for a map's value.
+ */
+static __always_inline void refused_keep(__u32 tid)
+{
+	struct hit *h = hit_get(false);
+
+	if (h)
+		bpf_map_update_elem(&refusals, &tid, &h->refused, BPF_ANY);
 }
 
 /* What was refused ended in an error, or without one. Deletes the note. */
@@ -84,28 +82,31 @@ SUBPROG int tell_oom(__u32 slot, __u32 tid, struct refused *r, __u32 raised)
 	return 0;
 }
 
-/* The allocator said no. */
-SUBPROG int note_refused(__u32 slot, __u32 state, __u64 ip, const struct top *top,
-			 const struct call *c)
+/* The allocator said no to h->call. */
+SUBPROG int note_refused(struct hit *h, __u32 slot, __u32 state)
 {
 	__u32 tid = (__u32)bpf_get_current_pid_tgid();
-	struct refused *old = bpf_map_lookup_elem(&refusals, &tid), r = {};
+	struct refused *old = bpf_map_lookup_elem(&refusals, &tid), *r;
 	struct lmt_state *st = state_at(state);
 	struct lmt_site *site = 0;
 	struct lmt_finding *f;
+	const struct call *c;
 	__u32 at;
 
-	if (!st || !c || !top)
+	if (!h || !st)
 		return 0;
-	at = site_get(state, LMT_TAG_FINDING, top, 0, &site);
+	c = &h->call;
+	r = &h->refused;
+	*r = (struct refused){};
+	at = site_get(state, LMT_TAG_FINDING, &h->top, 0, &site);
 	if (c->ptr && c->nsize <= c->osize) {
 		f = find_open(LMT_FIND_SHRINK, slot, state, 0);
 		if (f) {
-			fill_call(f, c, ip);
+			fill_call(f, c, h->caller.ip);
 			f->site = at;
 			find_send(f);
 		}
-		r.shrink = 1;
+		r->shrink = 1;
 	}
 	if (old && is_same(old, c)) {
 		old->times++;
@@ -113,17 +114,17 @@ SUBPROG int note_refused(__u32 slot, __u32 state, __u64 ip, const struct top *to
 	}
 	if (old && !old->by_code)
 		tell_oom(slot, tid, old, 0);
-	r.ptr = c->ptr;
-	r.osize = c->ptr ? c->osize : 0;
-	r.nsize = c->nsize;
-	r.ip = ip;
-	r.freed = st->free_bytes + st->old_free_bytes;
-	r.live = vm_bytes(layout_at(st->layout), st->g);
-	r.state = state;
-	r.times = 1;
-	r.site = at;
+	r->ptr = c->ptr;
+	r->osize = c->ptr ? c->osize : 0;
+	r->nsize = c->nsize;
+	r->ip = h->caller.ip;
+	r->freed = st->free_bytes + st->old_free_bytes;
+	r->live = vm_bytes(layout_at(st->layout), st->g);
+	r->state = state;
+	r->times = 1;
+	r->site = at;
 	refused_any = 1;
-	bpf_map_update_elem(&refusals, &tid, &r, BPF_ANY);
+	refused_keep(tid);
 	return 0;
 }
 

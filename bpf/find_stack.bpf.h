@@ -15,21 +15,21 @@
  * Sends it once for each place of findings, ahead of the finding, and of frees; the place's site.
  * Stacks of frees are many at first, and wanted later if at all: they wait while the ring fills.
  */
-SUBPROG __u32 find_stack(const struct caller *caller, __u32 state, const struct top *top, __u32 tag)
+SUBPROG __u32 find_stack(struct hit *h, __u32 state, __u32 tag)
 {
 	struct lmt_state *st = state_at(state);
 	struct lmt_site *site = 0;
 	__u32 at;
 
-	if (!caller || !top || !st || st->flags & LMT_STATE_PROCESS)
+	if (!h || !st || st->flags & LMT_STATE_PROCESS)
 		return 0;
-	at = site_get(state, tag, top, 0, &site);
+	at = site_get(state, tag, &h->top, 0, &site);
 	if (!site || site->flags & LMT_SITE_TOLD)
 		return at;
 	if (tag == LMT_TAG_FREE && bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > RING_BUSY)
 		return at;
 	site->flags |= LMT_SITE_TOLD;
-	whole_stack_send(caller, state, top, at);
+	whole_stack_send(h, state, at);
 	return at;
 }
 

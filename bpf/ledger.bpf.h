@@ -199,8 +199,12 @@ SUBPROG int ledger_evict(__u64 key, const struct lmt_block *v)
 	if (!b || !v)
 		return LEDGER_FULL;
 	for (__u32 i = 0; i < LMT_BUCKET_SLOTS; i++) {
-		__u64 old = b->key[i];
+		__u64 old;
 
+		NO_MERGE(i); /* into a negative index that counts up to zero, which 7.1 does not bound */
+		if (i >= LMT_BUCKET_SLOTS)
+			break;
+		old = b->key[i];
 		if (!old || old & LMT_KEY_BUSY || !is_gone(&b->block[i]))
 			continue;
 		if (__sync_val_compare_and_swap(&b->key[i], old, key | LMT_KEY_BUSY) != old)

@@ -80,16 +80,24 @@ static __always_inline void caller_before_push(struct pt_regs *ctx, const struct
 
 #define LUA_ERRMEM 4
 
+/* A memory error in the state h->refused.state, g, raised by h->caller, without a refusal seen before. */
+SUBPROG int tell_throw(struct hit *h, __u32 layout, __u32 slot, __u64 g)
+{
+	if (!h || !state_at(h->refused.state))
+		return 0;
+	h->refused.site = (__u32)find_place(h, layout, slot, h->refused.state);
+	h->refused.live = vm_bytes(layout_at(layout), g);
+	return tell_oom(slot, (__u32)bpf_get_current_pid_tgid(), &h->refused, 1);
+}
+
 /* luaD_throw(L, code): the memory error, with or without a refusal seen before. */
 static __noinline int on_throw(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot)
 {
 	__u32 tid = (__u32)bpf_get_current_pid_tgid();
-	struct refused *known, r = {};
 	const struct lmt_layout *lay;
-	struct caller caller;
-	struct top top = {};
-	struct lmt_state *st;
-	__u64 g = 0, place;
+	struct refused *known;
+	struct hit *h;
+	__u64 g = 0;
 
 	if (!p)
 		return 0;
@@ -103,15 +111,32 @@ static __noinline int on_throw(struct pt_regs *ctx, const struct lmt_probe *p, _
 	lay = layout_at(p->layout);
 	if (!lay || !read_word(&g, lay->hot.wide, reg_get(ctx, p->reg_ptr) + lay->hot.L_glob))
 		return 0;
-	r.state = owner_of(slot, g);
-	st = state_at(r.state);
-	if (!st)
+	h = hit_get(true);
+	if (!h)
 		return 0;
-	caller_before_push(ctx, p, &caller);
-	place = find_place(&caller, p->layout, slot, r.state, &top);
-	r.live = vm_bytes(lay, g);
-	r.site = (__u32)place;
-	return tell_oom(slot, tid, &r, 1);
+	h->refused = (struct refused){ .state = owner_of(slot, g) };
+	caller_before_push(ctx, p, &h->caller);
+	return tell_throw(h, p->layout, slot, g);
+}
+
+/* h->call, made by code of one copy of Lua on the thread h->t of another, concerns a module's memory? */
+SUBPROG int tell_foreign_free(struct hit *h, __u32 slot, __u64 ip)
+{
+	__u32 range = h && h->call.ptr ? (__u32)find_range(slot, h->call.ptr) : 0, at;
+	struct lmt_site *site = 0;
+	struct lmt_finding *f;
+
+	if (!h || !range)
+		return 0;
+	at = site_get(h->t.state, LMT_TAG_FINDING, &h->top, 0, &site);
+	f = find_open(LMT_FIND_STATIC_FREE, slot, h->t.state, range);
+	if (!f)
+		return 0;
+	fill_call(f, &h->call, ip);
+	f->arg[0] = range - 1;
+	f->site = at;
+	find_send(f);
+	return 0;
 }
 
 /*
@@ -121,25 +146,19 @@ static __noinline int on_throw(struct pt_regs *ctx, const struct lmt_probe *p, _
  */
 static __noinline int on_foreign(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot)
 {
-	struct top top = { .flags = LMT_SITE_NO_LUA };
-	struct lmt_site *site = 0;
+	struct hit *h = hit_get(true);
 	const struct lmt_layout *lay;
-	struct call c = {};
-	struct caller caller;
-	struct lmt_finding *f;
 	struct lmt_state *st;
-	struct thread t;
-	__u32 range, at;
 
-	if (!p)
+	if (!p || !h)
 		return 0;
 	lay = layout_at(p->layout);
 	if (!lay)
 		return 0;
-	t.L = 0;
-	t.state = try_place(lay, reg_get(ctx, p->reg_ud), slot, 0, &t);
-	t.foreign = p->runtime;
-	st = state_at(t.state);
+	h->t.L = 0;
+	h->t.state = try_place(lay, reg_get(ctx, p->reg_ud), slot, 0, &h->t);
+	h->t.foreign = p->runtime;
+	st = state_at(h->t.state);
 	lay = st ? layout_at(st->layout) : 0;
 	if (!lay || !st->runtime || st->runtime == p->runtime) {
 		__sync_fetch_and_add(&own_calls, 1);
@@ -147,24 +166,14 @@ static __noinline int on_foreign(struct pt_regs *ctx, const struct lmt_probe *p,
 	}
 	if (gaps != LMT_GAPS_NOW)
 		return 0;
-	caller_before_push(ctx, p, &caller);
-	top_frame(lay, &t, slot, &caller, &top);
-	tell_foreign(&t, slot, ctx->ip + 1, &top);
-	c.ptr = p->args >= 3 ? reg_get(ctx, p->reg_ptr) : 0;
-	range = c.ptr ? (__u32)find_range(slot, c.ptr) : 0;
-	if (!range)
-		return 0;
-	c.osize = reg_get(ctx, p->reg_osize);
-	c.nsize = p->args >= 4 ? reg_get(ctx, p->reg_nsize) : 0;
-	at = site_get(t.state, LMT_TAG_FINDING, &top, 0, &site);
-	f = find_open(LMT_FIND_STATIC_FREE, slot, t.state, range);
-	if (!f)
-		return 0;
-	fill_call(f, &c, ctx->ip + 1);
-	f->arg[0] = range - 1;
-	f->site = at;
-	find_send(f);
-	return 0;
+	caller_before_push(ctx, p, &h->caller);
+	h->top = (struct top){ .flags = LMT_SITE_NO_LUA };
+	top_frame(h, lay, slot);
+	tell_foreign(h, slot, ctx->ip + 1);
+	h->call.ptr = p->args >= 3 ? reg_get(ctx, p->reg_ptr) : 0;
+	h->call.osize = reg_get(ctx, p->reg_osize);
+	h->call.nsize = p->args >= 4 ? reg_get(ctx, p->reg_nsize) : 0;
+	return tell_foreign_free(h, slot, ctx->ip + 1);
 }
 
 /* A value that was kept over the allocator's call. */
@@ -197,54 +206,69 @@ static __noinline int get_request(struct pt_regs *ctx, const struct lmt_probe *p
 	return 0;
 }
 
+/* Keeps the refusal h->refused of the thread h->t, and tells it if it breaks the allocator's contract. */
+SUBPROG int keep_refused(struct hit *h, __u32 slot)
+{
+	const struct lmt_layout *lay;
+	struct lmt_site *site = 0;
+	struct lmt_finding *f;
+	struct lmt_state *st;
+	struct refused *r;
+
+	if (!h)
+		return 0;
+	r = &h->refused;
+	st = state_at(r->state);
+	lay = st ? layout_at(st->layout) : 0;
+	if (!lay)
+		return 0;
+	top_frame(h, lay, slot);
+	r->site = site_get(r->state, LMT_TAG_FINDING, &h->top, 0, &site);
+	r->freed = st->free_bytes + st->old_free_bytes;
+	r->live = vm_bytes(lay, st->g);
+	r->shrink = r->nsize <= r->osize;
+	f = r->shrink ? find_open(LMT_FIND_SHRINK, slot, r->state, 0) : 0;
+	if (f) {
+		f->ptr = r->ptr;
+		f->osize = r->osize;
+		f->nsize = r->nsize;
+		f->ip = r->ip;
+		f->site = r->site;
+		find_send(f);
+	}
+	refused_keep((__u32)bpf_get_current_pid_tgid());
+	return 0;
+}
+
 /* The same as note_refused(), from where the code goes on then, while the allocator is not probed. */
 static __noinline int on_refused(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot)
 {
 	__u32 tid = (__u32)bpf_get_current_pid_tgid();
-	struct top top = { .flags = LMT_SITE_NO_LUA };
-	struct refused *old, r = { .times = 1, .by_code = 1 };
 	const struct lmt_layout *lay;
-	struct caller caller;
-	struct lmt_finding *f;
-	struct lmt_site *site = 0;
-	struct lmt_state *st;
-	struct thread t;
+	struct hit *h = hit_get(true);
+	struct refused *old, *r;
 
-	if (!p)
+	if (!p || !h)
 		return 0;
+	r = &h->refused;
 	lay = layout_at(p->layout);
 	if (!lay)
 		return 0;
-	t.L = 0;
-	t.foreign = 0;
-	t.state = r.state = try_place(lay, reg_get(ctx, p->reg_ud), slot, 0, &t);
-	st = state_at(r.state);
-	lay = st ? layout_at(st->layout) : 0;
-	if (!lay || !get_request(ctx, p, &r))
+	h->t.L = 0;
+	h->t.foreign = 0;
+	h->t.state = try_place(lay, reg_get(ctx, p->reg_ud), slot, 0, &h->t);
+	*r = (struct refused){ .state = h->t.state, .times = 1, .by_code = 1 };
+	if (!r->state || !get_request(ctx, p, r))
 		return 0;
 	/* Noted before, by its answer or on the way here; else what is noted is of long ago. */
 	old = bpf_map_lookup_elem(&refusals, &tid);
-	if (old && (gaps != LMT_GAPS_NOW || old->nsize == r.nsize))
+	if (old && (gaps != LMT_GAPS_NOW || old->nsize == r->nsize))
 		return 0;
-	caller_regs(ctx, &caller);
-	caller.ip = r.ip = ctx->ip + 1;
-	caller.sp = ctx->sp;
-	top_frame(lay, &t, slot, &caller, &top);
-	r.site = site_get(r.state, LMT_TAG_FINDING, &top, 0, &site);
-	r.freed = st->free_bytes + st->old_free_bytes;
-	r.live = vm_bytes(lay, st->g);
-	r.shrink = r.nsize <= r.osize;
-	f = r.shrink ? find_open(LMT_FIND_SHRINK, slot, r.state, 0) : 0;
-	if (f) {
-		f->ptr = r.ptr;
-		f->osize = r.osize;
-		f->nsize = r.nsize;
-		f->ip = r.ip;
-		f->site = r.site;
-		find_send(f);
-	}
-	bpf_map_update_elem(&refusals, &tid, &r, BPF_ANY);
-	return 0;
+	caller_regs(ctx, &h->caller);
+	h->caller.ip = r->ip = ctx->ip + 1;
+	h->caller.sp = ctx->sp;
+	h->top = (struct top){ .flags = LMT_SITE_NO_LUA };
+	return keep_refused(h, slot);
 }
 
 static __noinline int on_retried(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot)
@@ -285,6 +309,7 @@ int lua_entry(struct pt_regs *ctx)
 	__u32 slot = current_slot();
 	const struct lmt_probe *p;
 
+	share_no_stack();
 	if (!slot)
 		return 0;
 	p = current_probe(ctx);

@@ -13,7 +13,7 @@
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 
 #define STACK_SEARCH 512   /* words of the native stack looked at for the exit handler's call */
-#define STACK_PIECE 32     /* …read at once, and verified once */
+#define STACK_PIECE PIECE_WORDS /* …read at once, and verified once */
 #define TRACES_SEARCHED 1024
 #define TRACES_AT_ONCE 16 /* verified one by one */
 #define EXIT_UNKNOWN (~0ull)
@@ -21,25 +21,23 @@ char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 
 enum { PIECE_WITHOUT, PIECE_WITH, PIECE_UNREADABLE };
 
-SUBPROG int piece_holds(__u64 sp, __u64 address)
+SUBPROG int piece_holds(struct hit *h, __u64 sp, __u64 address)
 {
-	__u64 words[STACK_PIECE];
-
-	if (bpf_probe_read_user(words, sizeof(words), (const void *)sp))
+	if (!h || bpf_probe_read_user(h->piece, sizeof(h->piece), (const void *)sp))
 		return PIECE_UNREADABLE;
 	for (int i = 0; i < STACK_PIECE; i++)
-		if (words[i] == address)
+		if (h->piece[i] == address)
 			return PIECE_WITH;
 	return PIECE_WITHOUT;
 }
 
 /* Does the native stack hold this return address? */
-SUBPROG int on_stack(__u64 sp, __u64 address)
+SUBPROG int on_stack(struct hit *h, __u64 sp, __u64 address)
 {
 	int rc = PIECE_WITHOUT;
 
 	for (int i = 0; i < STACK_SEARCH / STACK_PIECE && rc == PIECE_WITHOUT; i++)
-		rc = piece_holds(sp + 8ull * STACK_PIECE * i, address);
+		rc = piece_holds(h, sp + 8ull * STACK_PIECE * i, address);
 	return rc == PIECE_WITH;
 }
 
@@ -94,22 +92,18 @@ SUBPROG __u32 trace_start(const struct lmt_layout *lay, __u32 state, __u32 numbe
 	return site_get(state, LMT_TAG_FINDING, &top, 0, &site);
 }
 
-struct jit_error {
-	__u64 exit_ret, sp; /* asked with */
-	__u64 vmstate, jit_base, gc_state, in_exit, trace, exit;
-	__u32 start;
-};
-
 /* What the machine was doing when memory ran out. */
-SUBPROG int read_jit_error(const struct lmt_layout *lay, __u32 state, __u64 L, struct jit_error *e)
+SUBPROG int read_jit_error(struct hit *h, const struct lmt_layout *lay, __u32 state, __u64 L)
 {
+	struct jit_error *e;
 	struct lmt_state *st = state_at(state);
 	__u32 vmstate = 0, number = 0;
 	__u8 gc = 0;
 	__u64 J;
 
-	if (!lay || !st || !e || lay->GG_J.off == LMT_OFF_NONE)
+	if (!h || !lay || !st || lay->GG_J.off == LMT_OFF_NONE)
 		return 0;
+	e = &h->jit;
 	J = st->g + (__u64)(__s64)(lay->GG_J.off - lay->GG_G.off);
 	read_user(&vmstate, 4, st->g + lay->hot.G_vmstate);
 	read_user(&gc, 1, st->g + (__u32)lay->G_gcstate.off);
@@ -122,7 +116,7 @@ SUBPROG int read_jit_error(const struct lmt_layout *lay, __u32 state, __u64 L, s
 	e->exit = EXIT_UNKNOWN;
 	if (e->jit_base) {
 		number = (__s32)vmstate > 0 ? vmstate : running_trace(lay, state, L, J);
-	} else if (e->exit_ret && on_stack(e->sp, e->exit_ret)) {
+	} else if (e->exit_ret && on_stack(h, e->sp, e->exit_ret)) {
 		__u32 exit = 0;
 
 		e->in_exit = 1;
@@ -131,22 +125,61 @@ SUBPROG int read_jit_error(const struct lmt_layout *lay, __u32 state, __u64 L, s
 		e->exit = exit;
 	}
 	e->trace = number;
-	e->start = trace_start(lay, state, number);
 	return 1;
+}
+
+/* LuaJIT's memory error in the thread L of h->t.state, called by h->caller. */
+SUBPROG int tell_err_mem(struct hit *h, __u32 slot, __u32 layout, __u64 L)
+{
+	struct jit_error *e;
+	const struct lmt_layout *lay = layout_at(layout);
+	__u32 tid = (__u32)bpf_get_current_pid_tgid(), state;
+	struct lmt_finding *f;
+	struct lmt_state *st;
+	struct refused *r;
+	__u64 place, g;
+
+	if (!h || !lay)
+		return 0;
+	e = &h->jit;
+	state = h->t.state;
+	st = state_at(state);
+	if (!st)
+		return 0;
+	g = st->g;
+	place = find_place(h, layout, slot, state);
+	read_jit_error(h, lay, state, L);
+	e->start = trace_start(lay, state, (__u32)e->trace);
+	r = bpf_map_lookup_elem(&refusals, &tid);
+	h->refused = r ? *r : (struct refused){};
+	if (r)
+		bpf_map_delete_elem(&refusals, &tid);
+	f = find_open(LMT_FIND_ERR_MEM, slot, state, e->jit_base ? e->trace : e->in_exit << 32 | e->trace);
+	if (!f)
+		return 0;
+	f->ptr = h->refused.ptr;
+	f->osize = h->refused.osize;
+	f->nsize = h->refused.nsize;
+	f->ip = h->refused.ip;
+	f->arg[LMT_ERR_VMSTATE] = e->vmstate;
+	f->arg[LMT_ERR_JIT_BASE] = e->jit_base;
+	f->arg[LMT_ERR_GC_STATE] = e->gc_state;
+	f->arg[LMT_ERR_IN_EXIT] = e->in_exit;
+	f->arg[LMT_ERR_TRACE] = e->trace;
+	f->arg[LMT_ERR_EXIT] = e->exit;
+	f->arg[LMT_ERR_START] = e->start;
+	f->live_bytes = vm_bytes(lay, g);
+	f->site = (__u32)place;
+	find_send(f);
+	return 0;
 }
 
 /* lj_err_mem(L) */
 static __noinline int on_err_mem(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot)
 {
 	const struct lmt_layout *lay;
-	struct jit_error e = {};
-	struct caller caller;
-	struct top top = {};
-	struct lmt_finding *f;
-	struct lmt_state *st;
-	__u32 tid = (__u32)bpf_get_current_pid_tgid(), state;
-	struct refused *r, was = {};
-	__u64 L, g = 0, place;
+	struct hit *h;
+	__u64 L, g = 0;
 
 	if (!p)
 		return 0;
@@ -154,38 +187,13 @@ static __noinline int on_err_mem(struct pt_regs *ctx, const struct lmt_probe *p,
 	lay = layout_at(p->layout);
 	if (!lay || !read_word(&g, lay->hot.wide, L + lay->hot.L_glob))
 		return 0;
-	state = owner_of(slot, g);
-	st = state_at(state);
-	if (!st)
+	h = hit_get(true);
+	if (!h)
 		return 0;
-	caller_at_entry(ctx, &caller);
-	place = find_place(&caller, p->layout, slot, state, &top);
-	e.exit_ret = p->exit_ret;
-	e.sp = ctx->sp;
-	read_jit_error(lay, state, L, &e);
-	r = bpf_map_lookup_elem(&refusals, &tid);
-	if (r) {
-		was = *r;
-		bpf_map_delete_elem(&refusals, &tid);
-	}
-	f = find_open(LMT_FIND_ERR_MEM, slot, state, e.jit_base ? e.trace : e.in_exit << 32 | e.trace);
-	if (!f)
-		return 0;
-	f->ptr = was.ptr;
-	f->osize = was.osize;
-	f->nsize = was.nsize;
-	f->ip = was.ip;
-	f->arg[LMT_ERR_VMSTATE] = e.vmstate;
-	f->arg[LMT_ERR_JIT_BASE] = e.jit_base;
-	f->arg[LMT_ERR_GC_STATE] = e.gc_state;
-	f->arg[LMT_ERR_IN_EXIT] = e.in_exit;
-	f->arg[LMT_ERR_TRACE] = e.trace;
-	f->arg[LMT_ERR_EXIT] = e.exit;
-	f->arg[LMT_ERR_START] = e.start;
-	f->live_bytes = vm_bytes(lay, g);
-	f->site = (__u32)place;
-	find_send(f);
-	return 0;
+	h->t.state = owner_of(slot, g);
+	caller_at_entry(ctx, &h->caller);
+	h->jit = (struct jit_error){ .exit_ret = p->exit_ret, .sp = ctx->sp };
+	return tell_err_mem(h, slot, p->layout, L);
 }
 
 /* Processes that were seen to use the FFI. */
@@ -223,55 +231,87 @@ SUBPROG int still_freed(const struct lmt_block *freed)
 	return head >= size + 8 && head < CHUNK_MAX;
 }
 
-/* A pointer that goes to C code: into a block that was freed and not handed out again? */
-SUBPROG int check_argument(struct pt_regs *ctx, const struct stale *s)
+/* Is the argument, a pointer that goes to C code, one into a block that was freed and not handed out again? */
+SUBPROG int is_stale(const struct stale *s, struct lmt_block *freed)
 {
-	struct lmt_block freed = {};
-	struct caller caller;
-	struct top top = {};
+	/* What was freed may have been handed out again while nobody looked. */
+	if (!s || !freed || s->value < 65536 || s->value >> 47 || gaps == LMT_GAPS_NOW)
+		return 0;
+	return ledger_covers(LMT_KEY(s->slot, s->value), LMT_COVER_LINES, freed) == PLACE_FREED &&
+	       still_freed(freed);
+}
+
+/* It is: the block that was freed is h->block. */
+SUBPROG int tell_stale(struct hit *h, const struct stale *s)
+{
 	struct lmt_finding *f;
 	__u32 state;
 	__u64 place;
 
-	/* What was freed may have been handed out again while nobody looked. */
-	if (!s || s->value < 65536 || s->value >> 47 || gaps == LMT_GAPS_NOW)
+	if (!h || !s)
 		return 0;
-	if (ledger_covers(LMT_KEY(s->slot, s->value), LMT_COVER_LINES, &freed) != PLACE_FREED ||
-	    !still_freed(&freed))
-		return 0;
-	state = LMT_FREED_STATE(&freed);
-	caller_at_entry(ctx, &caller);
-	place = find_place(&caller, 0, s->slot, state, &top);
-	find_stack(&caller, state, &top, LMT_TAG_FINDING);
-	tell_site(freed.site);
+	state = LMT_FREED_STATE(&h->block);
+	place = find_place(h, 0, s->slot, state);
+	find_stack(h, state, LMT_TAG_FINDING);
+	tell_site(h->block.site);
 	f = find_open(LMT_FIND_STALE_ARG, s->slot, state, s->function << 8 ^ s->argument ^
-		      (__u64)freed.site << 40);
+		      (__u64)h->block.site << 40);
 	if (!f)
 		return 0;
 	f->ptr = s->value;
 	f->ip = s->ip;
 	f->arg[LMT_STALE_FUNCTION] = s->function;
 	f->arg[LMT_STALE_ARGUMENT] = s->argument;
-	f->arg[LMT_STALE_BLOCK] = freed.born & LMT_ADDR_MASK;
-	freed_where(freed.born & ~LMT_KEY_BUSY, &f->arg[LMT_STALE_FREE_SITE], &f->arg[LMT_STALE_FREE_GC]);
-	f->arg[LMT_STALE_FREED_MS] = ((__u32)now_ms - LMT_FREED_MS(&freed)) & LMT_FREED_MS_MASK;
-	f->block = freed;
+	f->arg[LMT_STALE_BLOCK] = h->block.born & LMT_ADDR_MASK;
+	freed_where(h->block.born & ~LMT_KEY_BUSY, &f->arg[LMT_STALE_FREE_SITE],
+		    &f->arg[LMT_STALE_FREE_GC]);
+	f->arg[LMT_STALE_FREED_MS] = ((__u32)now_ms - LMT_FREED_MS(&h->block)) & LMT_FREED_MS_MASK;
+	f->block = h->block;
 	f->probe = s->probe;
 	f->site = (__u32)place;
 	find_send(f);
 	return 0;
 }
 
+static __always_inline void argument_stale(struct pt_regs *ctx, const struct stale *s,
+					   const struct lmt_block *freed)
+{
+	struct hit *h = hit_get(true);
+
+	if (!h)
+		return;
+	h->block = *freed;
+	caller_at_entry(ctx, &h->caller);
+	tell_stale(h, s);
+}
+
 #define CCALL_FUNC 0
 #define CCALL_GPR 144
 #define CCALL_GPRS 6
+
+/* Looks at the arguments from the first on; the number of a stale one + 1, which s and freed tell; 0: none. */
+SUBPROG __u32 next_stale(struct stale *s, __u64 cc, __u32 first, struct lmt_block *freed)
+{
+	__u64 gpr[CCALL_GPRS];
+
+	if (!s || !freed || !read_user(gpr, sizeof(gpr), cc + CCALL_GPR))
+		return 0;
+	for (__u32 i = 0; i < CCALL_GPRS; i++) {
+		s->value = gpr[i];
+		s->argument = i;
+		if (i >= first && is_stale(s, freed))
+			return i + 1;
+	}
+	return 0;
+}
 
 /* lj_vm_ffi_call(CCallState *): every call that interpreted code makes through the FFI. */
 static __noinline int on_ffi_call(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot)
 {
 	struct stale s = { .slot = slot };
-	__u64 gpr[CCALL_GPRS], cc;
-	__u32 *used;
+	struct lmt_block freed = {};
+	__u32 *used, next = 0;
+	__u64 cc;
 
 	if (!p)
 		return 0;
@@ -281,13 +321,13 @@ static __noinline int on_ffi_call(struct pt_regs *ctx, const struct lmt_probe *p
 		emit(LMT_EV_FFI, slot, 0, 0, 0);
 	}
 	cc = reg_get(ctx, p->reg_ptr);
-	if (!read_user(&s.function, 8, cc + CCALL_FUNC) ||
-	    !read_user(gpr, sizeof(gpr), cc + CCALL_GPR))
+	if (!read_user(&s.function, 8, cc + CCALL_FUNC))
 		return 0;
-	for (__u32 i = 0; i < CCALL_GPRS; i++) {
-		s.value = gpr[i];
-		s.argument = i;
-		check_argument(ctx, &s);
+	for (int i = 0; i < CCALL_GPRS; i++) {
+		next = next_stale(&s, cc, next, &freed);
+		if (!next)
+			break;
+		argument_stale(ctx, &s, &freed);
 	}
 	return 0;
 }
@@ -296,11 +336,12 @@ static __noinline int on_ffi_call(struct pt_regs *ctx, const struct lmt_probe *p
 static __noinline int on_c_call(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot)
 {
 	struct stale s = { .slot = slot, .function = ctx->ip };
-	const struct pending *pend = pending_get(false);
+	const struct hit *h = hit_get(false);
+	struct lmt_block freed = {};
 	__u64 arg[4];
 
 	/* The allocator itself calls memcpy(), and then the ledger knows neither place. */
-	if (!p || (pend && pend->realloc_sp >= ctx->sp))
+	if (!p || (h && h->realloc_sp >= ctx->sp))
 		return 0;
 	s.probe = (__u32)bpf_get_attach_cookie(ctx);
 	arg[0] = reg_get(ctx, p->reg_ud);
@@ -312,7 +353,8 @@ static __noinline int on_c_call(struct pt_regs *ctx, const struct lmt_probe *p, 
 			continue;
 		s.value = arg[i];
 		s.argument = i;
-		check_argument(ctx, &s);
+		if (is_stale(&s, &freed))
+			argument_stale(ctx, &s, &freed);
 	}
 	return 0;
 }
@@ -323,6 +365,7 @@ int luajit_entry(struct pt_regs *ctx)
 	__u32 slot = current_slot();
 	const struct lmt_probe *p;
 
+	share_no_stack();
 	if (!slot)
 		return 0;
 	p = current_probe(ctx);

@@ -156,40 +156,6 @@ struct {
 	__type(value, struct lmt_layout);
 } layouts __weak SEC(".maps");
 
-/* A call in flight, kept from entry to return. Dies with its thread. */
-struct pending {
-	__u64 cookie;
-	__u64 ptr; /* of a realloc */
-	__u64 nsize;
-	__u64 realloc_sp; /* while the allocator moves a block: its stack pointer */
-	__u64 open_sp; /* LMT_PROBE_MAY_NEST: stack pointer of the outer call; 0 none */
-	__u64 lua_sp; /* while Lua's allocator runs and the C heap is followed: its stack pointer */
-	__u64 c_sp;   /* of the caller of the C heap's function that runs; 0 none */
-	__u64 c_size, c_out; /* its size; where posix_memalign() puts its result */
-	__u64 c_moved; /* what realloc() got; 0 nothing that is followed */
-	struct lmt_block c_old;
-	__u64 c_L;     /* the Lua thread that allocated last; LuaJIT: 0 */
-	__u32 c_state; /* its state */
-	__u32 pad;
-	struct lmt_block old;
-	__u32 had_old;
-	__u32 places; /* scratch of learn_thread() */
-	__u64 gg[LMT_GG_WORDS]; /* scratch of stack_holds() */
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct pending);
-} pendings __weak SEC(".maps");
-
-static __always_inline struct pending *pending_get(bool create)
-{
-	return bpf_task_storage_get(&pendings, bpf_get_current_task_btf(), 0,
-				    create ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
-}
-
 /*
  * Rooms of a CPU: quicker to come by than what a thread has of its own. Another thread that takes its turn on
  * the CPU meanwhile finds them busy.
@@ -203,19 +169,6 @@ static __always_inline void room_give(__u64 *busy)
 {
 	*(volatile __u64 *)busy = 0;
 }
-
-/* Scratch of lj_top(). */
-struct gg_room {
-	__u64 busy;
-	__u64 gg[LMT_GG_WORDS];
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct gg_room);
-} gg_rooms __weak SEC(".maps");
 
 /* Where memory was freed lately, for a millisecond. */
 struct free_place {
@@ -238,6 +191,11 @@ struct {
 	__type(value, struct free_room);
 } free_rooms __weak SEC(".maps");
 
+static __always_inline struct free_place *free_place_at(struct free_room *room, __u64 sp, __u64 by)
+{
+	return &room->places[(sp >> 3 ^ by) & (FREE_PLACES - 1)];
+}
+
 /*
  * Where a stack is walked and gathered: too big for the BPF stack, and a program may be preempted
  * by another on the same CPU, hence by thread. Made when a thread is sampled first; dies with it.
@@ -255,6 +213,7 @@ struct walk {
 	__u32 n_chain;
 	__u64 chain[WALK_THREADS]; /* PUC: the threads that resumed each other, from the main one */
 	__u64 words[12];           /* of the thread; THREAD_WORDS */
+	__u64 ciw[10];             /* of a frame: CI_WORDS */
 	__u64 cframe_top;          /* LuaJIT: the innermost C frame; else 0 */
 	__u64 native[8];           /* ip, sp, callee-saved registers; as in struct lmt_native */
 	struct lmt_stack_event ev;

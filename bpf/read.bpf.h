@@ -10,12 +10,22 @@
 
 #include "maps.bpf.h"
 
+/*
+ * What clang must not do between here and there; each is the same empty instruction.
+ * NO_RANGE: drop a mask or a check of v that it knows to be needless and the verifier does not.
+ * NO_BRANCH: turn arithmetic on v into a branch, whose ways the verifier would follow each.
+ * NO_MERGE: compute v again later in another way, such as through a pointer it may not compute.
+ */
+#define NO_RANGE(v) asm volatile("" : "+r"(v))
+#define NO_BRANCH(v) NO_RANGE(v)
+#define NO_MERGE(v) NO_RANGE(v)
+
 static __always_inline void count(__u32 stat)
 {
 	__u64 *n = bpf_map_lookup_elem(&stats, &stat);
 
 	if (n)
-		++*n;
+		__sync_fetch_and_add(n, 1); /* of this CPU, but the thread may be preempted in between */
 }
 
 static __always_inline bool read_user(void *to, __u32 size, __u64 uaddr)
@@ -48,7 +58,7 @@ static __always_inline bool try_word(__u64 *to, bool wide, __u64 uaddr)
 static __always_inline __u32 is_zero(__u64 v)
 {
 	v |= -v;
-	asm volatile("" : "+r"(v)); /* else clang makes it a branch again */
+	NO_BRANCH(v);
 	return 1 - (__u32)(v >> 63);
 }
 
@@ -73,7 +83,7 @@ static __always_inline __u64 word_at(const __u64 *words, __u32 n_words, __u32 of
 {
 	__u32 i = off >> 3;
 
-	asm volatile("" : "+r"(i)); /* keep the index: the verifier cannot bound off & ~7 */
+	NO_MERGE(i); /* the verifier cannot bound off & ~7 */
 	return i < n_words ? words[i] : 0;
 }
 

@@ -43,7 +43,7 @@ static __always_inline __u64 neg_log2(__u32 r)
 	for (int i = 15; i >= 0; i--) {
 		x = x * x >> 31;
 		bit = x >> 32;
-		asm volatile("" : "+r"(bit));
+		NO_BRANCH(bit);
 		x >>= bit & 1;
 		result -= bit << i;
 	}
@@ -192,17 +192,19 @@ static __always_inline __u32 walk_stack(const struct lmt_layout *lay, __u32 stat
 static __always_inline bool stack_send(struct walk *w, __u32 state, __u32 site, __u64 block)
 {
 	struct lmt_state *st = state_at(state);
-	__u32 n = w->ev.n;
+	__u32 n;
 
 	if (!st)
 		return false;
-	if (n > LMT_STACK_FRAMES)
-		n = LMT_STACK_FRAMES;
 	event_begin(&w->ev.e, LMT_EV_STACK, st->slot, state);
 	w->ev.e.arg0 = site;
 	w->ev.e.arg1 = block;
 	if (w->native[0])
 		native_send(w);
+	n = w->ev.n;
+	NO_RANGE(n);
+	if (n > LMT_STACK_FRAMES)
+		n = LMT_STACK_FRAMES;
 	return !bpf_ringbuf_output(&ring, &w->ev,
 				   __builtin_offsetof(struct lmt_stack_event, frame) +
 					   n * sizeof(struct lmt_frame), 0);
@@ -211,7 +213,7 @@ static __always_inline bool stack_send(struct walk *w, __u32 state, __u32 site, 
 /* Fills a fresh entry, whose key is already ours. */
 SUBPROG int stack_fill(__u32 at, __u32 parent, __u64 block)
 {
-	struct walk *w = bpf_task_storage_get(&walks, bpf_get_current_task_btf(), 0, 0);
+	struct walk *w = thread_storage(&walks, 0);
 	struct lmt_site *s = bpf_map_lookup_elem(&sites, &at);
 	struct lmt_site *p = bpf_map_lookup_elem(&sites, &parent);
 
@@ -253,60 +255,53 @@ SUBPROG __u32 stack_get(__u32 parent, __u64 hash, __u64 size, __u64 block)
 }
 
 /*
- * The stack of an allocation at a place: index of its entry, for the block. The first allocation
- * of each place is looked at too, as an example: not by chance, so it counts for nothing. size: 0
+ * The stack of an allocation at a site: index of its entry, for the block. The first allocation
+ * of each site is looked at too, as an example: not by chance, so it counts for nothing. size: 0
  * then.
  */
-static __noinline __u32 stack_sample(struct pt_regs *ctx, __u32 parent, const struct top *top,
-				     __u64 block, __u64 size)
+SUBPROG __u32 stack_sample(struct hit *h, __u32 parent, __u64 block, __u64 size)
 {
 	struct lmt_site *p = bpf_map_lookup_elem(&sites, &parent);
 	struct lmt_state *st = p ? state_at(p->state) : 0;
 	const struct lmt_layout *lay = st ? layout_at(st->layout) : 0;
-	struct caller caller;
 	struct walk *w;
 
-	if (!st || !top || (!config.native && (!lay || (!top->L && top->flags & LMT_SITE_NO_LUA))))
+	if (!h || !st || (!config.native && (!lay || (!h->top.L && h->top.flags & LMT_SITE_NO_LUA))))
 		return parent;
-	w = bpf_task_storage_get(&walks, bpf_get_current_task_btf(), 0,
-				 BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!w || (!walk_stack(lay, p->state, top, w) && !config.native))
+	w = walk_get();
+	if (!w || (!walk_stack(lay, p->state, &h->top, w) && !config.native))
 		return parent;
-	if (config.native) {
-		caller_at_return(ctx, &caller);
-		native_take(&caller, w);
-	}
+	if (config.native)
+		native_take(&h->caller, w);
 	if (size)
 		return stack_get(parent, w->hash, size, block);
 	stack_send(w, p->state, parent, block);
 	return parent;
 }
 
-/* What a new block is charged to: its place, or the stack there when it is sampled. */
-static __always_inline __u32 with_stack(struct pt_regs *ctx, struct lmt_state *st,
-					const struct lmt_site *place, const struct lmt_block *v,
-					const struct top *top, __u64 block, __u64 size)
+/* What the new block h->block is charged to: its site, or the stack there when it is sampled. */
+static __always_inline __u32 with_stack(struct hit *h, struct lmt_state *st,
+					const struct lmt_site *site, __u64 block, __u64 size)
 {
-	bool due = sample_due(v->state, st, size);
+	bool due = sample_due(h->block.state, st, size);
 
-	return due || (!place->alloc_bytes && config.sample_bytes)
-		       ? stack_sample(ctx, v->site, top, block, due ? size : 0)
-		       : v->site;
+	return due || (!site->alloc_bytes && config.sample_bytes)
+		       ? stack_sample(h, h->block.site, block, due ? size : 0)
+		       : h->block.site;
 }
 
-/* The whole stack of the running thread, Lua's and C's, sent for a place. */
-static __always_inline int whole_stack_send(const struct caller *caller, __u32 state, const struct top *top, __u32 site)
+/* The whole stack of the running thread, Lua's and C's, sent for a site. */
+static __always_inline int whole_stack_send(struct hit *h, __u32 state, __u32 site)
 {
 	struct lmt_state *st = state_at(state);
 	struct walk *w;
 
-	if (!caller || !top || !st)
+	if (!st)
 		return 0;
-	w = bpf_task_storage_get(&walks, bpf_get_current_task_btf(), 0,
-				 BPF_LOCAL_STORAGE_GET_F_CREATE);
+	w = walk_get();
 	if (w) {
-		walk_stack(layout_at(st->layout), state, top, w);
-		native_take(caller, w);
+		walk_stack(layout_at(st->layout), state, &h->top, w);
+		native_take(&h->caller, w);
 		if (stack_send(w, state, site, 0))
 			return 1;
 	}

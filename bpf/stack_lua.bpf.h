@@ -131,18 +131,19 @@ static __always_inline __u64 c_function(const struct lmt_layout *lay, const __u6
 /* One frame outwards; 0 at the end. */
 SUBPROG int puc_walk_step(const struct lmt_layout *lay, struct walk *w)
 {
-	__u64 ciw[CI_WORDS] = {}, slot[2], proto = 0, pc;
+	__u64 *ciw, slot[2], proto = 0, pc;
 	const struct lmt_hot *hot;
 	__u32 size, flags;
 	bool lua;
 
 	if (!lay || !w)
 		return 0;
+	ciw = w->ciw;
 	hot = &lay->hot;
 	size = hot->ci_bytes;
 	if (!w->at || w->at == w->end)
 		return puc_walk_resumer(lay, w);
-	if (size > sizeof(ciw) || !try_read(ciw, size, w->at) ||
+	if (size > sizeof(w->ciw) || !try_read(ciw, size, w->at) ||
 	    !try_read(slot, sizeof(slot), word_at(ciw, CI_WORDS, hot->ci_func))) {
 		w->ev.flags |= LMT_STACK_TRUNCATED;
 		return 0;

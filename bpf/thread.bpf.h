@@ -13,25 +13,10 @@
 #define LMT_THREAD_BPF_H
 
 #include "filter.bpf.h"
+#include "hit.bpf.h"
 #include "state.bpf.h"
 
-#define THREAD_WORDS 12 /* of a lua_State: all members used lie in its first 96 bytes */
-#define PLACES (6 + LMT_STACK_WORDS)
-
-/* A thread found at a hit. */
-struct thread {
-	__u64 L; /* 0: none, words is not valid */
-	__u32 state;
-	__u32 foreign; /* runtime of the calling code, when the state is of another copy of Lua */
-	__u64 words[THREAD_WORDS];
-};
-
-/* The caller of the allocator: where it goes on, its stack, its callee-saved registers. */
-struct caller {
-	__u64 ip;
-	__u64 sp;
-	__u64 reg[6]; /* rbx rbp r12-r15 */
-};
+#define PLACES (IN_REGISTERS + LMT_STACK_WORDS)
 
 static __always_inline void caller_regs(const struct pt_regs *r, struct caller *c)
 {
@@ -60,16 +45,29 @@ static __always_inline void caller_at_entry(const struct pt_regs *r, struct call
 	caller_regs(r, c);
 }
 
+/* The thread's room, with the allocator's arguments and its caller, at entry. */
+static __always_inline struct hit *hit_at_entry(const struct pt_regs *r, const struct call *c)
+{
+	struct hit *h = hit_get(true);
+
+	if (!h) {
+		count(LMT_STAT_NO_PENDING);
+		return 0;
+	}
+	h->call = *c;
+	caller_at_entry(r, &h->caller);
+	return h;
+}
+
 /* What the place holds: 0-5 callee-saved registers, then words of the caller's stack. */
 static __always_inline __u64 place_get(const struct caller *c, __u32 place)
 {
 	__u64 word = 0;
 
-#pragma unroll
-	for (__u32 i = 0; i < 6; i++)
-		if (place == i)
-			return c->reg[i];
-	bpf_probe_read_user(&word, 8, (const void *)(c->sp + 8ull * (place - 6)));
+	NO_RANGE(place);
+	if (place < IN_REGISTERS)
+		return c->reg[place & 7];
+	bpf_probe_read_user(&word, 8, (const void *)(c->sp + 8ull * (place - IN_REGISTERS)));
 	return word;
 }
 
@@ -193,27 +191,26 @@ static __always_inline __u32 lowest_place(__u32 mask)
  * is gathered in map memory: the verifier does not follow its values, so their number does not
  * multiply what it has to look at.
  */
-SUBPROG int learn_thread(const struct caller *c, const struct lmt_layout *lay, __u32 want,
-			 struct lmt_callsite *cs, struct thread *t)
+SUBPROG int learn_thread(struct hit *h, const struct lmt_layout *lay, __u32 want,
+			 struct lmt_callsite *cs)
 {
-	struct pending *scratch = pending_get(true);
 	__u32 found, slot;
 
-	if (!c || !lay || !cs || !t || !scratch)
+	if (!h || !lay || !cs)
 		return 0;
 	slot = LMT_KEY_SLOT(cs->key);
-	scratch->places = 0;
+	h->places = 0;
 	for (__u32 i = 0; i < PLACES; i++)
-		if (try_place(lay, place_get(c, i), slot, want, t))
-			scratch->places |= 1u << i;
-	found = scratch->places & (cs->mask ? cs->mask : ~0u);
+		if (try_place(lay, place_get(&h->caller, i), slot, want, &h->t))
+			h->places |= 1u << i;
+	found = h->places & (cs->mask ? cs->mask : ~0u);
 	cs->mask = found;
-	t->L = 0;
+	h->t.L = 0;
 	if (!found)
 		return 0;
 	cs->place = lowest_place(found);
-	t->state = try_place(lay, place_get(c, cs->place), slot, want, t);
-	return t->state != 0;
+	h->t.state = try_place(lay, place_get(&h->caller, cs->place), slot, want, &h->t);
+	return h->t.state != 0;
 }
 
 static __always_inline struct lmt_callsite *callsite_get(__u32 slot, __u64 ip)
@@ -258,17 +255,17 @@ static __always_inline bool thread_at(const struct caller *c, __u32 place, __u32
 }
 
 /* A caller that is not Lua's own code, or keeps its state nowhere known. */
-static __always_inline bool search_thread(const struct caller *c, const struct lmt_layout *lay,
-					  __u32 want, struct lmt_callsite *cs, struct thread *t)
+static __always_inline bool search_thread(struct hit *h, const struct lmt_layout *lay, __u32 want,
+					  struct lmt_callsite *cs)
 {
 	__u32 hits = cs->hits++, state = want ? want : *(volatile __u32 *)&cs->state;
 
 	if (hits >= LMT_LEARN_HITS && hits & LMT_RELEARN_MASK && cs->mask &&
-	    thread_at(c, cs->place, state, t))
+	    thread_at(&h->caller, cs->place, state, &h->t))
 		return true;
-	if (!lay || !learn_thread(c, lay, want, cs, t))
+	if (!lay || !learn_thread(h, lay, want, cs))
 		return false;
-	cs->state = t->state;
+	cs->state = h->t.state;
 	return true;
 }
 
@@ -284,15 +281,15 @@ static __always_inline void check_home(const struct lmt_callsite *cs, struct thr
 #define NEEDS_LAYOUT (~0u)
 
 /*
- * The state on whose behalf the caller called the allocator, 0 when there is none, and its running
- * thread where that can be told (t->L, else 0). layout: of the copy of Lua whose allocator is probed
+ * The state on whose behalf h->caller called the allocator, 0 when there is none, and its running
+ * thread where that can be told (h->t.L, else 0). layout: of the copy of Lua whose allocator is probed
  * here, which most often is not needed; with 0 the answer may be NEEDS_LAYOUT.
  */
-static __always_inline __u32 find_thread(const struct caller *c, __u32 layout, __u32 slot,
-					 struct thread *t)
+static __always_inline __u32 find_thread(struct hit *h, __u32 layout, __u32 slot)
 {
-	struct lmt_callsite *cs = callsite_get(slot, c->ip);
+	struct lmt_callsite *cs = callsite_get(slot, h->caller.ip);
 	const struct lmt_layout *lay;
+	struct thread *t = &h->t;
 	__u64 g;
 
 	t->L = 0;
@@ -309,7 +306,7 @@ static __always_inline __u32 find_thread(const struct caller *c, __u32 layout, _
 			return NEEDS_LAYOUT;
 		lay = layout_at(layout);
 		if (cs->known && cs->L_place != LMT_PLACE_NONE && lay) {
-			t->state = try_place(lay, place_get(c, cs->L_place), slot, 0, t);
+			t->state = try_place(lay, place_get(&h->caller, cs->L_place), slot, 0, t);
 			if (t->state && t->state != cs->state) {
 				cs->state = t->state;
 				check_home(cs, t);
@@ -317,9 +314,9 @@ static __always_inline __u32 find_thread(const struct caller *c, __u32 layout, _
 			if (t->state)
 				return t->state;
 		}
-		return search_thread(c, lay, 0, cs, t) ? t->state : 0;
+		return search_thread(h, lay, 0, cs) ? t->state : 0;
 	}
-	g = place_get(c, cs->g_place);
+	g = place_get(&h->caller, cs->g_place);
 	t->state = *(volatile __u32 *)&cs->state; /* shared with other threads: read it once */
 	if (!is_state(t->state, slot, g)) {
 		t->state = owner_of(slot, g);
@@ -334,8 +331,8 @@ static __always_inline __u32 find_thread(const struct caller *c, __u32 layout, _
 		cs->state = t->state;
 		check_home(cs, t);
 	}
-	if (cs->L_place == LMT_PLACE_NONE || !thread_at(c, cs->L_place, t->state, t))
-		search_thread(c, layout_of_state(t->state), t->state, cs, t);
+	if (cs->L_place == LMT_PLACE_NONE || !thread_at(&h->caller, cs->L_place, t->state, t))
+		search_thread(h, layout_of_state(t->state), t->state, cs);
 	return t->state;
 }
 

@@ -56,13 +56,15 @@ static __always_inline bool lj_read_frame(bool gc64, __u64 f, struct lj_frame *o
 	return true;
 }
 
-/* Prototype of a Lua function; 0 for C and built-in ones; ~0 when it is no function at all. */
-static __always_inline __u64 lj_proto_of(const struct lmt_hot *hot, __u64 func)
+/*
+ * Prototype of a Lua function, read into fn, which has FN_WORDS; 0 for C and built-in ones; ~0 when it
+ * is no function at all.
+ */
+static __always_inline __u64 lj_proto_of(const struct lmt_hot *hot, __u64 func, __u64 *fn)
 {
 	__u32 size = hot->fn_bytes;
-	__u64 fn[FN_WORDS] = {};
 
-	if (size > sizeof(fn) || !is_user_pointer(func & ~4ull) || !read_user(fn, size, func))
+	if (size > 8 * FN_WORDS || !is_user_pointer(func & ~4ull) || !read_user(fn, size, func))
 		return ~0ull;
 	if (byte_at(fn, FN_WORDS, hot->fn_gct) != LUAJIT_TAG_FUNCTION)
 		return ~0ull;
@@ -75,14 +77,15 @@ static __always_inline __u64 lj_proto_of(const struct lmt_hot *hot, __u64 func)
  * The same for a function that runs, most often without a read: what it is made of does not change until it
  * is freed, which is seen as long as all calls of the allocator are.
  */
-static __always_inline __u64 lj_proto(const struct lmt_hot *hot, struct lmt_state *st, __u64 func)
+static __always_inline __u64 lj_proto(const struct lmt_hot *hot, struct lmt_state *st, __u64 func,
+				      __u64 *fn)
 {
 	__u32 i = func_place(func);
 	__u64 proto;
 
 	if (!gaps && st->func[i] == func)
 		return st->proto[i];
-	proto = lj_proto_of(hot, func);
+	proto = lj_proto_of(hot, func, fn);
 	st->func[i] = 0;
 	if (gaps || proto == ~0ull)
 		return proto;
@@ -144,9 +147,9 @@ static __always_inline __u64 lj_return_address(const struct lmt_trace *tr, __u64
  * The place inside a trace, by its number and L->cframe: the return address into its machine code,
  * 0 where it is not known.
  */
-static __always_inline void lj_jit_top(const struct lmt_layout *lay, __u32 state, __u32 number,
-				       __u64 cframe, __u64 jit_base, struct top *top)
+static __always_inline int lj_jit_top(struct hit *h, __u32 number, __u64 cframe, __u64 jit_base)
 {
+	struct top *top = &h->top;
 	struct lmt_trace *tr;
 
 	top->flags = LMT_SITE_JIT;
@@ -154,27 +157,42 @@ static __always_inline void lj_jit_top(const struct lmt_layout *lay, __u32 state
 	top->pc = 0;
 	top->trace = number;
 	if ((__s32)number <= 0)
-		return; /* inside the collector: the trace number is not there */
-	tr = lj_cached_trace(state, number);
-	if (!tr)
-		return;
-	cframe &= ~7ull;
-	if (tr->key == ((__u64)state << 32 | number))
-		top->pc = lj_return_address(tr, cframe);
-	if (!top->pc && lj_read_trace(lay, state, number, tr))
-		top->pc = lj_return_address(tr, cframe);
+		return TOP_FOUND; /* inside the collector: the trace number is not there */
+	h->cframe = cframe & ~7ull;
+	tr = lj_cached_trace(h->t.state, number);
+	if (tr && tr->key == ((__u64)h->t.state << 32 | number))
+		top->pc = lj_return_address(tr, h->cframe);
+	return top->pc ? TOP_FOUND : TOP_TRACE;
+}
+
+/* The same where the cache does not have that trace, or another of its number. */
+SUBPROG int lj_learn_trace(struct hit *h, const struct lmt_layout *lay)
+{
+	struct lmt_trace *tr = h ? lj_cached_trace(h->t.state, h->top.trace) : 0;
+
+	if (!h || !lay || !tr)
+		return TOP_FOUND;
+	if (lj_read_trace(lay, h->t.state, h->top.trace, tr))
+		h->top.pc = lj_return_address(tr, h->cframe);
+	return TOP_FOUND;
+}
+
+/* Not inline: its words would lie on the stack once for each use. */
+static __noinline __u64 lj_read_member(__u64 uaddr, __u32 size)
+{
+	__u64 v[2] = {};
+
+	NO_RANGE(size); /* 6.1 finds no bound for a size that was put together from bytes */
+	read_user(v, size & 15, uaddr);
+	return v[0];
 }
 
 /* A member of a struct of LuaJIT's; 0 where the layout has none, or it cannot be read. */
 static __always_inline __u64 lj_member(__u64 base, struct lmt_cell c)
 {
-	__u32 size = c.size;
-	__u64 v = 0;
-
-	if (c.off == LMT_OFF_NONE || size > 8)
+	if (c.off == LMT_OFF_NONE || c.size > 8)
 		return 0;
-	read_user(&v, size, base + (__u32)c.off);
-	return v;
+	return lj_read_member(base + (__u32)c.off, c.size);
 }
 
 #define SNAP_STEPS 12 /* a trace has at most 500 snapshots by default */
@@ -221,17 +239,11 @@ static __always_inline bool lj_holds(const struct lmt_layout *lay, __u64 proto, 
  * is, before user space can tell which it is. *proto: the function at the base of the trace; that of
  * the pc is put there.
  */
-SUBPROG __u64 lj_near_pc(const struct lmt_layout *lay, __u32 state, const struct top *top, __u64 *proto)
+static __always_inline __u64 lj_near_pc(const struct lmt_layout *lay, __u64 tr, __u64 place, __u64 *proto)
 {
-	__u64 tr, start, pc;
+	__u64 start = lj_member(tr, lay->tr_startpt);
+	__u64 pc = lj_snap_pc(lay, tr, place - lj_member(tr, lay->tr_mcode));
 
-	if (!lay || !top || !proto)
-		return 0;
-	tr = lj_trace_at(lay, state, top->trace);
-	if (!tr)
-		return 0;
-	start = lj_member(tr, lay->tr_startpt);
-	pc = lj_snap_pc(lay, tr, top->pc - lj_member(tr, lay->tr_mcode));
 	if (lj_holds(lay, *proto, pc))
 		return pc + 4;
 	*proto = start;
@@ -264,8 +276,8 @@ static __always_inline bool lj_step(bool gc64, __u64 *f, __u64 link, __u64 *pc)
 }
 
 /* The innermost Lua frame of the interpreter; words: the running thread. */
-static __always_inline bool lj_interp_top(const struct lmt_hot *hot, struct lmt_state *st,
-					  const __u64 *words, struct top *top)
+static __always_inline int lj_interp_top(struct hit *h, const struct lmt_hot *hot,
+					 struct lmt_state *st, const __u64 *words)
 {
 	__u64 f = word_at(words, THREAD_WORDS, hot->L_base) - 8, pc = 0, proto;
 	__u64 stack = ref_at(words, THREAD_WORDS, hot->L_stack, hot->wide);
@@ -276,23 +288,23 @@ static __always_inline bool lj_interp_top(const struct lmt_hot *hot, struct lmt_
 	for (int i = 0; i < LMT_TOP_FRAMES && f > stack + (gc64 ? 8 : 0); i++) {
 		if (!lj_read_frame(gc64, f, &frame)) {
 			count(LMT_STAT_READ_FAULT);
-			return false;
+			return TOP_NONE;
 		}
-		proto = lj_proto(hot, st, frame.func);
+		proto = lj_proto(hot, st, frame.func, h->piece);
 		if (proto == ~0ull)
-			return false;
+			return TOP_NONE;
 		if (proto) {
 			if (i == 0)
 				read_word(&pc, gc64, cframe + (gc64 ? CFRAME_PC_GC64 : CFRAME_PC_GC32));
-			top->proto = proto;
-			top->pc = pc;
-			top->flags = i ? LMT_SITE_BELOW : 0;
-			return true;
+			h->top.proto = proto;
+			h->top.pc = pc;
+			h->top.flags = i ? LMT_SITE_BELOW : 0;
+			return TOP_FOUND;
 		}
 		if (!lj_step(gc64, &f, frame.link, &pc))
-			return false;
+			return TOP_NONE;
 	}
-	return false;
+	return TOP_NONE;
 }
 
 /* 2.0 leaves jit_base as it was when a trace is left; there the word before it, jit_L, tells. */
@@ -327,87 +339,83 @@ static __always_inline bool lj_running(const struct lmt_hot *hot, __u64 g, __u64
 	return true;
 }
 
-/* Where the members lie too far apart, or there is no room to read them at once: one by one. */
-SUBPROG int lj_top_by_parts(const struct lmt_layout *lay, struct thread *t, struct top *top)
+/* Where the members lie too far apart, or cannot be read at once: one by one. */
+SUBPROG int lj_top_by_parts(struct hit *h, const struct lmt_layout *lay)
 {
 	struct lmt_state *st;
 	__u64 L, jit_base, cframe;
 	__u32 number = 0;
 
-	if (!lay || !t || !top)
+	if (!h || !lay)
 		return 0;
-	st = state_at(t->state);
-	L = t->L;
+	st = state_at(h->t.state);
+	L = h->t.L;
 	if (!st || !lj_running(&lay->hot, st->g, &L, &jit_base) || !L)
-		return 0;
+		return TOP_NONE;
 	if (jit_base) {
 		if (!read_user(&cframe, 8, L + lay->hot.L_cframe) ||
 		    !read_user(&number, 4, st->g + lay->hot.G_vmstate))
-			return 0;
-		lj_jit_top(lay, t->state, number, cframe, jit_base, top);
-		return 1;
+			return TOP_NONE;
+		return lj_jit_top(h, number, cframe, jit_base);
 	}
-	if (L != t->L && read_thread(&lay->hot, L, t->words) != st->g)
-		return 0;
-	return lj_interp_top(&lay->hot, st, t->words, top);
+	if (L != h->t.L && read_thread(&lay->hot, L, h->t.words) != st->g)
+		return TOP_NONE;
+	return lj_interp_top(h, &lay->hot, st, h->t.words);
 }
 
-/* The innermost frame of a state whose block was read into gg. */
-static __always_inline bool lj_top_in(const struct lmt_layout *lay, struct lmt_state *st,
-				      const __u64 *gg, struct thread *t, struct top *top)
+/* The innermost frame of a state whose block was read into h->gg. */
+static __always_inline int lj_top_in(struct hit *h, const struct lmt_layout *lay, struct lmt_state *st)
 {
 	const struct lmt_hot *hot = &lay->hot;
+	const __u64 *gg = h->gg;
 	__u32 G = hot->gg_G;
 	__u64 L = ref_at(gg, LMT_GG_WORDS, G + hot->G_cur_L, hot->wide), cframe;
 	__u64 jit_base = ref_at(gg, LMT_GG_WORDS, G + hot->G_jit_base, hot->wide);
 	bool in_main = L == st->g - G;
 
 	if (!L)
-		return false;
+		return TOP_NONE;
 	if (!jit_base) {
 		if (in_main ? thread_glob(hot, gg) != st->g
-			    : L != t->L && read_thread(hot, L, t->words) != st->g)
-			return false; /* not made to the end yet, for one */
-		return lj_interp_top(hot, st, in_main ? gg : t->words, top);
+			    : L != h->t.L && read_thread(hot, L, h->t.words) != st->g)
+			return TOP_NONE; /* not made to the end yet, for one */
+		return lj_interp_top(h, hot, st, in_main ? gg : h->t.words);
 	}
 	if (in_main)
 		cframe = word_at(gg, LMT_GG_WORDS, hot->L_cframe);
 	else if (!read_user(&cframe, 8, L + hot->L_cframe))
-		return false;
-	lj_jit_top(lay, t->state, u32_at(gg, LMT_GG_WORDS, G + hot->G_vmstate), cframe, jit_base, top);
-	return true;
+		return TOP_NONE;
+	return lj_jit_top(h, u32_at(gg, LMT_GG_WORDS, G + hot->G_vmstate), cframe, jit_base);
 }
 
-static __always_inline bool lj_top(const struct lmt_layout *lay, struct thread *t, struct top *top)
+/* The innermost frame of the state h->t.state. TOP_PARTS: lj_top_by_parts() is to be called. */
+SUBPROG int lj_top(struct hit *h, const struct lmt_layout *lay)
 {
-	struct lmt_state *st = state_at(t->state);
-	__u32 size = lay->hot.gg_bytes, zero = 0;
-	struct gg_room *room = bpf_map_lookup_elem(&gg_rooms, &zero);
-	bool found;
+	struct lmt_state *st = h ? state_at(h->t.state) : 0;
+	__u32 size;
 
-	if (!st)
-		return false;
-	if (!size || !room || !room_take(&room->busy))
-		return lj_top_by_parts(lay, t, top);
+	if (!h || !st || !lay)
+		return TOP_NONE;
+	size = lay->hot.gg_bytes;
+	if (!size)
+		return TOP_PARTS;
+	NO_RANGE(size); /* clang would make one comparison of both, of a difference */
 	/* A part that nobody touched yet may have no page while what is needed has one. */
-	if (size > sizeof(room->gg) ||
-	    bpf_probe_read_user(room->gg, size, (const void *)(st->g - lay->hot.gg_G)))
-		found = lj_top_by_parts(lay, t, top);
-	else
-		found = lj_top_in(lay, st, room->gg, t, top);
-	room_give(&room->busy);
-	return found;
+	if (size > sizeof(h->gg) ||
+	    bpf_probe_read_user(h->gg, size, (const void *)(st->g - lay->hot.gg_G)))
+		return TOP_PARTS;
+	return lj_top_in(h, lay, st);
 }
 
 /* The prototype of the frame at the base of a trace; 0 unknown. */
-static __always_inline __u64 lj_base_proto(const struct lmt_hot *hot, __u64 jit_base)
+SUBPROG __u64 lj_base_proto(const struct lmt_layout *lay, __u64 jit_base)
 {
+	__u64 proto, fn[FN_WORDS] = {};
 	struct lj_frame frame;
-	__u64 proto;
 
-	if (!lj_read_frame(hot->wide, jit_base - 8, &frame))
+	if (!lay || !lj_read_frame(lay->hot.wide, jit_base - 8, &frame))
 		return 0;
-	proto = lj_proto_of(hot, frame.func);
+	proto = lj_proto_of(&lay->hot, frame.func, fn);
 	return proto == ~0ull ? 0 : proto;
 }
 

@@ -27,7 +27,7 @@ level_of() { # folder: sets $level, -1 when it is none
 }
 
 # The contract headers, that both sides may read.
-CONTRACT='^(event|find|block|layout|config|stat)\.h$'
+CONTRACT='^(event|find|block|layout|config|stat|kfunc)\.h$'
 
 # "file:line:header" of every #include "…" of our own.
 own_includes() {
@@ -74,7 +74,7 @@ while IFS=: read -r file line header; do
 	[ "$header" = vmlinux.h ] || [ -e "bpf/$header" ] ||
 		breach "$file:$line" "'$header' is not in bpf/"
 	case $(basename "$file") in
-	event.h | find.h | block.h | layout.h | config.h | stat.h)
+	event.h | find.h | block.h | layout.h | config.h | stat.h | kfunc.h)
 		[[ $header =~ $CONTRACT ]] ||
 			breach "$file:$line" "a contract header includes '$header'"
 		;;
@@ -83,7 +83,7 @@ done < <(own_includes bpf)
 
 while IFS= read -r hit; do
 	breach "$hit" "a contract header includes nothing of a library but <linux/types.h>"
-done < <(grep -nE '^#include <' bpf/{event,find,block,layout,config,stat}.h | grep -v '<linux/types.h>' |
+done < <(grep -nE '^#include <' bpf/{event,find,block,layout,config,stat,kfunc}.h | grep -v '<linux/types.h>' |
 	cut -d: -f1,2)
 
 # Folders that do not exist would be layers without a rule.

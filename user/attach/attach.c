@@ -15,6 +15,7 @@
 #include "attach_impl.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "prepare.h"
 #include "sys.h"
 
 static int print_libbpf(enum libbpf_print_level level, const char *fmt, va_list ap)
@@ -164,6 +165,11 @@ int attach_new(const struct attach_config *cfg, const struct features *k, struct
 	a->next_slot = 1;
 	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
 	libbpf_set_print(print_libbpf);
+	rc = prepare_programs(a->k.kfuncs);
+	if (rc) {
+		errmsg_set(err, rc, "cannot prepare the BPF programs: %s", strerror(-rc));
+		goto fail;
+	}
 	a->skel = skel__open();
 	if (!a->skel) {
 		rc = errmsg_set(err, -errno, "cannot open the BPF programs: %s", strerror(errno));

@@ -144,15 +144,18 @@ static void try_perf(struct features *f, const uint64_t *offsets)
 }
 
 /* Session programs need the attach type and two kernel functions. */
-static bool has_session(void)
+static bool has_session(int kfuncs[LMT_KFUNCS])
 {
 	struct btf *btf = btf__load_vmlinux_btf();
-	bool found = btf && btf__find_by_name_kind(btf, "bpf_session_cookie", BTF_KIND_FUNC) > 0 &&
-		     btf__find_by_name_kind(btf, "bpf_session_is_return", BTF_KIND_FUNC) > 0;
 	int prog;
 
+	if (!btf)
+		return false;
+	kfuncs[LMT_KFUNC_SESSION_COOKIE] = btf__find_by_name_kind(btf, "bpf_session_cookie", BTF_KIND_FUNC);
+	kfuncs[LMT_KFUNC_SESSION_IS_RETURN] =
+		btf__find_by_name_kind(btf, "bpf_session_is_return", BTF_KIND_FUNC);
 	btf__free(btf);
-	if (!found)
+	if (kfuncs[LMT_KFUNC_SESSION_COOKIE] <= 0 || kfuncs[LMT_KFUNC_SESSION_IS_RETURN] <= 0)
 		return false;
 	prog = sys_load_empty(SYS_UPROBE_SESSION);
 	if (prog >= 0)
@@ -173,7 +176,7 @@ void feature_probe(struct features *f, enum feature_effort effort)
 		try_perf(f, offsets);
 	else
 		f->load = true;
-	f->session = f->multi && has_session();
+	f->session = f->multi && has_session(f->kfuncs);
 	if (!f->emulates && !f->multi && !f->perf) {
 		f->emulates = EVERYWHERE;
 		f->by_table = true;

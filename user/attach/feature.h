@@ -9,12 +9,14 @@
 #include <stdbool.h>
 
 #include "base/err.h"
+#include "kfunc.h"
 
 struct features {
 	bool btf;          /* /sys/kernel/btf/vmlinux: needed by the programs */
 	bool load;         /* a BPF program can be loaded */
 	bool multi;        /* uprobe_multi links */
 	bool session;      /* …whose program sees entry and return with a cookie */
+	int kfuncs[LMT_KFUNCS]; /* BTF ids of the kernel's functions for that; 0: it has none */
 	bool perf;         /* perf-event uprobes */
 	int load_errno, multi_errno, perf_errno;
 	unsigned int emulates;   /* bit set of enum insn_emulation */
