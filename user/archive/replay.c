@@ -55,16 +55,11 @@ void replay_free(struct replay *r)
 	free(r);
 }
 
-static uint64_t cpu_ns(void)
-{
-	return clock_ns(CLOCK_PROCESS_CPUTIME_ID);
-}
-
 static int on_progress(void *ctx)
 {
 	const struct replay *r = ctx;
 
-	return cpu_ns() > r->deadline_ns;
+	return clock_ns(CLOCK_PROCESS_CPUTIME_ID) > r->deadline_ns;
 }
 
 /* What the file says it may do is not believed. */
@@ -79,7 +74,7 @@ static void harden(struct replay *r)
 	sqlite3_limit(r->db, SQLITE_LIMIT_EXPR_DEPTH, 100);
 	sqlite3_progress_handler(r->db, 10000, on_progress, r);
 	sqlite3_busy_timeout(r->db, 2000);
-	r->deadline_ns = cpu_ns() + SECONDS * 1000000000ull;
+	r->deadline_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID) + SECONDS * 1000000000ull;
 }
 
 static int open_as(struct replay *r, int flags, bool immutable)
@@ -254,11 +249,6 @@ int replay_open(const char *path, struct replay **ret, struct errmsg *err)
 const char *replay_path(const struct replay *r)
 {
 	return r->path;
-}
-
-int replay_version(const struct replay *r)
-{
-	return r->version;
 }
 
 /* " name TYPE" in the text of the table, which is known to be ours. */

@@ -25,7 +25,6 @@ int replay_open(const char *path, struct replay **ret, struct errmsg *err);
 void replay_free(struct replay *r);
 
 const char *replay_path(const struct replay *r);
-int replay_version(const struct replay *r);
 
 /* Has the file this table or, with a column, this column? Older files have fewer. */
 bool replay_has(const struct replay *r, const char *table, const char *column);

@@ -18,7 +18,7 @@ int session_on_finding(struct session *s, struct session_target *t, const struct
 bool session_uses_ffi(const struct session_target *t);
 
 /* The process uses the FFI. */
-int session_on_ffi(struct session *s, struct session_target *t);
+void session_on_ffi(struct session *s, struct session_target *t);
 
 /*
  * May a C function get a pointer by this argument (0 …)? The FFI's call says no number of them, and what it

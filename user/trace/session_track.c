@@ -351,7 +351,8 @@ int session_on_event(const struct lmt_event *e, void *ctx)
 	case LMT_EV_FINDING:
 		return session_on_finding(s, t, e);
 	case LMT_EV_FFI:
-		return session_on_ffi(s, t);
+		session_on_ffi(s, t);
+		return 0;
 	case LMT_EV_LABEL:
 		session_on_label(s, t, (const struct lmt_label *)e);
 		return 0;

@@ -229,14 +229,14 @@ bool session_uses_ffi(const struct session_target *t)
 	return false;
 }
 
-int session_on_ffi(struct session *s, struct session_target *t)
+void session_on_ffi(struct session *s, struct session_target *t)
 {
 	struct watch_list w = { 0 };
 	struct errmsg why;
 
 	attach_check_chunks(s->attach);
 	if (t->ffi_seen)
-		return 0;
+		return;
 	t->ffi_seen = true;
 	vec_each(m, &t->target->modules) {
 		if (!is_module(m, "libc", 4) && !is_module(m, "libc.musl", 9))
@@ -247,7 +247,6 @@ int session_on_ffi(struct session *s, struct session_target *t)
 		if (watch(s, t, &w, &why))
 			log_debug("not all are watched: %s", why.text);
 		watch_list_deinit(&w);
-		return 0;
+		return;
 	}
-	return 0;
 }
