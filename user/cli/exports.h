@@ -15,9 +15,11 @@
 
 struct trace_sink;
 
+#define EXPORTS 3 /* rows of the table in exports.c */
+
 struct exports {
-	FILE *flamegraph, *pprof, *html; /* NULL: not wanted */
-	struct flame *flame;      /* from the first interval report on, the base of a comparison */
+	FILE *out[EXPORTS];  /* NULL: not wanted */
+	struct flame *flame; /* from the first interval report on, the base of a comparison */
 };
 
 /*

@@ -13,13 +13,11 @@
 #include "base/fmt.h"
 #include "base/hashmap.h"
 
-enum trigger_kind { TRIGGER_HEAP, TRIGGER_GROWTH, TRIGGER_OOM, TRIGGER_SIGNAL, TRIGGER_FINDING };
-
 struct trigger {
-	enum trigger_kind kind;
+	const struct trigger_kind *kind;
 	uint64_t bytes;
 	enum finding_kind finding;
-	double per_s; /* TRIGGER_GROWTH: bytes a second */
+	double per_s; /* bytes a second */
 	char *word;   /* as it was given */
 	bool fired;
 };
@@ -79,52 +77,6 @@ static bool parse_rate(const char *text, double *ret)
 	return false;
 }
 
-static bool parse_one(const char *word, struct trigger *t)
-{
-	if (!strncmp(word, "heap>", 5)) {
-		t->kind = TRIGGER_HEAP;
-		return fmt_parse_u64(word + 5, INT64_MAX, &t->bytes) && t->bytes;
-	}
-	if (!strncmp(word, "growth>", 7)) {
-		t->kind = TRIGGER_GROWTH;
-		return parse_rate(word + 7, &t->per_s);
-	}
-	t->kind = !strcmp(word, "oom") ? TRIGGER_OOM : !strcmp(word, "signal") ? TRIGGER_SIGNAL :
-		  TRIGGER_FINDING;
-	return t->kind != TRIGGER_FINDING || finding_kind_find(word, &t->finding);
-}
-
-static int add_word(struct triggers *t, const char *word, struct errmsg *err)
-{
-	struct trigger one = { 0 };
-
-	if (!parse_one(word, &one))
-		return errmsg_set(err, -EINVAL, "option '--trigger': '%s' is none; known are heap>512M, "
-				  "growth>1M/min, oom, signal, and kinds of findings such as leak", word);
-	one.word = strdup(word);
-	if (!one.word || vec_push(&t->v, one)) {
-		free(one.word);
-		return errmsg_set(err, -ENOMEM, "out of memory");
-	}
-	return 0;
-}
-
-int triggers_parse(const char *text, struct triggers **ret, struct errmsg *err)
-{
-	struct triggers *t = calloc(1, sizeof(*t));
-	auto_free char *copy = strdup(text);
-	char *rest = copy, *word;
-	int rc = t && copy ? 0 : errmsg_set(err, -ENOMEM, "out of memory");
-
-	while (!rc && (word = strsep(&rest, ",")))
-		rc = add_word(t, word, err);
-	if (rc)
-		triggers_free(t);
-	else
-		*ret = t;
-	return rc;
-}
-
 static bool fire(struct trigger *t, char *why, size_t size, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
@@ -146,10 +98,17 @@ static uint64_t heap_of(const struct report_state *s)
 	return s->heap_known ? s->heap_bytes : s->live_bytes;
 }
 
-static bool check_heap(struct trigger *t, const struct report *r, char *why, size_t size)
+static bool parse_heap(const char *value, struct trigger *t)
+{
+	return fmt_parse_u64(value, INT64_MAX, &t->bytes) && t->bytes;
+}
+
+static bool check_heap(struct triggers *all, struct trigger *t, const struct report *r, char *why,
+		       size_t size)
 {
 	struct fmtbuf b;
 
+	(void)all;
 	vec_each(s, &r->states)
 		if (s->state && !s->closed_realtime_ns && heap_of(s) > t->bytes)
 			return fire(t, why, size, "the heap of state %" PRIu32 " of process %d is %s",
@@ -157,11 +116,18 @@ static bool check_heap(struct trigger *t, const struct report *r, char *why, siz
 	return false;
 }
 
-static bool check_finding(struct trigger *t, const struct report *r, char *why, size_t size)
+static bool parse_finding(const char *value, struct trigger *t)
 {
+	return finding_kind_find(value, &t->finding);
+}
+
+static bool check_finding(struct triggers *all, struct trigger *t, const struct report *r, char *why,
+			  size_t size)
+{
+	(void)all;
 	vec_each(f, &r->findings)
 		if (f->kind == t->finding ||
-		    (t->kind == TRIGGER_OOM && f->kind == FINDING_OOM_IN_TRACE))
+		    (t->finding == FINDING_OOM && f->kind == FINDING_OOM_IN_TRACE))
 			return fire(t, why, size, "%s", f->message);
 	return false;
 }
@@ -268,6 +234,11 @@ static void take_samples(struct triggers *t, const struct report *r)
 	}
 }
 
+static bool parse_growth(const char *value, struct trigger *t)
+{
+	return parse_rate(value, &t->per_s);
+}
+
 static bool check_growth(struct triggers *all, struct trigger *t, const struct report *r, char *why,
 			 size_t size)
 {
@@ -283,23 +254,67 @@ static bool check_growth(struct triggers *all, struct trigger *t, const struct r
 	return false;
 }
 
-static bool check_one(struct triggers *all, struct trigger *t, const struct report *r, char *why,
-		      size_t size)
+static bool parse_signal(const char *value, struct trigger *t)
 {
-	switch (t->kind) {
-	case TRIGGER_HEAP:
-		return check_heap(t, r, why, size);
-	case TRIGGER_GROWTH:
-		return check_growth(all, t, r, why, size);
-	case TRIGGER_OOM:
-		t->finding = FINDING_OOM;
-		return check_finding(t, r, why, size);
-	case TRIGGER_FINDING:
-		return check_finding(t, r, why, size);
-	case TRIGGER_SIGNAL:
-		return false;
+	(void)t;
+	return !strcmp(value, "signal");
+}
+
+/* A word begins so, and what follows says more. */
+static const struct trigger_kind {
+	const char *begin;
+	bool (*parse)(const char *value, struct trigger *t);
+	/* NULL: not at a moment, but when a process ends */
+	bool (*check)(struct triggers *all, struct trigger *t, const struct report *r, char *why, size_t size);
+} kinds[] = {
+	{ "heap>", parse_heap, check_heap },
+	{ "growth>", parse_growth, check_growth },
+	{ "", parse_signal, NULL },
+	{ "", parse_finding, check_finding }, /* oom is one of them */
+};
+#define N_KINDS (sizeof(kinds) / sizeof(kinds[0]))
+
+static bool parse_one(const char *word, struct trigger *t)
+{
+	for (size_t i = 0; i < N_KINDS; i++) {
+		size_t n = strlen(kinds[i].begin);
+
+		t->kind = &kinds[i];
+		if (!strncmp(word, kinds[i].begin, n) && kinds[i].parse(word + n, t))
+			return true;
 	}
 	return false;
+}
+
+static int add_word(struct triggers *t, const char *word, struct errmsg *err)
+{
+	struct trigger one = { 0 };
+
+	if (!parse_one(word, &one))
+		return errmsg_set(err, -EINVAL, "option '--trigger': '%s' is none; known are heap>512M, "
+				  "growth>1M/min, oom, signal, and kinds of findings such as leak", word);
+	one.word = strdup(word);
+	if (!one.word || vec_push(&t->v, one)) {
+		free(one.word);
+		return errmsg_set(err, -ENOMEM, "out of memory");
+	}
+	return 0;
+}
+
+int triggers_parse(const char *text, struct triggers **ret, struct errmsg *err)
+{
+	struct triggers *t = calloc(1, sizeof(*t));
+	auto_free char *copy = strdup(text);
+	char *rest = copy, *word;
+	int rc = t && copy ? 0 : errmsg_set(err, -ENOMEM, "out of memory");
+
+	while (!rc && (word = strsep(&rest, ",")))
+		rc = add_word(t, word, err);
+	if (rc)
+		triggers_free(t);
+	else
+		*ret = t;
+	return rc;
 }
 
 bool triggers_check(struct triggers *t, const struct report *r, char *why, size_t size)
@@ -308,7 +323,7 @@ bool triggers_check(struct triggers *t, const struct report *r, char *why, size_
 		return false;
 	take_samples(t, r);
 	vec_each(one, &t->v)
-		if (!one->fired && check_one(t, one, r, why, size))
+		if (!one->fired && one->kind->check && one->kind->check(t, one, r, why, size))
 			return true;
 	return false;
 }
@@ -320,7 +335,7 @@ bool triggers_check_end(struct triggers *t, pid_t pid, int status, char *why, si
 	if (!t || status < 0 || !WIFSIGNALED(status))
 		return false;
 	vec_each(one, &t->v)
-		if (one->kind == TRIGGER_SIGNAL && !one->fired)
+		if (!one->kind->check && !one->fired)
 			return fire(one, why, size, "process %d %s", pid,
 				    fmt_exit_status(status, text, sizeof(text)));
 	return false;
