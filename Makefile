@@ -159,11 +159,12 @@ soak: all hosts ## Half an hour of processes that come, go and die under trace: 
 check-integration: all hosts ## Tests on real processes: needs root and BPF
 	$(Q)BUILD=$(abspath $(B)) PROVEFLAGS='$(PROVEFLAGS)' tests/integration/run.sh $(INTEGRATION)
 
-lint: ## Layers, function lengths, shell scripts, manual
+lint: ## Layers, function lengths, shell scripts, manual, what is pointed at
 	$(Q)tools/check-layers.sh
 	$(Q)tools/check-fnlen.py $$(git ls-files 'user/*.[ch]' 'bpf/*.[ch]' 'tests/*.[ch]')
 	$(Q)shellcheck -x $$(git ls-files 'tools/*.sh' 'tests/**/*.sh' .ci/run)
 	$(Q)tools/check-docs.sh
+	$(Q)tools/check-pointers.py
 	$(Q)mandoc -T lint -W warning docs/*.[58]
 
 bench: all hosts ## Measure: bare, floor, exact; ratios
