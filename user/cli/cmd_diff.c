@@ -2,9 +2,7 @@
 #include "commands.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "exports.h"
 #include "report/diff.h"
