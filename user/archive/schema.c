@@ -138,7 +138,7 @@ static const struct schema_view views[] = {
 	{ "v_maps", "their mappings, as they were at the start",
 	  "SELECT pid, format('0x%x', start) AS start, format('0x%x', end) AS end, offset, path,"
 	  " deleted FROM map" },
-	{ "v_runtimes", "each copy of Lua in them, and how it was told",
+	{ "v_runtimes", "each copy of Lua in them, and how it was recognized",
 	  "SELECT pid, runtime, title, family, version, variant, module, build_id, layout, evidence"
 	  " FROM runtime" },
 	{ "v_plan", "the functions looked for, found how, probed where",

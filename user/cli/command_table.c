@@ -15,8 +15,8 @@ static const struct command_row rows[] = {
 	  "\n"
 	  "usage: luamemtrace [trace] -p PID[,PID…] | -a | -n COMM [options] [INTERVAL [COUNT]]\n"
 	  "       luamemtrace [trace] [options] -- COMMAND [ARGS…]\n" },
-	{ "top", COMMAND_TOP, command_trace, "the same on the whole terminal, anew every two seconds",
-	  "Shows the states and the lines whose memory grows on the whole terminal, anew every two seconds.\n"
+	{ "top", COMMAND_TOP, command_trace, "the same on the whole terminal, every two seconds",
+	  "Shows the states and the lines whose memory grows on the whole terminal, every two seconds.\n"
 	  "The last report stays when you leave (q).\n"
 	  "\n"
 	  "  sudo luamemtrace top -p 1234\n"

@@ -37,7 +37,7 @@ static const struct opt table[] = {
 	{ 0, "cgroup", OPT_STR, AT(cgroup), TRACE, "Target", "PATH", "as -a, only processes in this cgroup or below it", 0, 0, NULL },
 
 	{ 0, "listen", OPT_STR, AT(listen), COMMAND_SERVE, "What to do", "HOST:PORT", "answer scrapers here (:PORT: at all addresses)", 0, 0, NULL },
-	{ 'd', "duration", OPT_DOUBLE, AT(duration), TRACE, "What to do", "SECS", "stop after so long (default: until Ctrl-C or the target's end)", 0, MAX_SECONDS, NULL },
+	{ 'd', "duration", OPT_DOUBLE, AT(duration), TRACE, "What to do", "SECS", "stop after this time (default: until Ctrl-C or the target's end)", 0, MAX_SECONDS, NULL },
 	{ 'm', "mode", OPT_CHOICE, AT(mode), TRACE, "What to do", "MODE", "watch, exact, or what --max-overhead allows (default auto)", 0, 0, mode_names },
 	{ 0, "max-overhead", OPT_DOUBLE, AT(max_overhead), TRACE, "What to do", "PCT", "how much it may cost the target (default 5; not with -m exact)", 0, 1000, NULL },
 	{ 0, "max-blocks", OPT_U64, AT(max_blocks), TRACE, "What to do", "N", "live blocks to make room for, 64 bytes each (default: by the heap found)", 1, 64u << 20, NULL },
@@ -49,7 +49,7 @@ static const struct opt table[] = {
 	{ 0, "debuginfod", OPT_FLAG, AT(debuginfod), LIVE, "What to do", NULL, "ask debuginfod for symbols of stripped files, 10 s at most", 0, 0, NULL },
 	{ 0, "by", OPT_CHOICE, AT(by), CENSUS, "What to do", "WHAT", "type, site, proto, size, metatable or ctype (default: what says most of each kind)", 0, 0, by_names },
 	{ 0, "path", OPT_STR, AT(path_text), CENSUS, "What to do", "ADDR[,ADDR…]", "who holds this object, as tostring() or %p shows it", 0, 0, NULL },
-	{ 0, "pause-budget", OPT_U64, AT(pause_budget_ms), CENSUS | TRACE, "What to do", "MS", "a census stops the target for no longer than this at once (default 50; 0: never)", 0, 60000, NULL },
+	{ 0, "pause-budget", OPT_U64, AT(pause_budget_ms), CENSUS | TRACE, "What to do", "MS", "a census stops the target for at most this long at once (default 50; 0: never)", 0, 60000, NULL },
 	{ 0, "strings", OPT_FLAG, AT(strings), CENSUS, "What to do", NULL, "group strings by how they begin, which shows their text", 0, 0, NULL },
 
 	{ 0, "kinds", OPT_STR, AT(kinds_text), TRACE | COMMAND_REPORT, "Findings", "LIST", "only findings of these kinds, comma-separated (default: all but c-leak, which follows every malloc)", 0, 0, NULL },

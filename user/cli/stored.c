@@ -51,7 +51,7 @@ static int at_of(struct replay *from, const char *text, uint64_t *ret, struct er
 	if (*ret)
 		return 0;
 	if (end == text || *end || !isfinite(seconds) || fabs(seconds) > 1e9)
-		return errmsg_set(err, -EINVAL, "'%s' is no time: give seconds after the start, or "
+		return errmsg_set(err, -EINVAL, "'%s' is not a time: give seconds after the start, or "
 				  "-seconds before the end, or a time like 2026-01-31T12:34:56Z", text);
 	rc = seconds < 0 ? archive_load(from, ARCHIVE_LAST, false, &whole, err) :
 			   archive_load_head(from, &whole, err);

@@ -135,7 +135,7 @@ static void put_growing(const struct report *r, const struct findings_alike *a, 
 	fprintf(out, "; state %" PRIu32, g->first->state);
 	if (r->processes.n > 1)
 		fprintf(out, " of process %d", g->first->pid);
-	fputs(leak ? ". This is no warm-up: it has not levelled off." :
+	fputs(leak ? ". This is not a warm-up: it has not levelled off." :
 	      ". Not sure yet: it may level off, watch longer.", out);
 	fputs("</p>\n", out);
 	if (!holder_is_told(r, a, g->first->pid, g->first->state, NULL, g->first))

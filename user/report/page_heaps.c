@@ -143,7 +143,7 @@ static void put_census(const struct report *r, const struct report_census *c, FI
 		fprintf(out, " of process %d", c->pid);
 	fprintf(out, ", %s %s: ", fmt_seconds(&a, ns), later ? "later" : "before the end");
 	if (c->why_not) {
-		fputs("not told, ", out);
+		fputs("not known, ", out);
 		xml_put(c->why_not, out);
 		fputs("</p>\n", out);
 		return;
