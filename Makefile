@@ -37,7 +37,7 @@ symbols_flags := $(if $(filter 1,$(WITH_BCC)),-DWITH_BCC)
 LDLIBS := $(BCC_LIBS) -lsqlite3 -lmicrohttpd -lbpf -ldw -lelf -llzma -lz -lZydis -lm
 
 # Sources: a stage is a folder
-STAGES := base discover resolve attach collect census heap report cli
+STAGES := base discover resolve attach collect census heap report archive trace record cli
 SRCS := $(foreach s,$(STAGES),$(wildcard user/$(s)/*.c))
 SRCS := $(if $(filter 1,$(WITH_BCC)),$(SRCS),$(filter-out user/collect/symbols_bcc.c,$(SRCS)))
 OBJS := $(SRCS:%.c=$(B)/%.o)
@@ -57,8 +57,6 @@ PLAIN_SRCS := $(wildcard tests/hosts/plain/*.c tests/hosts/plain/*.S)
 HOSTS := $(foreach r,$(HOST_RUNTIMES),$(HOST_SRCS:tests/hosts/%.c=$(B)/hosts/%-$(r))) \
 	$(patsubst tests/hosts/plain/%,$(B)/hosts/%,$(basename $(PLAIN_SRCS)))
 INTEGRATION := $(sort $(wildcard tests/integration/[0-9]*.sh))
-# These measure, trace the whole system, or compare what others may have probed.
-ALONE := $(filter $(addprefix tests/integration/,0040% 0050% 0080% 0420% 0440% 07% 08%),$(INTEGRATION))
 
 .PHONY: all check fuzz soak check-integration hosts lint bench bench-census install clean help deps-check
 .DELETE_ON_ERROR:
@@ -159,13 +157,14 @@ soak: all hosts ## Half an hour of processes that come, go and die under trace: 
 	$(Q)BUILD=$(abspath $(B)) SOAK=$${SOAK:-1800} tests/integration/0830-soak.sh
 
 check-integration: all hosts ## Tests on real processes: needs root and BPF
-	$(Q)BUILD=$(abspath $(B)) PROVEFLAGS='$(PROVEFLAGS)' tests/integration/run.sh $(filter-out $(ALONE),$(INTEGRATION)) -- $(ALONE)
+	$(Q)BUILD=$(abspath $(B)) PROVEFLAGS='$(PROVEFLAGS)' tests/integration/run.sh $(INTEGRATION)
 
-lint: ## Layers, function lengths, shell scripts, manual
+lint: ## Layers, function lengths, shell scripts, manual, what is pointed at
 	$(Q)tools/check-layers.sh
 	$(Q)tools/check-fnlen.py $$(git ls-files 'user/*.[ch]' 'bpf/*.[ch]' 'tests/*.[ch]')
 	$(Q)shellcheck -x $$(git ls-files 'tools/*.sh' 'tests/**/*.sh' .ci/run)
 	$(Q)tools/check-docs.sh
+	$(Q)tools/check-pointers.py
 	$(Q)mandoc -T lint -W warning docs/*.[58]
 
 bench: all hosts ## Measure: bare, floor, exact; ratios

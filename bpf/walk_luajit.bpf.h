@@ -13,7 +13,7 @@
  *
  * In machine code L->base is stale; frames from jit_base downwards are valid, and the place in
  * the trace is told by the return address into it, which lies below the C frame.
- * Sources: facts/STATES.md §3.3, §3.4; LuaJIT src/lj_frame.h, src/lj_trace.c (v2.1).
+ * Sources: LuaJIT src/lj_frame.h, src/lj_trace.c (v2.1).
  */
 #ifndef LMT_WALK_LUAJIT_BPF_H
 #define LMT_WALK_LUAJIT_BPF_H

@@ -13,7 +13,7 @@ breach() { # file:line text
 }
 
 # Folders of user/ from left to right; each may include itself and what stands before it.
-LAYERS=(base discover resolve attach collect census heap report cli)
+LAYERS=(base discover resolve attach collect census heap report archive trace record cli)
 
 level_of() { # folder: sets $level, -1 when it is none
 	local i
@@ -108,8 +108,8 @@ only '#include <(libelf|gelf)\.h>' 'user/resolve/elf[a-z_]*\.[ch]' \
 only '#include <(dwarf\.h|elfutils/)' 'user/resolve/cfi\.c' "libdw is for resolve/cfi.c"
 only '#include <bcc/' 'user/collect/symbols_bcc\.c' "BCC is for collect/symbols_bcc.c"
 only '#include <Zydis/' 'user/resolve/insn\.c' "Zydis is for resolve/insn.c"
-only '#include <sqlite3\.h>' 'user/collect/(store|replay|schema)[a-z_]*\.[ch]' \
-	"SQLite is for collect/{store,replay,schema}.c"
+only '#include <sqlite3\.h>' 'user/archive/(store|replay|schema)[a-z_]*\.[ch]' \
+	"SQLite is for archive/{store,replay,schema}.c"
 only '#include <(curses|ncurses)' 'user/report/tui[a-z_]*\.c' "curses is for report/tui*.c"
 only '#include <sys/ptrace\.h>|PTRACE_' 'user/census/stop\.c' \
 	"ptrace is for census/stop.c"
@@ -118,8 +118,8 @@ only '"/proc("|/%)' 'user/discover/(proc|task)\.c|user/resolve/memread\.c' \
 	"/proc/PID is for discover/{proc,task}.c and resolve/memread.c"
 only '(^|[^_a-z])exit\(' 'user/cli/[a-z_]+\.c' "nobody below cli/ ends the program"
 only '(^|[^_a-z])v?printf\(|fprintf\(stderr|fputs\([^;]*stderr\)' \
-	'user/(cli|report)/[a-z_]+\.c|user/base/(log|err)\.c' \
-	"nobody below report/ prints; return an errmsg or use base/log.h"
+	'user/(cli|report)/[a-z_]+\.c|user/base/(log|err)\.c|user/trace/launch\.c' \
+	"report/ and cli/ print (and the process that becomes the command); return an errmsg or use base/log.h"
 
 # Names of the ABIs are for the ABIs.
 while IFS= read -r hit; do

@@ -8,7 +8,7 @@ out=$1 target=${2:-elf}
 stages="base discover resolve"
 more=''
 if [ "$target" != elf ]; then
-	stages="$stages attach collect census heap report"
+	stages="$stages attach collect census heap report archive"
 	more="user/cli/stored.c"
 fi
 mkdir -p "$(dirname "$out")"

@@ -22,6 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void show_graphs(const struct report *r, FILE *out)
 {
+	const struct page_source from = { "file.db", stored_describe };
 	struct flame *f = NULL;
 
 	if (flame_new(&f) || flame_add(f, r, false))
@@ -30,7 +31,7 @@ static void show_graphs(const struct report *r, FILE *out)
 	folded_write(f, METRIC_INUSE_SPACE, out);
 	svg_write(f, r, METRIC_ALLOC_SPACE, out);
 	html_write(f, r, METRIC_INUSE_SPACE, "nonce", out);
-	page_write(r, f, "file.db", "nonce", out);
+	page_write(r, f, &from, "nonce", out);
 	pprof_write(r, out);
 	flame_free(f);
 }

@@ -74,7 +74,6 @@ static void one_file(const char *path)
 	if (elf_open(path, &f.elf, &f.err))
 		return;
 	elf_bias(f.elf, 0x10000, 0);
-	elf_imports(f.elf, "malloc");
 	for (const struct elf_function *fn = elf_functions(f.elf, &n); n; n--, fn++)
 		if (n % 64 == 0)
 			elf_pointer(f.elf, fn->start);

@@ -1,6 +1,6 @@
 #!/bin/bash
 # A short fixed run of the fuzz targets, without sanitizers: an error, never a crash, in bounded time.
-# The golden recordings are the seeds. More: tests/integration/0950-hostile-files.sh, and make fuzz.
+# The golden recordings are the seeds. More: make fuzz.
 # SPDX-License-Identifier: MIT
 . "$(dirname "$0")/../integration/lib.sh"
 cd "$(dirname "$0")" || exit 1

@@ -1,5 +1,6 @@
 #!/bin/bash
 # After detach, and after SIGKILL of the tracer, the target's text equals the file, and it runs on.
+# alone: compares the text of processes that others may have probed
 # SPDX-License-Identifier: MIT
 . "$(dirname "$0")/lib.sh"
 need_root

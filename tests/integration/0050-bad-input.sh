@@ -1,5 +1,6 @@
 #!/bin/bash
 # Wrong input gives one clear line and the documented exit status; nothing stays attached.
+# alone: looks for probes that others may have left
 # SPDX-License-Identifier: MIT
 . "$(dirname "$0")/lib.sh"
 

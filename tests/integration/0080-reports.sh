@@ -1,5 +1,6 @@
 #!/bin/bash
 # When reports come, what is in them, and that nothing from the target reaches the terminal raw.
+# alone: waits for reports at their times
 # SPDX-License-Identifier: MIT
 . "$(dirname "$0")/lib.sh"
 need_root

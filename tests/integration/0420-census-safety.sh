@@ -1,6 +1,7 @@
 #!/bin/bash
 # The target is sacred: never stopped for longer than promised, never left stopped, whatever
 # happens to the tracer or is done to the target by others meanwhile.
+# alone: measures pauses
 # SPDX-License-Identifier: MIT
 . "$(dirname "$0")/lib.sh"
 need_root

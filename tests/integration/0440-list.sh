@@ -1,5 +1,6 @@
 #!/bin/bash
 # The list: every state with its allocator, coroutines and heap, read from outside without a stop.
+# alone: lists the whole system
 # SPDX-License-Identifier: MIT
 . "$(dirname "$0")/lib.sh"
 need_root

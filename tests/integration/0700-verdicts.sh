@@ -1,5 +1,6 @@
 #!/bin/bash
 # A leak of each kind is called one, at its line; what fills, turns over or comes and goes is not.
+# alone: counts requests against the clock
 # SPDX-License-Identifier: MIT
 . "$(dirname "$0")/lib.sh"
 need_root

@@ -1,6 +1,7 @@
 #!/bin/bash
 # What tracing costs is measured and told; above --max-overhead only windows are seen, and still the
 # leaking line comes first and nothing is called that is not there.
+# alone: measures what tracing costs
 # SPDX-License-Identifier: MIT
 . "$(dirname "$0")/lib.sh"
 need_root

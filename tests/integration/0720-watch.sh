@@ -2,6 +2,7 @@
 # Watch sees a few percent of the calls only; still a leak of each kind is found among healthy churn,
 # with its line and who holds it, and healthy programs beside it are not called leaks; also where the
 # collector is stopped.
+# alone: windows depend on what else runs
 # SPDX-License-Identifier: MIT
 . "$(dirname "$0")/lib.sh"
 need_root

@@ -1,5 +1,6 @@
 #!/bin/bash
 # Processes come and go: forks, execs, late libraries, commands from their first instruction, by name.
+# alone: traces the whole system
 # SPDX-License-Identifier: MIT
 . "$(dirname "$0")/lib.sh"
 need_root

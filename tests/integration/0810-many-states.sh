@@ -1,5 +1,6 @@
 #!/bin/bash
 # Thousands of states in one process, others born and closed all the time, handed between threads.
+# alone: measures what tracing costs
 # SPDX-License-Identifier: MIT
 . "$(dirname "$0")/lib.sh"
 need_root

@@ -1,5 +1,6 @@
 #!/bin/bash
 # What may happen to the tracer and its targets: signals, debuggers, full tables, storms. No target notices.
+# alone: kills tracers, floods the system
 # SPDX-License-Identifier: MIT
 . "$(dirname "$0")/lib.sh"
 need_root

@@ -1,5 +1,6 @@
 #!/bin/bash
 # A hostile mix over time: the tracer ends as it began. SOAK=SECONDS (default 40; `make soak`: half an hour).
+# alone: watches its own memory and time
 # SPDX-License-Identifier: MIT
 . "$(dirname "$0")/lib.sh"
 need_root

@@ -1,5 +1,6 @@
 #!/bin/bash
 # Targets in other namespaces and roots, with other C libraries, of files that are gone; fewer privileges.
+# alone: traces the whole system
 # SPDX-License-Identifier: MIT
 . "$(dirname "$0")/lib.sh"
 need_root

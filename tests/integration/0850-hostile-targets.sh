@@ -1,5 +1,6 @@
 #!/bin/bash
 # Targets that do not bear everything: C stacks that are switched, seccomp filters, debuggers.
+# alone: times what it does to targets
 # SPDX-License-Identifier: MIT
 . "$(dirname "$0")/lib.sh"
 need_root

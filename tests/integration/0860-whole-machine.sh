@@ -1,6 +1,7 @@
 #!/bin/bash
 # -a on a machine full of Lua: servers that embed it and twenty interpreters, some there before, some started,
 # exec'ed or loaded later. Each state once, under its own name; nothing is found in the healthy; nobody is harmed.
+# alone: traces the whole system
 # SPDX-License-Identifier: MIT
 . "$(dirname "$0")/lib.sh"
 need_root

@@ -2,7 +2,7 @@
 /* A program that calls its allocator so often, a clock, and what the budget makes of it. */
 #include "unit.h"
 
-#include "cli/budget.h"
+#include "trace/budget.h"
 
 #define MS 1000000ull
 #define TICK (20 * MS)

@@ -159,23 +159,6 @@ static void known_offsets_are_known(void **state)
 	assert_int_equal(l->l.K_proto.off, 10);
 }
 
-static void dump_shows_each_member(void **state)
-{
-	const struct layout *l = layouts_find("lua-5.4.3..5.4.8");
-	char *text;
-	size_t size;
-	FILE *f = open_memstream(&text, &size);
-
-	(void)state;
-	layouts_dump(l, f);
-	fclose(f);
-	assert_non_null(strstr(text, "layout lua-5.4.3..5.4.8 (puc)"));
-	assert_non_null(strstr(text, "L_glob"));
-	assert_non_null(strstr(text, "24:8"));
-	assert_null(strstr(text, "J_trace"));
-	free(text);
-}
-
 static int add_text(const char *text, size_t len, struct errmsg *err)
 {
 	struct memfile f = memfile_of(text, len);
@@ -304,7 +287,6 @@ int main(void)
 		cmocka_unit_test(values_are_plausible),
 		cmocka_unit_test(the_hot_line_agrees_with_the_cells),
 		cmocka_unit_test(known_offsets_are_known),
-		cmocka_unit_test(dump_shows_each_member),
 		cmocka_unit_test(a_wrong_file_is_refused_with_its_line),
 		cmocka_unit_test(a_file_with_one_wrong_row_adds_none),
 		cmocka_unit_test(what_is_no_table_is_refused),

@@ -5,8 +5,8 @@
 #include <errno.h>
 
 #include "base/opt.h"
-#include "cli/build_report.h"
 #include "cli/options.h"
+#include "trace/build_report.h"
 
 struct values {
 	int flag, choice;
@@ -289,7 +289,7 @@ static void help_shows_every_letter_the_parser_knows(void **state)
 	}
 }
 
-/* The contract (CLI.md) names these for tracing; each must be there, by its long name. */
+/* Promised to users of tracing; each must be there, by its long name. */
 static void help_of_trace_shows_the_options_of_the_contract(void **state)
 {
 	static const char *const names[] = {

@@ -9,9 +9,9 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#include "collect/replay.h"
-#include "collect/store.h"
-#include "report/archive.h"
+#include "archive/archive.h"
+#include "archive/replay.h"
+#include "archive/store.h"
 #include "report/format.h"
 
 static char dir[64], path[96];

@@ -55,21 +55,18 @@ static void numbers_are_parsed_whole_or_refused(void **state)
 	}
 }
 
-static void errors_carry_purpose_before_cause(void **state)
+static void errors_carry_their_text_as_far_as_it_fits(void **state)
 {
 	struct errmsg err;
 	char big[600];
 
 	(void)state;
 	assert_int_equal(errmsg_set(&err, -EACCES, "cannot open '%s'", "x"), -EACCES);
-	assert_int_equal(errmsg_prefix(&err, -EACCES, "process %d", 7), -EACCES);
-	assert_string_equal(err.text, "process 7: cannot open 'x'");
+	assert_string_equal(err.text, "cannot open 'x'");
 	assert_int_equal(errmsg_set(NULL, -EIO, "x"), -EIO);
-	assert_int_equal(errmsg_prefix(NULL, -EIO, "x"), -EIO);
 	memset(big, 'a', sizeof(big));
 	big[sizeof(big) - 1] = '\0';
 	errmsg_set(&err, -EIO, "%s", big);
-	errmsg_prefix(&err, -EIO, "%s", big);
 	assert_int_equal(strlen(err.text), sizeof(err.text) - 1);
 }
 
@@ -236,7 +233,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sizes_counts_and_times_have_one_spelling),
 		cmocka_unit_test(numbers_are_parsed_whole_or_refused),
-		cmocka_unit_test(errors_carry_purpose_before_cause),
+		cmocka_unit_test(errors_carry_their_text_as_far_as_it_fits),
 		cmocka_unit_test(hostile_text_is_escaped),
 		cmocka_unit_test(any_bytes_into_any_buffer_stay_clean_and_inside),
 		cmocka_unit_test(an_escape_is_never_cut_in_two),

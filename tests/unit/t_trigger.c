@@ -2,7 +2,7 @@
 /* Growth is told from the sawtooth of a collected heap. */
 #include "unit.h"
 
-#include "cli/trigger.h"
+#include "record/trigger.h"
 
 #define MIB 1048576.0
 

@@ -18,23 +18,6 @@ int errmsg_set(struct errmsg *err, int rc, const char *fmt, ...)
 	return rc;
 }
 
-int errmsg_prefix(struct errmsg *err, int rc, const char *fmt, ...)
-{
-	char old[sizeof(err->text)];
-	va_list ap;
-	size_t n;
-
-	if (!err)
-		return rc;
-	memcpy(old, err->text, sizeof(old));
-	va_start(ap, fmt);
-	vsnprintf(err->text, sizeof(err->text), fmt, ap);
-	va_end(ap);
-	n = strlen(err->text);
-	snprintf(err->text + n, sizeof(err->text) - n, ": %s", old);
-	return rc;
-}
-
 void errmsg_bug(const char *file, int line)
 {
 	fprintf(stderr, "luamemtrace: broken invariant at %s:%d; please report this\n", file, line);

@@ -19,10 +19,6 @@ struct errmsg {
 int errmsg_set(struct errmsg *err, int rc, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Puts "prefix: " before what is there and returns rc. */
-int errmsg_prefix(struct errmsg *err, int rc, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-
 /* Our own invariant is broken: say where and abort. Never for a user's or a target's fault. */
 #define BUG() errmsg_bug(__FILE__, __LINE__)
 void errmsg_bug(const char *file, int line) __attribute__((noreturn));

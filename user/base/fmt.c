@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 
 const char *fmt_bytes(struct fmtbuf *b, uint64_t bytes)
@@ -88,4 +89,15 @@ bool fmt_parse_u64(const char *s, uint64_t max, uint64_t *ret)
 		return false;
 	*ret = (uint64_t)v << shift;
 	return true;
+}
+
+const char *fmt_exit_status(int status, char *buf, size_t size)
+{
+	buf[0] = '\0';
+	if (status >= 0 && WIFSIGNALED(status))
+		snprintf(buf, size, "was killed by signal %d (%s)%s", WTERMSIG(status),
+			 strsignal(WTERMSIG(status)), WCOREDUMP(status) ? ", core dumped" : "");
+	else if (status > 0 && WIFEXITED(status))
+		snprintf(buf, size, "ended with status %d", WEXITSTATUS(status));
+	return buf;
 }

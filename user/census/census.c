@@ -25,12 +25,6 @@
 #define MARGIN 200        /* the last resort for PUC too: one part in so many may be off */
 #define LOOSE_MARGIN 50   /* …and where many objects are asked for, of which a few may be told wrongly */
 
-/* Of this thread's own time: what others take of the machine says nothing about the census. */
-static uint64_t cpu_ns(void)
-{
-	return clock_ns(CLOCK_THREAD_CPUTIME_ID);
-}
-
 void census_init(struct census *c, const struct target *t, const struct memread *mem,
 		 const struct resolved *r, const struct census_options *opt)
 {

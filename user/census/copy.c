@@ -110,11 +110,6 @@ static int wait_idle(pid_t pid, unsigned int wait_ms, task_list *ret)
 	}
 }
 
-static uint64_t cpu_ns(void)
-{
-	return clock_ns(CLOCK_THREAD_CPUTIME_ID);
-}
-
 /* What it takes is told in processor time: during a stop nobody else is served first. */
 static bool fill(struct copier *c, uint64_t deadline_ns)
 {

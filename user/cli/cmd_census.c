@@ -5,14 +5,13 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
-#include "build_report.h"
 #include "census_graph.h"
 #include "exports.h"
 #include "report/census_report.h"
-#include "session.h"
+#include "trace/build_report.h"
+#include "trace/session.h"
 
 #define DEFAULT_TOP 10
 #define OWN_MAPPING (1 << 20) /* bytes; what is as large goes back to the system when freed */
@@ -53,9 +52,9 @@ static int run_open(struct run *r, struct errmsg *err)
 	r->opt.pause_budget_ns = o->pause_budget_ms * 1000000;
 	r->opt.show_strings = o->strings;
 	r->opt.folded = o->folded || o->flamegraph;
-	r->census = calloc(r->s->targets.n + 1, sizeof(*r->census));
-	r->process = calloc(r->s->targets.n + 1, sizeof(*r->process));
-	r->failed = calloc(r->s->targets.n + 1, sizeof(*r->failed));
+	r->census = calloc(r->s->targets.all.n + 1, sizeof(*r->census));
+	r->process = calloc(r->s->targets.all.n + 1, sizeof(*r->process));
+	r->failed = calloc(r->s->targets.all.n + 1, sizeof(*r->failed));
 	if (!r->census || !r->process || !r->failed)
 		return errmsg_set(err, -ENOMEM, "out of memory");
 	return parse_paths(r, err);
@@ -87,7 +86,7 @@ static int take_all(struct run *r, struct errmsg *err)
 	uint32_t first = 1;
 	int rc = 0;
 
-	vec_each(t, &r->s->targets) {
+	vec_each(t, &r->s->targets.all) {
 		struct census *c = &r->census[r->n];
 		struct census_process *p = &r->process[r->n];
 
@@ -102,7 +101,7 @@ static int take_all(struct run *r, struct errmsg *err)
 		image_deinit(&c->copier.im);
 		first += (uint32_t)t->resolved->states.n;
 		r->n++;
-		if (rc && r->s->targets.n == 1)
+		if (rc && r->s->targets.all.n == 1)
 			return errmsg_set(err, rc, "%s", p->failed);
 	}
 	return 0;
@@ -134,7 +133,7 @@ static int write_all(struct run *r, struct built_report *b, bool *findings_ret)
 	const struct options *o = r->o;
 	struct census_report cr = {
 		.r = &b->r, .process = r->process, .n = r->n, .top = r->opt.top,
-		.color = !o->no_color && !getenv("NO_COLOR") && isatty(STDOUT_FILENO),
+		.color = o->color,
 	};
 	int rc = build_report_static(r->s, false, false, b);
 
@@ -173,26 +172,20 @@ static int nothing_told(const struct run *r, struct errmsg *err)
 			  why ? why : "", why && not_stopped ? "; " : "", not_stopped ? not_stopped : "");
 }
 
-int cmd_census(int argc, char **argv)
+int cmd_census(struct options *o)
 {
-	auto_free char *line = command_line(argc, argv);
 	struct built_report b = { .r.last = true };
 	struct run r = { .n = 0 };
 	bool findings = false;
-	struct options o;
 	struct errmsg err;
-	int status, rc = 0;
+	int rc = 0;
 
-	if (!command_begin(&o, COMMAND_CENSUS, argc, argv, &status)) {
-		options_deinit(&o);
-		return status;
-	}
-	r.o = &o;
+	r.o = o;
 	mallopt(M_MMAP_THRESHOLD, OWN_MAPPING); /* else it would grow with what is freed */
-	if (!o.pid_text)
+	if (!o->pid_text)
 		rc = errmsg_set(&err, -EINVAL, "say which process: -p PID; see 'luamemtrace list'");
 	if (!rc)
-		rc = session_open(&o, line, &r.s, &err);
+		rc = command_open(o, &r.s, &err);
 	if (!rc)
 		rc = run_open(&r, &err);
 	if (!rc)
@@ -204,10 +197,9 @@ int cmd_census(int argc, char **argv)
 	run_close(&r);
 	build_report_free(&b);
 	session_free(r.s);
-	options_deinit(&o);
 	if (!command_flush())
 		return EXIT_WRITE;
 	if (rc)
 		return command_fail(rc, &err);
-	return o.exit_code && findings ? EXIT_FINDINGS : EXIT_DONE;
+	return o->exit_code && findings ? EXIT_FINDINGS : EXIT_DONE;
 }

@@ -2,9 +2,7 @@
 #include "commands.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "exports.h"
 #include "report/diff.h"
@@ -45,10 +43,10 @@ static int write_graphs(struct exports *e, const struct options *o, struct loade
 static int write_diff(const struct options *o, struct loaded_report l[2], struct errmsg *err)
 {
 	struct format_options fo = {
-		.color = !o->no_color && !getenv("NO_COLOR") && isatty(STDOUT_FILENO),
+		.color = o->color,
 		.first = true,
 	};
-	size_t top = o->top_given ? o->top : o->json ? 0 : 10;
+	size_t top = options_top(o);
 	struct exports e = { 0 };
 	struct diff d;
 	int status, rc;
@@ -69,23 +67,17 @@ static int write_diff(const struct options *o, struct loaded_report l[2], struct
 	return status;
 }
 
-int cmd_diff(int argc, char **argv)
+int cmd_diff(struct options *o)
 {
 	struct loaded_report l[2] = { { { 0 }, NULL }, { { 0 }, NULL } };
-	struct options o;
 	struct errmsg err;
-	int status, rc;
+	int rc;
 
-	if (!command_begin(&o, COMMAND_DIFF, argc, argv, &status)) {
-		options_deinit(&o);
-		return status;
-	}
-	rc = load_both(&o, l, &err);
+	rc = load_both(o, l, &err);
 	if (!rc)
-		rc = write_diff(&o, l, &err);
+		rc = write_diff(o, l, &err);
 	loaded_report_free(&l[0]);
 	loaded_report_free(&l[1]);
-	options_deinit(&o);
 	if (rc < 0)
 		return command_fail(rc, &err);
 	return command_flush() ? rc : EXIT_WRITE;

@@ -2,17 +2,14 @@
 #include "commands.h"
 
 #include <errno.h>
-#include <stdlib.h>
-#include <unistd.h>
 
-#include "base/cleanup.h"
 #include "base/log.h"
-#include "build_report.h"
 #include "census/census.h"
 #include "census/label.h"
 #include "discover/task.h"
 #include "report/format.h"
-#include "session.h"
+#include "trace/build_report.h"
+#include "trace/session.h"
 
 #define LIST_COPY_MAX (512ull << 20) /* bytes of a process that are copied to count coroutines */
 #define LABEL_TRIES 3
@@ -109,7 +106,7 @@ static void count_threads(struct session *s, struct built_report *b)
 {
 	const struct census_options opt = { .light = true };
 
-	vec_each(t, &s->targets) {
+	vec_each(t, &s->targets.all) {
 		struct errmsg err;
 		struct task_rss rss;
 		struct census c;
@@ -128,14 +125,14 @@ static int write_list(const struct options *o, struct session *s)
 {
 	struct format_options fo = {
 		.first = true,
-		.color = !o->no_color && !getenv("NO_COLOR") && isatty(STDOUT_FILENO),
+		.color = o->color,
 	};
 	struct built_report b = { .r.last = true };
 	int rc = build_report_static(s, false, false, &b);
 
 	if (!rc)
 		count_threads(s, &b);
-	if (!rc && !s->targets.n && !o->json)
+	if (!rc && !s->targets.all.n && !o->json)
 		puts("no process runs Lua here");
 	else if (!rc)
 		format_find(o->json ? "json" : "text")->write(&b.r, &fo, stdout);
@@ -143,27 +140,20 @@ static int write_list(const struct options *o, struct session *s)
 	return rc;
 }
 
-int cmd_list(int argc, char **argv)
+int cmd_list(struct options *o)
 {
-	auto_free char *line = command_line(argc, argv);
 	struct session *s = NULL;
-	struct options o;
 	struct errmsg err;
-	int status, rc = 0;
+	int rc = 0;
 
-	if (!command_begin(&o, COMMAND_LIST, argc, argv, &status)) {
-		options_deinit(&o);
-		return status;
-	}
-	o.skip_missing = !o.pid_text; /* what ends while we look was not asked for by name */
-	if (!o.pid_text)
-		rc = find_all(&o, &err);
+	o->skip_missing = !o->pid_text; /* what ends while we look was not asked for by name */
+	if (!o->pid_text)
+		rc = find_all(o, &err);
 	if (!rc)
-		rc = session_open(&o, line, &s, &err);
-	if (!rc && write_list(&o, s))
+		rc = command_open(o, &s, &err);
+	if (!rc && write_list(o, s))
 		rc = errmsg_set(&err, -ENOMEM, "out of memory");
 	session_free(s);
-	options_deinit(&o);
 	if (rc)
 		return command_fail(rc, &err);
 	return command_flush() ? EXIT_DONE : EXIT_WRITE;

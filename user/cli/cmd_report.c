@@ -2,12 +2,10 @@
 #include "commands.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "archive/archive.h"
 #include "exports.h"
-#include "report/archive.h"
 #include "report/format.h"
 #include "report/sort.h"
 #include "stored.h"
@@ -31,7 +29,7 @@ static void keep_kinds(struct report *r, uint32_t kinds)
 static int write_report(const struct options *o, struct loaded_report *l, struct errmsg *err)
 {
 	struct format_options fo = {
-		.color = !o->no_color && !getenv("NO_COLOR") && isatty(STDOUT_FILENO),
+		.color = o->color,
 		.first = true,
 	};
 	struct exports e = { 0 };
@@ -41,7 +39,7 @@ static int write_report(const struct options *o, struct loaded_report *l, struct
 	if (stored_keep_state(&l->r, (uint32_t)o->only_state, err))
 		return -ENOMEM;
 	keep_kinds(&l->r, o->kinds);
-	l->r.top = o->top_given ? o->top : o->json ? 0 : 10;
+	l->r.top = options_top(o);
 	rc = exports_open(&e, o, err);
 	if (!rc && !exports_take_stdout(o) && (o->json || !(o->html || o->flamegraph || o->pprof)))
 		format_find(o->json ? "json" : "text")->write(&l->r, &fo, stdout);
@@ -51,26 +49,20 @@ static int write_report(const struct options *o, struct loaded_report *l, struct
 	return rc;
 }
 
-int cmd_report(int argc, char **argv)
+int cmd_report(struct options *o)
 {
 	struct loaded_report l = { 0 };
-	struct options o;
 	struct errmsg err;
 	int status, rc;
 
-	if (!command_begin(&o, COMMAND_REPORT, argc, argv, &status)) {
-		options_deinit(&o);
-		return status;
-	}
-	if (o.n_words != 1)
+	if (o->n_words != 1)
 		rc = errmsg_set(&err, -EINVAL, "which file? luamemtrace report FILE.db; see --help");
 	else
-		rc = stored_load(o.words[0], o.html != NULL, &l, &err);
+		rc = stored_load(o->words[0], o->html != NULL, &l, &err);
 	if (!rc)
-		rc = write_report(&o, &l, &err);
-	status = o.exit_code && l.r.findings.n ? EXIT_FINDINGS : EXIT_DONE;
+		rc = write_report(o, &l, &err);
+	status = o->exit_code && l.r.findings.n ? EXIT_FINDINGS : EXIT_DONE;
 	loaded_report_free(&l);
-	options_deinit(&o);
 	if (rc)
 		return command_fail(rc, &err);
 	return command_flush() ? status : EXIT_WRITE;

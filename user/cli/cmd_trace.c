@@ -2,40 +2,68 @@
 #include "commands.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
-#include "base/cleanup.h"
+#include "exports.h"
+#include "printer.h"
+#include "record/recorder.h"
 #include "screen.h"
-#include "session.h"
+#include "serve.h"
+#include "trace/session.h"
 
-int command_trace(enum command command, int argc, char **argv)
+static int add_recorder(struct session *s, const struct options *o)
 {
-	auto_free char *line = command_line(argc, argv);
+	struct recorder_config cfg = {
+		.path = o->write_file,
+		.force = o->force,
+		.max_bytes = o->max_file,
+		.trigger = o->trigger_text,
+		.before_s = o->before,
+		.census = !o->no_census,
+		.only_reports = o->no_report && o->interval > 0,
+		.sole = o->no_report,
+	};
+	struct trace_sink *k;
+
+	return recorder_new(&cfg, &k) ?: session_add_sink(s, k);
+}
+
+/* Who takes what the trace finds. */
+static int add_sinks(struct session *s, const struct options *o)
+{
+	struct trace_sink *k;
+	int rc = 0;
+
+	if (exports_wanted(o))
+		rc = exports_new(o, &k) ?: session_add_sink(s, k);
+	if (!rc && o->write_file)
+		rc = add_recorder(s, o);
+	if (!rc && o->listen)
+		rc = serve_new(o, &k) ?: session_add_sink(s, k);
+	if (!rc && o->screen)
+		rc = screen_new(o->color, &k) ?: session_add_sink(s, k);
+	if (!rc && !o->no_report && !exports_take_stdout(o))
+		rc = printer_new(o, &k) ?: session_add_sink(s, k);
+	return rc;
+}
+
+int command_trace(struct options *o)
+{
 	struct session *s = NULL;
-	struct options o;
 	struct errmsg err;
 	int status, rc;
 
-	if (!command_begin(&o, command, argc, argv, &status)) {
-		options_deinit(&o);
-		return status;
-	}
-	if (!o.pids.n && !o.all && !o.name && !o.cgroup && !o.command)
+	if (!o->pids.n && !o->all && !o->name && !o->cgroup && !o->command)
 		rc = errmsg_set(&err, -EINVAL, "which process? use -p PID, -a or -- COMMAND; see --help");
 	else
-		rc = o.screen ? screen_check(&err) : 0;
+		rc = o->screen ? screen_check(&err) : 0;
 	if (!rc)
-		rc = session_open(&o, line, &s, &err);
+		rc = command_open(o, &s, &err);
+	if (!rc && add_sinks(s, o))
+		rc = errmsg_set(&err, -ENOMEM, "out of memory");
 	if (!rc)
 		rc = session_trace(s, &err);
 	status = rc ? command_fail(rc, &err)
-		    : o.exit_code && s->findings_told ? EXIT_FINDINGS : EXIT_DONE;
+		    : o->exit_code && s->findings_told ? EXIT_FINDINGS : EXIT_DONE;
 	session_free(s);
-	options_deinit(&o);
 	return status;
-}
-
-int cmd_trace(int argc, char **argv)
-{
-	return command_trace(COMMAND_TRACE, argc, argv);
 }

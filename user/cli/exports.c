@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 #include "base/cleanup.h"
 #include "report/page.h"
 #include "stored.h"
+#include "trace/sink.h"
 
 static bool has_suffix(const char *s, const char *suffix)
 {
@@ -41,18 +43,6 @@ static int open_one(const char *path, FILE **ret, struct errmsg *err)
 	return 0;
 }
 
-int exports_open(struct exports *e, const struct options *opt, struct errmsg *err)
-{
-	const char *graph = opt->flamegraph;
-	int rc;
-
-	if (graph && strcmp(graph, "-") && !has_suffix(graph, ".svg") && !has_suffix(graph, ".html"))
-		return errmsg_set(err, -EINVAL, "'%s' is neither FILE.svg nor FILE.html", graph);
-	rc = open_one(graph, &e->flamegraph, err);
-	rc = rc ? rc : open_one(opt->html, &e->html, err);
-	return rc ? rc : open_one(opt->pprof, &e->pprof, err);
-}
-
 static void close_one(FILE **f)
 {
 	if (*f && *f != stdout)
@@ -62,17 +52,10 @@ static void close_one(FILE **f)
 
 void exports_deinit(struct exports *e)
 {
-	close_one(&e->flamegraph);
-	close_one(&e->pprof);
-	close_one(&e->html);
+	for (size_t i = 0; i < EXPORTS; i++)
+		close_one(&e->out[i]);
 	flame_free(e->flame);
 	e->flame = NULL;
-}
-
-bool exports_take_stdout(const struct options *opt)
-{
-	return opt->folded || (opt->flamegraph && !strcmp(opt->flamegraph, "-")) ||
-	       (opt->html && !strcmp(opt->html, "-")) || (opt->pprof && !strcmp(opt->pprof, "-"));
 }
 
 /* A word nobody can guess, so that nothing that slipped in could run as a script. */
@@ -96,53 +79,95 @@ static int end(FILE *f)
 	return fflush(f) || ferror(f) ? -EIO : 0;
 }
 
-static int write_graph(struct exports *e, const struct options *opt, const struct report *r)
+static int write_graph(const struct exports *e, const struct options *opt, const struct report *r, FILE *out)
 {
 	char nonce[33];
-	int rc;
 
-	if (!e->flamegraph)
-		return 0;
-	rc = begin(e->flamegraph);
-	if (rc)
-		return rc;
 	make_nonce(nonce);
 	if (has_suffix(opt->flamegraph, ".html"))
-		html_write(e->flame, r, METRIC_INUSE_SPACE, nonce, e->flamegraph);
+		html_write(e->flame, r, METRIC_INUSE_SPACE, nonce, out);
 	else
-		svg_write(e->flame, r, METRIC_INUSE_SPACE, e->flamegraph);
-	return end(e->flamegraph);
+		svg_write(e->flame, r, METRIC_INUSE_SPACE, out);
+	return 0;
 }
 
-static int write_page(struct exports *e, const struct options *opt, const struct report *r)
+static int write_page(const struct exports *e, const struct options *opt, const struct report *r, FILE *out)
 {
 	auto_free char *file = opt->n_words ? stored_path(opt->words[0]) : NULL;
+	struct page_source from = { file, stored_describe };
 	char nonce[33];
-	int rc;
 
-	if (!e->html)
-		return 0;
-	rc = begin(e->html);
-	if (rc)
-		return rc;
 	make_nonce(nonce);
-	page_write(r, e->flame, file, nonce, e->html);
-	return end(e->html);
+	page_write(r, e->flame, &from, nonce, out);
+	return 0;
+}
+
+static int write_pprof(const struct exports *e, const struct options *opt, const struct report *r, FILE *out)
+{
+	(void)e;
+	(void)opt;
+	return pprof_write(r, out);
+}
+
+/* What may be written beside a report. */
+static const struct {
+	size_t path; /* the option that names the file: offset in struct options */
+	int (*write)(const struct exports *e, const struct options *opt, const struct report *r, FILE *out);
+} exports[EXPORTS] = {
+	{ offsetof(struct options, flamegraph), write_graph },
+	{ offsetof(struct options, html), write_page },
+	{ offsetof(struct options, pprof), write_pprof },
+};
+
+static const char *path_of(const struct options *opt, size_t i)
+{
+	return *(const char *const *)((const char *)opt + exports[i].path);
+}
+
+int exports_open(struct exports *e, const struct options *opt, struct errmsg *err)
+{
+	const char *graph = opt->flamegraph;
+	int rc = 0;
+
+	if (graph && strcmp(graph, "-") && !has_suffix(graph, ".svg") && !has_suffix(graph, ".html"))
+		return errmsg_set(err, -EINVAL, "'%s' is neither FILE.svg nor FILE.html", graph);
+	for (size_t i = 0; !rc && i < EXPORTS; i++)
+		rc = open_one(path_of(opt, i), &e->out[i], err);
+	return rc;
+}
+
+bool exports_wanted(const struct options *opt)
+{
+	bool any = opt->folded;
+
+	for (size_t i = 0; i < EXPORTS; i++)
+		any |= path_of(opt, i) != NULL;
+	return any;
+}
+
+bool exports_take_stdout(const struct options *opt)
+{
+	bool any = opt->folded;
+
+	for (size_t i = 0; i < EXPORTS; i++)
+		any |= path_of(opt, i) && !strcmp(path_of(opt, i), "-");
+	return any;
 }
 
 static int write_all(struct exports *e, const struct options *opt, const struct report *r)
 {
-	int rc = write_graph(e, opt, r);
+	int rc = 0;
 
-	rc = rc ? rc : write_page(e, opt, r);
+	for (size_t i = 0; !rc && i < EXPORTS; i++) {
+		if (!e->out[i])
+			continue;
+		rc = begin(e->out[i]);
+		rc = rc ? rc : exports[i].write(e, opt, r, e->out[i]);
+		rc = rc ? rc : end(e->out[i]);
+	}
 	if (!rc && opt->folded) {
 		folded_write(e->flame, (enum metric)(opt->folded - 1), stdout);
 		rc = end(stdout);
-	}
-	if (!rc && e->pprof) {
-		rc = begin(e->pprof);
-		rc = rc ? rc : pprof_write(r, e->pprof);
-		rc = rc ? rc : end(e->pprof);
 	}
 	return rc;
 }
@@ -153,7 +178,7 @@ int exports_report(struct exports *e, const struct options *opt, const struct re
 	bool first = !e->flame;
 	int rc = 0;
 
-	if (!e->flamegraph && !e->pprof && !e->html && !opt->folded)
+	if (!exports_wanted(opt))
 		return 0;
 	if (first)
 		rc = flame_new(&e->flame);
@@ -166,4 +191,52 @@ int exports_report(struct exports *e, const struct options *opt, const struct re
 	if (rc && rc != -EIO)
 		errno = -rc;
 	return rc;
+}
+
+struct exports_sink {
+	struct trace_sink sink;
+	const struct options *opt;
+	struct exports e;
+};
+
+static struct exports_sink *exports_of(struct trace_sink *k)
+{
+	return (struct exports_sink *)k;
+}
+
+static int open_exports(struct trace_sink *k, struct session *s, struct errmsg *err)
+{
+	(void)s;
+	return exports_open(&exports_of(k)->e, exports_of(k)->opt, err);
+}
+
+static int on_look(struct trace_sink *k, struct session *s, const struct trace_look *l)
+{
+	if (exports_report(&exports_of(k)->e, exports_of(k)->opt, l->r))
+		session_write_failed(s, errno);
+	return 0;
+}
+
+static void free_exports(struct trace_sink *k)
+{
+	exports_deinit(&exports_of(k)->e);
+	free(k);
+}
+
+static const struct trace_sink_ops ops = {
+	.open = open_exports,
+	.on_look = on_look,
+	.free = free_exports,
+};
+
+int exports_new(const struct options *opt, struct trace_sink **ret)
+{
+	struct exports_sink *k = calloc(1, sizeof(*k));
+
+	if (!k)
+		return -ENOMEM;
+	k->opt = opt;
+	k->sink = (struct trace_sink){ .ops = &ops, .fd = -1, .takes_reports = true };
+	*ret = &k->sink;
+	return 0;
 }

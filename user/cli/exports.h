@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * exports: the files that a live run writes besides its report: flame graphs, profiles.
- * L7 cli.
+ * L10 cli.
  */
 #ifndef LMT_CLI_EXPORTS_H
 #define LMT_CLI_EXPORTS_H
@@ -13,9 +13,13 @@
 #include "options.h"
 #include "report/flame.h"
 
+struct trace_sink;
+
+#define EXPORTS 3 /* rows of the table in exports.c */
+
 struct exports {
-	FILE *flamegraph, *pprof, *html; /* NULL: not wanted */
-	struct flame *flame;      /* from the first interval report on, the base of a comparison */
+	FILE *out[EXPORTS];  /* NULL: not wanted */
+	struct flame *flame; /* from the first interval report on, the base of a comparison */
 };
 
 /*
@@ -25,10 +29,16 @@ struct exports {
 int exports_open(struct exports *e, const struct options *opt, struct errmsg *err);
 void exports_deinit(struct exports *e);
 
+/* Is there anything to write? */
+bool exports_wanted(const struct options *opt);
+
 /* True when an export goes to stdout and the report must not. */
 bool exports_take_stdout(const struct options *opt);
 
 /* Takes each report; writes with the last. 0 or a negative errno. */
 int exports_report(struct exports *e, const struct options *opt, const struct report *r);
+
+/* The same as a sink of a trace. *ret is the caller's; opt must outlive it. 0 or -ENOMEM. */
+int exports_new(const struct options *opt, struct trace_sink **ret);
 
 #endif

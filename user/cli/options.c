@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/fmt.h"
 #include "base/opt.h"
+#include "commands.h"
 #include "heap/suppress.h"
 
 #define MAX_SECONDS 31536000 /* a year */
@@ -36,7 +37,7 @@ static const struct opt table[] = {
 	{ 0, "cgroup", OPT_STR, AT(cgroup), TRACE, "Target", "PATH", "as -a, only processes in this cgroup or below it", 0, 0, NULL },
 
 	{ 0, "listen", OPT_STR, AT(listen), COMMAND_SERVE, "What to do", "HOST:PORT", "answer scrapers here (:PORT: at all addresses)", 0, 0, NULL },
-	{ 'd', "duration", OPT_DOUBLE, AT(duration), TRACE, "What to do", "SECS", "stop after so long (default: until Ctrl-C or the target's end)", 0, MAX_SECONDS, NULL },
+	{ 'd', "duration", OPT_DOUBLE, AT(duration), TRACE, "What to do", "SECS", "stop after this time (default: until Ctrl-C or the target's end)", 0, MAX_SECONDS, NULL },
 	{ 'm', "mode", OPT_CHOICE, AT(mode), TRACE, "What to do", "MODE", "watch, exact, or what --max-overhead allows (default auto)", 0, 0, mode_names },
 	{ 0, "max-overhead", OPT_DOUBLE, AT(max_overhead), TRACE, "What to do", "PCT", "how much it may cost the target (default 5; not with -m exact)", 0, 1000, NULL },
 	{ 0, "max-blocks", OPT_U64, AT(max_blocks), TRACE, "What to do", "N", "live blocks to make room for, 64 bytes each (default: by the heap found)", 1, 64u << 20, NULL },
@@ -48,7 +49,7 @@ static const struct opt table[] = {
 	{ 0, "debuginfod", OPT_FLAG, AT(debuginfod), LIVE, "What to do", NULL, "ask debuginfod for symbols of stripped files, 10 s at most", 0, 0, NULL },
 	{ 0, "by", OPT_CHOICE, AT(by), CENSUS, "What to do", "WHAT", "type, site, proto, size, metatable or ctype (default: what says most of each kind)", 0, 0, by_names },
 	{ 0, "path", OPT_STR, AT(path_text), CENSUS, "What to do", "ADDR[,ADDR…]", "who holds this object, as tostring() or %p shows it", 0, 0, NULL },
-	{ 0, "pause-budget", OPT_U64, AT(pause_budget_ms), CENSUS | TRACE, "What to do", "MS", "a census stops the target for no longer than this at once (default 50; 0: never)", 0, 60000, NULL },
+	{ 0, "pause-budget", OPT_U64, AT(pause_budget_ms), CENSUS | TRACE, "What to do", "MS", "a census stops the target for at most this long at once (default 50; 0: never)", 0, 60000, NULL },
 	{ 0, "strings", OPT_FLAG, AT(strings), CENSUS, "What to do", NULL, "group strings by how they begin, which shows their text", 0, 0, NULL },
 
 	{ 0, "kinds", OPT_STR, AT(kinds_text), TRACE | COMMAND_REPORT, "Findings", "LIST", "only findings of these kinds, comma-separated (default: all but c-leak, which follows every malloc)", 0, 0, NULL },
@@ -268,6 +269,7 @@ int options_parse(struct options *o, enum command command, int argc, char **argv
 			return errmsg_set(err, -EINVAL, "no command behind '--'; see --help");
 	}
 	o->top_given = o->top != 0;
+	o->color = !o->no_color && !getenv("NO_COLOR") && isatty(STDOUT_FILENO);
 	o->screen = command == COMMAND_TOP;
 	if (o->pid_text)
 		rc = parse_pids(o, err);
@@ -296,105 +298,9 @@ int options_parse(struct options *o, enum command command, int argc, char **argv
 	return rc;
 }
 
-static const struct {
-	enum command command;
-	const char *text;
-} intros[] = {
-	{ COMMAND_TRACE,
-	  "Finds what keeps growing in the Lua heaps of a running process, with its line.\n"
-	  "\n"
-	  "  sudo luamemtrace -p 1234              trace until Ctrl-C, then report\n"
-	  "  sudo luamemtrace -p 1234 -d 10        trace for ten seconds\n"
-	  "  sudo luamemtrace -p 1234 5 12 --json  a report every 5 seconds, 12 times, for scripts\n"
-	  "  sudo luamemtrace -a 60                every Lua process of the system, each minute\n"
-	  "\n"
-	  "usage: luamemtrace [trace] -p PID[,PID…] | -a | -n COMM [options] [INTERVAL [COUNT]]\n"
-	  "       luamemtrace [trace] [options] -- COMMAND [ARGS…]\n"
-	  "       luamemtrace list [-p PID]    processes that run Lua, their lua_States\n"
-	  "       luamemtrace census -p PID    what is on the Lua heaps, and who holds it\n"
-	  "       luamemtrace doctor [-p PID]  can it work here, and what would be probed\n"
-	  "       luamemtrace record -w FILE.db -p PID   keep everything in a file; report FILE.db,\n"
-	  "       diff A.db B.db               read it, on any machine\n" },
-	{ COMMAND_RECORD,
-	  "Traces and keeps everything in one incident file: processes, heaps over time, lines, losses.\n"
-	  "The file survives the tracer's death and is read without root: report, diff, or SQL.\n"
-	  "\n"
-	  "  sudo luamemtrace record -p 1234 -w incident.db           until Ctrl-C\n"
-	  "  sudo luamemtrace record -p 1234 -w incident.db -d 60     for a minute\n"
-	  "  sudo luamemtrace record -p 1234 -w incident.db --max-size 64M 10   every 10 s, for weeks\n"
-	  "  sudo luamemtrace record -a -w incident.db --trigger 'heap>512M,oom,signal'  the minute\n"
-	  "                                                           before it happens, and what follows\n"
-	  "\n"
-	  "usage: luamemtrace record -w FILE.db -p PID[,PID…] | -a | -n COMM [options] [INTERVAL [COUNT]]\n"
-	  "       luamemtrace record -w FILE.db [options] -- COMMAND [ARGS…]\n" },
-	{ COMMAND_TOP,
-	  "Shows the states and the lines whose memory grows on the whole terminal, anew every two seconds.\n"
-	  "The last report stays when you leave (q).\n"
-	  "\n"
-	  "  sudo luamemtrace top -p 1234\n"
-	  "  sudo luamemtrace top -a 5                every Lua process of the system, every 5 s\n"
-	  "\n"
-	  "usage: luamemtrace top -p PID[,PID…] | -a | -n COMM [options] [INTERVAL [COUNT]]\n"
-	  "       luamemtrace top [options] -- COMMAND [ARGS…]\n" },
-	{ COMMAND_SERVE,
-	  "Traces, and answers scrapers over HTTP: /metrics for Prometheus, /debug/pprof/heap for pprof.\n"
-	  "\n"
-	  "  sudo luamemtrace serve --listen 127.0.0.1:9464 -a\n"
-	  "  curl http://127.0.0.1:9464/metrics\n"
-	  "  go tool pprof http://127.0.0.1:9464/debug/pprof/heap\n"
-	  "\n"
-	  "usage: luamemtrace serve --listen HOST:PORT -p PID[,PID…] | -a | -n COMM [options]\n" },
-	{ COMMAND_REPORT,
-	  "Shows what an incident file holds: what a live trace would have shown then. Needs no root.\n"
-	  "\n"
-	  "  luamemtrace report incident.db\n"
-	  "  luamemtrace report incident.db@90                    90 seconds after the start\n"
-	  "  luamemtrace report incident.db --html incident.html  one page to attach to a ticket\n"
-	  "  luamemtrace report incident.db --json | jq 'select(.type == \"site\")'\n"
-	  "\n"
-	  "usage: luamemtrace report FILE.db[@TIME] [options]\n" },
-	{ COMMAND_DIFF,
-	  "Shows what grew between two incident files, or between two moments of one. Needs no root.\n"
-	  "\n"
-	  "  luamemtrace diff before.db after.db\n"
-	  "  luamemtrace diff incident.db@10 incident.db@60       seconds after the start\n"
-	  "  luamemtrace diff good.db new.db --exit-code          for CI: status 1 when a line grew\n"
-	  "\n"
-	  "usage: luamemtrace diff FILE.db[@TIME] FILE.db[@TIME] [options]\n" },
-	{ COMMAND_LIST,
-	  "Lists processes that run Lua, each copy of Lua in them, and their lua_States.\n"
-	  "Reads memory only: no probes, no stop.\n"
-	  "\n"
-	  "  sudo luamemtrace list\n"
-	  "  sudo luamemtrace list -p 1234\n"
-	  "  sudo luamemtrace list --json | jq 'select(.type == \"state\")'\n"
-	  "\n"
-	  "usage: luamemtrace list [-p PID[,PID…]] [options]\n" },
-	{ COMMAND_CENSUS,
-	  "Tells what is on the Lua heaps of a process now, and who holds it. No probes: its memory is\n"
-	  "copied, in a moment in which it sleeps or while it is stopped for some milliseconds.\n"
-	  "\n"
-	  "  sudo luamemtrace census -p 1234                    by kind and origin\n"
-	  "  sudo luamemtrace census -p 1234 --path 0x55d0c2f0  who holds this object\n"
-	  "  sudo luamemtrace census -p 1234 --pause-budget 0   never stop it\n"
-	  "\n"
-	  "usage: luamemtrace census -p PID[,PID…] [options]\n" },
-	{ COMMAND_DOCTOR,
-	  "Tells whether tracing can work here, by trying; with -p also what would be probed in a\n"
-	  "process, where, found how, at what cost. One remedy for each failed check.\n"
-	  "\n"
-	  "  luamemtrace doctor\n"
-	  "  sudo luamemtrace doctor -p 1234\n"
-	  "  sudo luamemtrace doctor -p 1234 --json\n"
-	  "\n"
-	  "usage: luamemtrace doctor [-p PID[,PID…]] [options]\n" },
-};
-
 void options_help(enum command command, FILE *out)
 {
-	for (size_t i = 0; i < sizeof(intros) / sizeof(intros[0]); i++)
-		if (intros[i].command == command)
-			fputs(intros[i].text, out);
+	command_help(command, out);
 	opt_help(table, N_OPTS, command, out);
 	if (command & TRACE)
 		fputs("\nExit status: 0 done, 1 findings (only with --exit-code), 2 usage, 66 no such process or no Lua in it,\n"

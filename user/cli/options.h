@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * options: the command line's options and exit statuses, each in one table. L7 cli.
+ * options: the command line's options and exit statuses, each in one table. L10 cli.
  */
 #ifndef LMT_CLI_OPTIONS_H
 #define LMT_CLI_OPTIONS_H
@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/opt.h"
 #include "base/vec.h"
+#include "trace/config.h"
 
 enum exit_status {
 	EXIT_DONE = 0,
@@ -37,9 +38,8 @@ enum command {
 	COMMAND_SERVE = 0x400,
 };
 
-enum mode { MODE_AUTO, MODE_WATCH, MODE_EXACT };
-
 struct options {
+	const char *line; /* the command line, for the header; borrowed */
 	const char *pid_text;
 	vec_of(pid_t) pids;
 	int all;
@@ -59,7 +59,7 @@ struct options {
 	bool top_given;
 	uint64_t older_ms, min_size, max_size;
 	uint64_t only_state;
-	int sort;        /* enum sort_key of build_report.h */
+	int sort;        /* enum sort_key */
 	uint64_t max_blocks, max_states;
 	uint64_t sample_bytes, stack_depth;
 	int lua_only, native;
@@ -88,6 +88,7 @@ struct options {
 	const char *path_text;  /* addresses to name, comma-separated */
 	int strings;
 
+	bool color; /* of what goes to stdout: a terminal, and nobody said no */
 	int json, no_color, verbose, quiet, help, version, debuginfod;
 };
 
@@ -98,6 +99,12 @@ struct options {
 int options_parse(struct options *o, enum command command, int argc, char **argv,
 		  struct errmsg *err);
 void options_deinit(struct options *o);
+
+/* What the engine gets of them; borrows from o. */
+void options_trace_config(const struct options *o, struct trace_config *ret);
+
+/* Places and states that a report shows; 0: all. */
+size_t options_top(const struct options *o);
 
 void options_help(enum command command, FILE *out);
 

@@ -11,15 +11,18 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "options.h"
 #include "report/flame.h"
 #include "report/prometheus.h"
-#include "session.h"
+#include "trace/session.h"
 
 #define CONNECTIONS 16
 #define IDLE_SECONDS 10 /* a connection that says nothing for so long is closed */
 #define METRIC_SITES 50 /* unless -T says another number */
 
 struct serve {
+	struct trace_sink sink;
+	const struct options *opt;
 	struct session *session;
 	struct MHD_Daemon *daemon;
 	const struct page *wanted; /* while a report is made for it */
@@ -34,7 +37,7 @@ struct page {
 
 static int write_metrics(const struct serve *v, const struct report *r, FILE *out)
 {
-	const struct options *o = v->session->opt;
+	const struct options *o = v->opt;
 
 	prometheus_write(r, o->top_given ? o->top : METRIC_SITES, out);
 	return 0;
@@ -62,17 +65,25 @@ static const struct page pages[] = {
 	{ "/", "text/plain; charset=utf-8", write_index },
 };
 
-int serve_take(struct serve *v, const struct report *r)
+static struct serve *serve_of(struct trace_sink *k)
 {
+	return (struct serve *)k;
+}
+
+/* The report that the answer is made of. */
+static int on_look(struct trace_sink *k, struct session *s, const struct trace_look *l)
+{
+	struct serve *v = serve_of(k);
 	FILE *out;
 	int rc;
 
+	(void)s;
 	if (!v->wanted)
 		return 0;
 	out = open_memstream(&v->text, &v->len);
 	if (!out)
 		return -ENOMEM;
-	rc = v->wanted->write(v, r, out);
+	rc = v->wanted->write(v, l->r, out);
 	if (fclose(out) && !rc)
 		rc = -ENOMEM;
 	return rc;
@@ -185,43 +196,58 @@ static int listen_at(const char *address, struct errmsg *err)
 	return fd;
 }
 
-int serve_open(struct session *s, const char *address, struct serve **ret, struct errmsg *err)
+static int open_serve(struct trace_sink *k, struct session *s, struct errmsg *err)
 {
-	struct serve *v;
-	int fd = listen_at(address, err);
+	struct serve *v = serve_of(k);
+	int fd = listen_at(v->opt->listen, err);
 
 	if (fd < 0)
 		return fd;
-	v = calloc(1, sizeof(*v));
-	if (v)
-		v->daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, v,
-					     MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-					     (unsigned int)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
-					     (unsigned int)IDLE_SECONDS, MHD_OPTION_END);
-	if (!v || !v->daemon) {
+	v->daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, v,
+				     MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+				     (unsigned int)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
+				     (unsigned int)IDLE_SECONDS, MHD_OPTION_END);
+	if (!v->daemon) {
 		close(fd);
-		free(v);
-		return errmsg_set(err, -EIO, "cannot serve at %s: %s", address, strerror(errno));
+		return errmsg_set(err, -EIO, "cannot serve at %s: %s", v->opt->listen, strerror(errno));
 	}
 	v->session = s;
-	*ret = v;
+	k->fd = MHD_get_daemon_info(v->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
 	return 0;
 }
 
-void serve_close(struct serve *v)
+/* Also now and then, for connections that say nothing. */
+static void on_ready(struct trace_sink *k, struct session *s)
 {
-	if (!v)
-		return;
-	MHD_stop_daemon(v->daemon);
+	(void)s;
+	MHD_run(serve_of(k)->daemon);
+}
+
+static void free_serve(struct trace_sink *k)
+{
+	struct serve *v = serve_of(k);
+
+	if (v->daemon)
+		MHD_stop_daemon(v->daemon);
 	free(v);
 }
 
-int serve_fd(const struct serve *v)
-{
-	return MHD_get_daemon_info(v->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
-}
+static const struct trace_sink_ops ops = {
+	.open = open_serve,
+	.on_look = on_look,
+	.on_ready = on_ready,
+	.free = free_serve,
+};
 
-void serve_run(struct serve *v)
+int serve_new(const struct options *opt, struct trace_sink **ret)
 {
-	MHD_run(v->daemon);
+	struct serve *v = calloc(1, sizeof(*v));
+
+	if (!v)
+		return -ENOMEM;
+	v->opt = opt;
+	v->sink = (struct trace_sink){ .ops = &ops, .fd = -1, .ticks = true, .takes_reports = true,
+				       .whole = true };
+	*ret = &v->sink;
+	return 0;
 }

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "archive/schema.h"
 #include "base/cleanup.h"
 
 /* "2026-11-21T12:34:56.789Z" → nanoseconds; 0 when it is none. Fewer parts name their end. */
@@ -50,7 +51,7 @@ static int at_of(struct replay *from, const char *text, uint64_t *ret, struct er
 	if (*ret)
 		return 0;
 	if (end == text || *end || !isfinite(seconds) || fabs(seconds) > 1e9)
-		return errmsg_set(err, -EINVAL, "'%s' is no time: give seconds after the start, or "
+		return errmsg_set(err, -EINVAL, "'%s' is not a time: give seconds after the start, or "
 				  "-seconds before the end, or a time like 2026-01-31T12:34:56Z", text);
 	rc = seconds < 0 ? archive_load(from, ARCHIVE_LAST, false, &whole, err) :
 			   archive_load_head(from, &whole, err);
@@ -149,4 +150,15 @@ int stored_keep_state(struct report *r, uint32_t state, struct errmsg *err)
 	keep_of_state(&r->holders, state);
 	keep_findings(r, state);
 	return 0;
+}
+
+bool stored_describe(const char *view, const char **about_ret, const char **sql_ret)
+{
+	const struct schema_view *v = schema_find_view(view);
+
+	if (!v)
+		return false;
+	*about_ret = v->about;
+	*sql_ret = v->sql;
+	return true;
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stored: what `report` and `diff` share: FILE.db or FILE.db@TIME → a report. L7 cli.
+ * stored: what `report` and `diff` share: FILE.db or FILE.db@TIME → a report. L10 cli.
  */
 #ifndef LMT_CLI_STORED_H
 #define LMT_CLI_STORED_H
 
 #include <stdbool.h>
 
-#include "report/archive.h"
+#include "archive/archive.h"
 
 /*
  * TIME: RFC 3339 as in the report, or seconds after the start ("90", "1.5") or,
@@ -21,5 +21,8 @@ int stored_keep_state(struct report *r, uint32_t state, struct errmsg *err);
 
 /* FILE.db of FILE.db@TIME; the caller's to free. */
 char *stored_path(const char *word);
+
+/* For struct page_source: a public view of such a file. */
+bool stored_describe(const char *view, const char **about_ret, const char **sql_ret);
 
 #endif

@@ -7,7 +7,7 @@
  * words. As long as these words are still there after collections the object has not been freed:
  * memory that was given away again holds other pointers, lengths or text. It is a sign, not a proof,
  * so it counts only where the heap as a whole grows too; and before a place is called a leak a census
- * tells which of them somebody still holds (cli/session_join.c).
+ * tells which of them somebody still holds (trace/session_join.c).
  */
 #ifndef LMT_HEAP_ESTIMATE_H
 #define LMT_HEAP_ESTIMATE_H

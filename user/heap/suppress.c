@@ -139,7 +139,7 @@ static int add_rule(struct suppressions *s, char *line, const char *path, int nu
 		return 0;
 	colon = strchr(text, ':');
 	if (!colon || !colon[1])
-		return errmsg_set(err, -EINVAL, "'%s' line %d is no suppression; write kind:pattern", path,
+		return errmsg_set(err, -EINVAL, "'%s' line %d is not a suppression; write kind:pattern", path,
 				  number);
 	*colon = 0;
 	if (strcmp(text, "*") && !finding_kind_find(text, &k))

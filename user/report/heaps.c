@@ -176,7 +176,7 @@ static void text_census(const struct text *t, const struct report_census *c)
 		fprintf(t->out, "state %" PRIu32 ", ", c->state);
 	fprintf(t->out, "%s %s", fmt_seconds(&a, ns), later ? "later" : "before the end");
 	if (c->why_not) {
-		fputs(": not told, ", t->out);
+		fputs(": not known, ", t->out);
 		put(t, c->why_not);
 		fputc('\n', t->out);
 		return;

@@ -6,7 +6,6 @@
 
 #include "base/embed.h"
 #include "base/fmt.h"
-#include "collect/schema.h"
 #include "xml.h"
 
 EMBED(page_css, "user/report/assets/page.css");
@@ -19,21 +18,21 @@ void page_open(const char *id, const char *title, FILE *out)
 }
 
 /* The reader can ask the file the same question. */
-void page_close(const char *file, const char *const *views, FILE *out)
+void page_close(const struct page_source *from, const char *const *views, FILE *out)
 {
-	if (!file) {
+	if (!from->file) {
 		fputs("</section>\n", out);
 		return;
 	}
 	fputs("<details class=\"sql\"><summary>SQL behind this</summary>\n", out);
 	for (; *views; views++) {
-		const struct schema_view *v = schema_find_view(*views);
+		const char *about = "", *sql = "";
 
+		from->describe(*views, &about, &sql);
 		fputs("<p><code>sqlite3 -box ", out);
-		xml_put(file, out);
-		fprintf(out, " 'SELECT * FROM %s'</code> <small>%s</small></p>\n<pre>", *views,
-			v ? v->about : "");
-		xml_put(v ? v->sql : "", out);
+		xml_put(from->file, out);
+		fprintf(out, " 'SELECT * FROM %s'</code> <small>%s</small></p>\n<pre>", *views, about);
+		xml_put(sql, out);
 		fputs("</pre>\n", out);
 	}
 	fputs("</details>\n</section>\n", out);
@@ -169,7 +168,7 @@ static void put_nav(const struct report *r, FILE *out)
 	fputs("</ul></nav>\n", out);
 }
 
-static void put_time(const struct report *r, const char *file, FILE *out)
+static void put_time(const struct report *r, const struct page_source *from, FILE *out)
 {
 	static const char *const views[] = { "v_series", "v_events", NULL };
 
@@ -185,10 +184,11 @@ static void put_time(const struct report *r, const char *file, FILE *out)
 	      "<p id=\"plot-text\" class=\"dim\" aria-live=\"polite\"></p>\n"
 	      "<noscript>The chart needs its script; the same figures are under States and in the "
 	      "file.</noscript>\n</div>\n", out);
-	page_close(file, views, out);
+	page_close(from, views, out);
 }
 
-static void put_flame(const struct report *r, const struct flame *f, const char *file, FILE *out)
+static void put_flame(const struct report *r, const struct flame *f, const struct page_source *from,
+		      FILE *out)
 {
 	static const char *const views[] = { "v_stacks", "v_frames", NULL };
 	struct fmtbuf b;
@@ -200,26 +200,26 @@ static void put_flame(const struct report *r, const struct flame *f, const char 
 	html_put_graph(f, METRIC_INUSE_SPACE, out);
 	fputs("<noscript>The graph needs its script; the same figures are in the table below.</noscript>\n",
 	      out);
-	page_close(file, views, out);
+	page_close(from, views, out);
 }
 
-void page_write(const struct report *r, const struct flame *f, const char *file, const char *nonce,
-		FILE *out)
+void page_write(const struct report *r, const struct flame *f, const struct page_source *from,
+		const char *nonce, FILE *out)
 {
 	put_head(r, nonce, out);
 	put_title(r, out);
 	put_completeness(r, out);
 	put_nav(r, out);
 	fputs("<main>\n", out);
-	page_put_findings(r, file, out);
-	put_time(r, file, out);
+	page_put_findings(r, from, out);
+	put_time(r, from, out);
 	if (r->sites.n)
-		put_flame(r, f, file, out);
-	page_put_lines(r, file, out);
-	page_put_heaps(r, file, out);
-	page_put_types(r, file, out);
-	page_put_states(r, file, out);
-	page_put_runtimes(r, file, out);
+		put_flame(r, f, from, out);
+	page_put_lines(r, from, out);
+	page_put_heaps(r, from, out);
+	page_put_types(r, from, out);
+	page_put_states(r, from, out);
+	page_put_runtimes(r, from, out);
 	fputs("</main>\n<footer>", out);
 	if (r->recorded_by) {
 		fputs("Recorded by luamemtrace ", out);

@@ -135,7 +135,7 @@ static void put_growing(const struct report *r, const struct findings_alike *a, 
 	fprintf(out, "; state %" PRIu32, g->first->state);
 	if (r->processes.n > 1)
 		fprintf(out, " of process %d", g->first->pid);
-	fputs(leak ? ". This is no warm-up: it has not levelled off." :
+	fputs(leak ? ". This is not a warm-up: it has not levelled off." :
 	      ". Not sure yet: it may level off, watch longer.", out);
 	fputs("</p>\n", out);
 	if (!holder_is_told(r, a, g->first->pid, g->first->state, NULL, g->first))
@@ -307,7 +307,7 @@ static void put_finding(const struct report *r, const struct findings_alike *a, 
 	fputs("</article>\n", out);
 }
 
-void page_put_findings(const struct report *r, const char *file, FILE *out)
+void page_put_findings(const struct report *r, const struct page_source *from, FILE *out)
 {
 	static const char *const views[] = { "v_findings", "v_evidence", "v_leaks", NULL };
 	struct findings_alike a;
@@ -325,5 +325,5 @@ void page_put_findings(const struct report *r, const char *file, FILE *out)
 		fputs("<p class=\"calm\">No finding. No line keeps growing over garbage collections.</p>\n",
 		      out);
 	findings_alike_deinit(&a);
-	page_close(file, views, out);
+	page_close(from, views, out);
 }

@@ -143,7 +143,7 @@ static void put_census(const struct report *r, const struct report_census *c, FI
 		fprintf(out, " of process %d", c->pid);
 	fprintf(out, ", %s %s: ", fmt_seconds(&a, ns), later ? "later" : "before the end");
 	if (c->why_not) {
-		fputs("not told, ", out);
+		fputs("not known, ", out);
 		xml_put(c->why_not, out);
 		fputs("</p>\n", out);
 		return;
@@ -159,7 +159,7 @@ static void put_census(const struct report *r, const struct report_census *c, FI
 	put_holders(r, c, out);
 }
 
-void page_put_heaps(const struct report *r, const char *file, FILE *out)
+void page_put_heaps(const struct report *r, const struct page_source *from, FILE *out)
 {
 	static const char *const views[] = { "v_object_growth", "v_objects", "v_holders", "v_censuses",
 					     NULL };
@@ -174,7 +174,7 @@ void page_put_heaps(const struct report *r, const char *file, FILE *out)
 	if (n > STATES_SHOWN)
 		fprintf(out, "<p class=\"dim\">The heaps of %zu more states are in the file.</p>\n",
 			n - STATES_SHOWN);
-	page_close(file, views, out);
+	page_close(from, views, out);
 }
 
 /* The most specific table that keeps at least half of the state's heap alive. */

@@ -72,7 +72,7 @@ static void put_line(const struct report *r, const struct report_site *s, FILE *
 	fputs("</td></tr>\n", out);
 }
 
-void page_put_lines(const struct report *r, const char *file, FILE *out)
+void page_put_lines(const struct report *r, const struct page_source *from, FILE *out)
 {
 	static const char *const heads[] = { "verdict", "n:live", "n:blocks", "n:growth", "n:cycles",
 					     "n:allocated", "kind", "n:state", "where", NULL };
@@ -87,7 +87,7 @@ void page_put_lines(const struct report *r, const char *file, FILE *out)
 		if (n++ < LINES_SHOWN)
 			put_line(r, s, out);
 	page_close_table(r->sites.n, LINES_SHOWN, "lines", out);
-	page_close(file, views, out);
+	page_close(from, views, out);
 }
 
 struct type {
@@ -128,7 +128,7 @@ static size_t sum_types(const struct report *r, struct type *types)
 	return n;
 }
 
-void page_put_types(const struct report *r, const char *file, FILE *out)
+void page_put_types(const struct report *r, const struct page_source *from, FILE *out)
 {
 	static const char *const heads[] = { "kind", "n:live", "share", "n:blocks", "n:old, survived GC",
 					     "n:allocations", "n:allocated", NULL };
@@ -157,7 +157,7 @@ void page_put_types(const struct report *r, const char *file, FILE *out)
 		fputs("</tr>\n", out);
 	}
 	page_close_table(0, 0, "", out);
-	page_close(file, views, out);
+	page_close(from, views, out);
 }
 
 static void put_state(const struct report *r, const struct report_state *s, FILE *out)
@@ -184,7 +184,7 @@ static void put_state(const struct report *r, const struct report_state *s, FILE
 	fputs("</td></tr>\n", out);
 }
 
-void page_put_states(const struct report *r, const char *file, FILE *out)
+void page_put_states(const struct report *r, const struct page_source *from, FILE *out)
 {
 	static const char *const heads[] = { "n:state", "label", "n:heap", "n:live", "n:blocks",
 					     "n:allocations", "n:frees", "n:refused", "n:GC cycles",
@@ -198,7 +198,7 @@ void page_put_states(const struct report *r, const char *file, FILE *out)
 		if (n++ < STATES_SHOWN)
 			put_state(r, s, out);
 	page_close_table(r->states.n, STATES_SHOWN, "states", out);
-	page_close(file, views, out);
+	page_close(from, views, out);
 }
 
 static void put_function(const struct report_function *f, FILE *out)
@@ -253,7 +253,7 @@ static void put_runtime(const struct report_runtime *rt, FILE *out)
 	fputs("</details>\n", out);
 }
 
-void page_put_runtimes(const struct report *r, const char *file, FILE *out)
+void page_put_runtimes(const struct report *r, const struct page_source *from, FILE *out)
 {
 	static const char *const views[] = { "v_runtimes", "v_plan", "v_processes", "v_maps", NULL };
 	size_t n = 0;
@@ -262,5 +262,5 @@ void page_put_runtimes(const struct report *r, const char *file, FILE *out)
 	vec_each(rt, &r->runtimes)
 		if (n++ < 50)
 			put_runtime(rt, out);
-	page_close(file, views, out);
+	page_close(from, views, out);
 }

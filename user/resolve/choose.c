@@ -7,9 +7,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "identify.h"
+
 #define MAX_ROWS 64
 #define TAG_TABLE 5
-#define FIRST_COMMIT 1000000000 /* seconds; a smaller number is no time of a commit */
 
 /* True when the comma-separated list holds the word. */
 static bool lists(const char *list, const char *word)

@@ -143,7 +143,7 @@ int elf_open(const char *path, struct elf_file **ret, struct errmsg *err)
 		goto fail;
 	}
 	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size > MAX_FILE) {
-		rc = errmsg_set(err, -EFBIG, "'%s' is no regular file below 2 GiB", path);
+		rc = errmsg_set(err, -EFBIG, "'%s' is not a regular file below 2 GiB", path);
 		goto fail;
 	}
 	f->size = (uint64_t)st.st_size;

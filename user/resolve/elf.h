@@ -104,9 +104,6 @@ const char *elf_import_at(struct elf_file *f, uint64_t stub_vaddr);
 /* The import a GOT slot is filled with at load time, or NULL. */
 const char *elf_import_slot(struct elf_file *f, uint64_t slot_vaddr);
 
-/* True when some relocation binds the name from another file. */
-bool elf_imports(struct elf_file *f, const char *name);
-
 /* Value of a pointer in the file's data after relocation, as a vaddr; 0 if unknown. */
 uint64_t elf_pointer(struct elf_file *f, uint64_t slot_vaddr);
 

@@ -265,15 +265,6 @@ const char *elf_import_at(struct elf_file *f, uint64_t stub_vaddr)
 	return elf_import_slot(f, stub_vaddr + at + 6 + (uint64_t)(int64_t)disp);
 }
 
-bool elf_imports(struct elf_file *f, const char *name)
-{
-	read_relocs(f);
-	vec_each(i, &f->imports)
-		if (!strcmp(i->name, name))
-			return true;
-	return false;
-}
-
 uint64_t elf_pointer(struct elf_file *f, uint64_t slot_vaddr)
 {
 	const uint8_t *p;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Methods A1 to A6 for LuaJIT, from facts/RESOLVE.md §3 (tried on 22 builds, 2.0.4 to rolling,
+ * Methods A1 to A6 for LuaJIT (tried on 22 builds, 2.0.4 to rolling,
  * gcc and clang, GC64 or not). What each looks for follows from the source named beside it.
  */
 #include "find.h"

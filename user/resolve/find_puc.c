@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Methods P1 to P6 for PUC Lua 5.1 to 5.5, from facts/RESOLVE.md §4 (tried on 51 builds, gcc and
+ * Methods P1 to P6 for PUC Lua 5.1 to 5.5 (tried on 51 builds, gcc and
  * clang, -O2, -O3, LTO, static). All start from the calls of g->frealloc.
  */
 #include "find.h"

@@ -10,6 +10,9 @@
 
 #include "elf.h"
 
+/* LuaJIT 2.1 calls its last part by the seconds of a commit; a smaller number is no such time. */
+#define FIRST_COMMIT 1000000000
+
 struct identity {
 	bool holds_lua;
 	unsigned int family;  /* LMT_FAMILY_… */

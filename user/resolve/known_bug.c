@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "identify.h"
+
 enum says { SAYS_NOTHING, SAYS_YES, SAYS_NO };
 
 struct copy {
@@ -13,7 +15,6 @@ struct copy {
 	const struct func_answer *fn;
 };
 
-#define FIRST_COMMIT 1000000000ll      /* seconds; a smaller number is no time of a commit */
 #define REHASH_DROPPED 1724025600ll    /* 2024-08-19 */
 #define RESIZE_CALLS 3                 /* lj_tab_resize reallocates array and hash, both ways */
 

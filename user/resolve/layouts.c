@@ -297,19 +297,3 @@ size_t layouts_index(const struct layout *l)
 {
 	return (size_t)(l - rows.v);
 }
-
-void layouts_dump(const struct layout *l, FILE *out)
-{
-	fprintf(out, "layout %s (%s)\n", l->id, l->variant);
-	for (size_t i = 0; i < N_FIELDS; i++) {
-		struct lmt_cell c;
-
-		memcpy(&c, (const char *)l + fields[i].at, sizeof(c));
-		if (!layout_has(c))
-			continue;
-		if (c.size)
-			fprintf(out, "  %-18s %5d:%u\n", fields[i].name, c.off, c.size);
-		else
-			fprintf(out, "  %-18s %5d\n", fields[i].name, c.off);
-	}
-}

@@ -40,9 +40,6 @@ const struct layout *layouts_find(const char *id);
 /* Position of a row among layouts_all(): its id within a run. */
 size_t layouts_index(const struct layout *l);
 
-/* Every member with its offset and width, for `doctor -v`. */
-void layouts_dump(const struct layout *l, FILE *out);
-
 static inline bool layout_has(struct lmt_cell c)
 {
 	return c.off != LMT_OFF_NONE;

@@ -1,17 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "shape.h"
 
-const char *shape_step_text(enum shape_step step)
-{
-	static const char *const text[] = {
-#define SHAPE_TEXT(name, t) t,
-		SHAPE_STEPS(SHAPE_TEXT)
-#undef SHAPE_TEXT
-	};
-
-	return text[step];
-}
-
 /*
  * The snapshot of the mappings may be older than the newest objects of a growing process: what it
  * does not hold is looked at directly.

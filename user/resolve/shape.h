@@ -14,26 +14,21 @@
 #include "memread.h"
 
 /* Steps of the test; a rejected candidate counts under the first it fails. */
-#define SHAPE_STEPS(X)                                        \
-	X(OK, "accepted")                                     \
-	X(READ, "not readable")                               \
-	X(TAG, "no thread")                                   \
-	X(BACK, "global_State does not lead back")            \
-	X(ALLOC, "allocator is not code")                     \
-	X(GCSTATE, "impossible GC state")                     \
-	X(WHITE, "impossible GC colour: closed or half built") \
-	X(VERSION, "other version number")                    \
-	X(STACK, "impossible stack")                          \
-	X(STRINGS, "impossible string table: closed or half built") \
-	X(REGISTRY, "registry is no table of this row")       \
-	X(NAMES, "metamethods' names are not strings of this row") \
-	X(PROTO, "prototypes are not of this row")            \
-	X(VM, "interpreter state does not fit this row")
-
 enum shape_step {
-#define SHAPE_ENUM(name, text) SHAPE_##name,
-	SHAPE_STEPS(SHAPE_ENUM)
-#undef SHAPE_ENUM
+	SHAPE_OK,       /* accepted */
+	SHAPE_READ,     /* not readable */
+	SHAPE_TAG,      /* no thread */
+	SHAPE_BACK,     /* global_State does not lead back */
+	SHAPE_ALLOC,    /* allocator is not code */
+	SHAPE_GCSTATE,  /* impossible GC state */
+	SHAPE_WHITE,    /* impossible GC colour: closed or half built */
+	SHAPE_VERSION,  /* other version number */
+	SHAPE_STACK,    /* impossible stack */
+	SHAPE_STRINGS,  /* impossible string table: closed or half built */
+	SHAPE_REGISTRY, /* registry is no table of this row */
+	SHAPE_NAMES,    /* metamethods' names are not strings of this row */
+	SHAPE_PROTO,    /* prototypes are not of this row */
+	SHAPE_VM,       /* interpreter state does not fit this row */
 	SHAPE_STEP_MAX
 };
 
@@ -42,8 +37,6 @@ struct shape_env {
 	const struct proc_maps *maps;
 	uint64_t step[SHAPE_STEP_MAX]; /* candidates by outcome */
 };
-
-const char *shape_step_text(enum shape_step step);
 
 /* Runs the test of the row's family; SHAPE_OK or the step that failed. Counts it. */
 enum shape_step shape_test(struct shape_env *env, const struct layout *row, uint64_t L, uint64_t G);

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * session_join: before a place is called a leak, a census says who holds its objects; and of the objects
+ * born in windows, which of them live. L8 trace.
+ */
+#ifndef LMT_TRACE_SESSION_JOIN_H
+#define LMT_TRACE_SESSION_JOIN_H
+
+#include <stdbool.h>
+
+struct session;
+struct snapshot;
+
+/* After the verdicts of a look, before what is found is told. Never fails: a path may stay unknown. */
+void session_join_look(struct session *s, const struct snapshot *snap, bool last);
+
+#endif
