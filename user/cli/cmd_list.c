@@ -2,6 +2,7 @@
 #include "commands.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "census/census.h"
