@@ -525,15 +525,11 @@ static __always_inline bool keeps_nothing(__u64 cookie)
 	return COOKIE_KIND(cookie) == CALL_NEW && !(cookie & COOKIE_NEST) && !c_heap;
 }
 
-SEC("uprobe")
-int alloc_session(struct pt_regs *ctx)
+static __always_inline int session(struct pt_regs *ctx)
 {
 	__u64 *cookie = session_cookie(ctx);
 	struct hit *h;
 
-	share_no_stack();
-	if (config.floor)
-		return !ctx->cx; /* nsize: with as many return probes as the real one */
 	if (!session_is_return(ctx))
 		return !handle_enter(ctx, cookie); /* 1: no return probe for this call */
 	h = keeps_nothing(*cookie) ? hit_of_cpu() : 0;
@@ -545,34 +541,99 @@ int alloc_session(struct pt_regs *ctx)
 	return 0;
 }
 
+/*
+ * When a run that is measured began, on this CPU: on the stack there is no room for it. A thread that
+ * preempts another makes one sample too short, which does not matter.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} began_ns __weak SEC(".maps");
+
+/* Our own measure, since the kernel's statistics are switched on for all programs of the machine. */
+static __always_inline void run_begins(void)
+{
+	__u32 zero = 0;
+	__u64 *began = measuring ? bpf_map_lookup_elem(&began_ns, &zero) : 0;
+
+	if (began)
+		*began = bpf_ktime_get_ns();
+}
+
+static __always_inline void run_ends(void)
+{
+	__u32 zero = 0;
+	__u64 *began = measuring ? bpf_map_lookup_elem(&began_ns, &zero) : 0;
+
+	if (!began || !*began)
+		return;
+	__sync_fetch_and_add(&measured_ns, bpf_ktime_get_ns() - *began);
+	__sync_fetch_and_add(&measured_runs, 1);
+	*began = 0;
+}
+
 SEC("uprobe")
-int alloc_enter(struct pt_regs *ctx)
+int alloc_session(struct pt_regs *ctx)
+{
+	int rc;
+
+	share_no_stack();
+	if (config.floor)
+		return !ctx->cx; /* nsize: with as many return probes as the real one */
+	run_begins();
+	rc = session(ctx);
+	run_ends();
+	return rc;
+}
+
+static __always_inline void enter_keeping(struct pt_regs *ctx)
 {
 	struct hit *h;
 	__u64 cookie = 0;
 
-	share_no_stack();
-	if (config.floor || !handle_enter(ctx, &cookie))
-		return 0;
+	if (!handle_enter(ctx, &cookie))
+		return;
 	h = hit_get(true);
 	if (h)
 		h->cookie = cookie;
 	else
 		count(LMT_STAT_NO_PENDING);
+}
+
+SEC("uprobe")
+int alloc_enter(struct pt_regs *ctx)
+{
+	share_no_stack();
+	if (config.floor)
+		return 0;
+	run_begins();
+	enter_keeping(ctx);
+	run_ends();
 	return 0;
+}
+
+static __always_inline void leave_kept(struct pt_regs *ctx)
+{
+	struct hit *h = hit_get(false);
+	__u64 cookie;
+
+	if (!h || !h->cookie)
+		return;
+	cookie = h->cookie;
+	h->cookie = 0;
+	handle_leave(ctx, h, cookie);
 }
 
 SEC("uretprobe")
 int alloc_leave(struct pt_regs *ctx)
 {
-	struct hit *h = config.floor ? 0 : hit_get(false);
-	__u64 cookie;
-
 	share_no_stack();
-	if (!h || !h->cookie)
+	if (config.floor)
 		return 0;
-	cookie = h->cookie;
-	h->cookie = 0;
-	handle_leave(ctx, h, cookie);
+	run_begins();
+	leave_kept(ctx);
+	run_ends();
 	return 0;
 }

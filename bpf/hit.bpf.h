@@ -107,7 +107,8 @@ struct hit {
 	__u8 at[8];                 /* where the registers of `outer` are, as lmt_state.pc_at tells it */
 	__u64 ciw[CI_WORDS];        /* a CallInfo */
 	__u64 closure;              /* 5.1: of the innermost frame */
-	__u64 code;                 /* of the function whose pc is looked for, and … */
+	__u64 word;                 /* read while the pc is looked for */
+	__u64 code;                 /* of the function whose pc it is, and … */
 	__u32 sizecode;             /* … its instructions */
 	__u64 cframe;               /* LuaJIT: C frame of the thread that runs a trace */
 	__u64 piece[PIECE_WORDS];   /* of the target's memory */

@@ -276,6 +276,10 @@ volatile __u64 own_calls __weak = 0;
 volatile __u64 c_calls __weak = 0;
 /* What C code takes from malloc() is followed. User space. */
 volatile __u32 c_heap __weak = 0;
+/* While what a run of the allocators' programs costs is measured: user space; and what came of it: BPF. */
+volatile __u32 measuring __weak = 0;
+volatile __u64 measured_runs __weak = 0;
+volatile __u64 measured_ns __weak = 0;
 /* Next free entry of states; both sides add to it atomically. User space starts it at 1. */
 volatile __u32 next_state __weak = 0;
 /* Threads in births, so that the common case costs one load. */

@@ -172,14 +172,14 @@ SUBPROG __u32 find_pc_in_frame(struct hit *h)
 static __always_inline __u64 learn_table_pc(struct hit *h, const struct lmt_layout *lay,
 					    struct lmt_state *st, __u32 slot)
 {
-	__u64 at;
 	__u8 ret_at = NOWHERE;
 	__u32 i;
 	bool more = true;
 
-	if (!read_user(&at, 8, h->top.func) || !read_user(&at, 8, at + (__u32)lay->LCL_p.off) ||
-	    !read_user(&h->code, 8, at + (__u32)lay->P_code.off) ||
-	    !read_user(&h->sizecode, 4, at + (__u32)lay->P_sizecode.off))
+	if (!read_user(&h->word, 8, h->top.func) ||
+	    !read_user(&h->word, 8, h->word + (__u32)lay->LCL_p.off) ||
+	    !read_user(&h->code, 8, h->word + (__u32)lay->P_code.off) ||
+	    !read_user(&h->sizecode, 4, h->word + (__u32)lay->P_sizecode.off))
 		return 0;
 	for (i = 0; i < IN_REGISTERS; i++)
 		h->at[i] = i;
@@ -192,9 +192,9 @@ static __always_inline __u64 learn_table_pc(struct hit *h, const struct lmt_layo
 		h->outer = h->frame;
 		more = unwind_noting(h, slot);
 		i = !more || h->outer.sp - h->frame.sp >= LARGE_FRAME ? find_pc_in_frame(h) : FRAME_WORDS;
-		if (i < FRAME_WORDS && read_user(&at, 8, h->frame.sp + 8 * i))
+		if (i < FRAME_WORDS && read_user(&h->word, 8, h->frame.sp + 8 * i))
 			return note_table_pc(st, &h->frame, step > 0, ret_at,
-					     stack_place(h->caller.sp, h->frame.sp + 8 * i), at);
+					     stack_place(h->caller.sp, h->frame.sp + 8 * i), h->word);
 		h->frame = h->outer;
 		ret_at = stack_place(h->caller.sp, h->frame.sp - 8);
 	}

@@ -132,7 +132,8 @@ int attach_resume(struct attach *a);
 uint64_t attach_hits(const struct attach *a, enum plan_program program);
 void attach_drop(struct attach *a, enum plan_program program);
 
-/* How often the programs on allocators ran, and how long, while somebody had that counted. */
+/* How often the programs on allocators ran, and how long, while that was measured. */
+void attach_measure(struct attach *a, bool on);
 void attach_alloc_runs(const struct attach *a, uint64_t *runs, uint64_t *ns);
 
 /* Takes all probes off; the maps stay readable. */

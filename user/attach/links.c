@@ -264,22 +264,15 @@ int attach_resume(struct attach *a)
 	return rc;
 }
 
+void attach_measure(struct attach *a, bool on)
+{
+	a->skel->bss->measuring = on;
+}
+
 void attach_alloc_runs(const struct attach *a, uint64_t *runs, uint64_t *ns)
 {
-	const struct bpf_program *progs[] = { a->skel->progs.alloc_session, a->skel->progs.alloc_enter,
-					      a->skel->progs.alloc_leave };
-
-	*runs = *ns = 0;
-	for (size_t i = 0; i < sizeof(progs) / sizeof(progs[0]); i++) {
-		struct bpf_prog_info info = { 0 };
-		__u32 len = sizeof(info);
-		int fd = bpf_program__fd(progs[i]);
-
-		if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len))
-			continue;
-		*runs += info.run_cnt;
-		*ns += info.run_time_ns;
-	}
+	*runs = a->skel->bss->measured_runs;
+	*ns = a->skel->bss->measured_ns;
 }
 
 static int explain_link(int rc, pid_t pid, const struct batch *b, struct errmsg *err)

@@ -135,12 +135,3 @@ int sys_uprobe_perf(int prog_fd, const char *path, uint64_t offset, uint64_t coo
 	close(event); /* the link keeps it */
 	return link;
 }
-
-int sys_enable_run_stats(void)
-{
-	union bpf_attr attr;
-
-	memset(&attr, 0, sizeof(attr));
-	attr.enable_stats.type = BPF_STATS_RUN_TIME;
-	return (int)syscall(SYS_bpf, BPF_ENABLE_STATS, &attr, sizeof(attr));
-}

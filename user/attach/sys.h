@@ -32,7 +32,4 @@ int sys_uprobe_multi(int prog_fd, unsigned int attach_type, const char *path,
 int sys_uprobe_perf(int prog_fd, const char *path, uint64_t offset, uint64_t cookie, pid_t pid,
 		    bool ret);
 
-/* The kernel counts runs and time of BPF programs until the descriptor is closed; -1: it cannot. */
-int sys_enable_run_stats(void);
-
 #endif

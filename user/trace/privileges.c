@@ -23,8 +23,8 @@ uint64_t privileges_needed(const struct session *s)
 	uint64_t keep = BIT(BPF) | BIT(PERFMON) | BIT(CHECKPOINT_RESTORE) | BIT(CAP_SYS_PTRACE) |
 			BIT(CAP_DAC_READ_SEARCH);
 
-	/* perf-event uprobes and BPF_ENABLE_STATS ask for it. */
-	if (attach_way(s->attach) == WAY_PERF || s->cfg.mode != MODE_EXACT)
+	/* Kernels without uprobe_multi ask for it where a uprobe is placed. */
+	if (attach_way(s->attach) == WAY_PERF)
 		keep |= BIT(CAP_SYS_ADMIN);
 	keep |= sinks_capabilities(s);
 	/* Its children may become another user's while they wait for us. */

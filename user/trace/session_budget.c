@@ -4,9 +4,7 @@
 
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "attach/sys.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "session_find.h"
@@ -111,13 +109,13 @@ void session_budget_start(struct session *s)
 		.only_exact = s->cfg.mode == MODE_EXACT || (s->cfg.mode == MODE_AUTO && keeps_all(s)),
 	};
 	budget_start(b, &seen);
-	s->cost.stats_fd = sys_enable_run_stats();
+	attach_measure(s->attach, true);
 	attach_alloc_runs(s->attach, &s->cost.runs, &s->cost.run_ns);
 }
 
 /*
  * What one call costs: the trap, as measured on our own code, for each run of a program, and the
- * programs' own time as the kernel counts it.
+ * programs' own time, as they measure it themselves.
  */
 static void calibrate(struct session *s, const struct budget_seen *seen)
 {
@@ -137,9 +135,7 @@ static void end_calibration(struct session *s)
 {
 	const struct budget *b = &s->cost.budget;
 
-	if (s->cost.stats_fd >= 0)
-		close(s->cost.stats_fd);
-	s->cost.stats_fd = -1;
+	attach_measure(s->attach, false);
 	log_debug("a call costs %.0f ns, all of them %.1f %%", b->ns_per_event, b->full_pct);
 }
 

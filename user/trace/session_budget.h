@@ -22,7 +22,6 @@ struct session_cost {
 		uint64_t hits, at_ns; /* when it was last looked at */
 		bool off;
 	} rare[PLAN_PROGRAMS]; /* probes of which it is not sure that they are rarely hit */
-	int stats_fd; /* while the kernel counts runs, else -1 */
 	uint64_t runs, run_ns; /* when it began to */
 	uint64_t last_events, lost_events, last_cpu, lost_cpu, last_wait, lost_wait;
 };
