@@ -25,6 +25,8 @@ struct live {
 	int (*fn)(const struct lmt_event *e, void *ctx);
 	void *fn_ctx;
 	int fn_rc;
+	unsigned int n_drained;  /* in this turn */
+	uint64_t drain_until_ns; /* its end */
 };
 
 static void unmap(void *p, size_t len)
@@ -66,14 +68,19 @@ static size_t event_size(const struct lmt_event *e, size_t size)
 	return offsetof(struct lmt_stack_event, frame) + s->n * sizeof(s->frame[0]);
 }
 
+/* A turn's work on the ring, however fast others fill it: signals and timers have their turn then. */
+#define DRAIN_MS 50
+#define DRAIN_STEP 16 /* events between two looks at the clock */
+
 static int on_event(void *ctx, void *data, size_t size)
 {
 	struct live *l = ctx;
 
-	if (size < event_size(data, size) || l->fn_rc)
+	if (size >= event_size(data, size) && !l->fn_rc)
+		l->fn_rc = l->fn(data, l->fn_ctx);
+	if (++l->n_drained % DRAIN_STEP || clock_ns(CLOCK_MONOTONIC) < l->drain_until_ns)
 		return 0;
-	l->fn_rc = l->fn(data, l->fn_ctx);
-	return 0;
+	return -EAGAIN; /* libbpf stops there, and goes on behind it the next time */
 }
 
 int live_new(const struct attach_maps *maps, struct live **ret, struct errmsg *err)
@@ -115,8 +122,10 @@ int live_drain(struct live *l, int (*fn)(const struct lmt_event *e, void *ctx), 
 	l->fn = fn;
 	l->fn_ctx = ctx;
 	l->fn_rc = 0;
+	l->n_drained = 0;
+	l->drain_until_ns = clock_ns(CLOCK_MONOTONIC) + DRAIN_MS * 1000000ull;
 	n = ring_buffer__consume(l->ring);
-	return l->fn_rc ? l->fn_rc : n < 0 ? n : 0;
+	return l->fn_rc ? l->fn_rc : n == -EAGAIN ? 1 : n < 0 ? n : 0;
 }
 
 const struct lmt_bucket *live_buckets(const struct live *l, uint32_t *n_ret)

@@ -93,6 +93,33 @@ int memread_open_process(pid_t pid, struct memread *ret)
 	return 0;
 }
 
+/* Yama's switch; -1 where the kernel has none. */
+static int ptrace_scope(void)
+{
+	FILE *f = fopen("/proc/sys/kernel/yama/ptrace_scope", "re");
+	int scope = -1;
+
+	if (f && fscanf(f, "%d", &scope) != 1)
+		scope = -1;
+	if (f)
+		fclose(f);
+	return scope;
+}
+
+int memread_check_process(pid_t pid, uint64_t uaddr, struct errmsg *err)
+{
+	char byte;
+	struct iovec local = { &byte, 1 }, remote = { (void *)(uintptr_t)uaddr, 1 };
+
+	if (process_vm_readv(pid, &local, 1, &remote, 1, 0) >= 0 || (errno != EPERM && errno != EACCES))
+		return 0;
+	if (ptrace_scope() == 3)
+		return errmsg_set(err, -EPERM, "cannot read the memory of process %d: kernel.yama.ptrace_scope "
+				  "is 3, which forbids it to everybody until the next boot", pid);
+	return errmsg_set(err, -EPERM, "cannot read the memory of process %d: no permission; run as root, or "
+			  "with CAP_SYS_PTRACE", pid);
+}
+
 void memread_end_process(struct memread *m)
 {
 	struct live *l = m->ctx;

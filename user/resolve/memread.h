@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/err.h"
+
 struct memread {
 	void *ctx;
 	/* Copies up to len bytes; returns how many from the start could be read. */
@@ -26,6 +28,9 @@ struct memread {
 /* Reads a live process; needs ptrace access at the time of each read. Closed by the caller. */
 int memread_open_process(pid_t pid, struct memread *ret);
 void memread_close_process(struct memread *m);
+
+/* May we read that process at all? 0, or -EPERM with the reason and what to do. */
+int memread_check_process(pid_t pid, uint64_t uaddr, struct errmsg *err);
 
 /* Pieces of memory copied earlier, before what can still be read. Borrows its parts. */
 struct memread_copies {

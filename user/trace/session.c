@@ -178,6 +178,17 @@ const char *session_end_reason(const struct session *s)
 	return NULL;
 }
 
+#define LOOK_TURNS 20 /* of live_drain(): one second */
+
+int session_drain(struct session *s, bool all)
+{
+	int rc = 1;
+
+	for (int turn = 0; rc > 0 && (all || turn < LOOK_TURNS); turn++)
+		rc = live_drain(s->live, session_on_event, s);
+	return rc < 0 ? rc : 0;
+}
+
 /* Drains the ring, so that every line seen so far is known, then sums the ledger up. */
 int session_look(struct session *s, bool report, bool last)
 {
@@ -185,7 +196,7 @@ int session_look(struct session *s, bool report, bool last)
 	struct snapshot_filter filter = { .older_ms = s->cfg.older_ms, .min_size = s->cfg.min_size,
 					  .max_size = s->cfg.max_size };
 	struct snapshot snap;
-	int rc = live_drain(s->live, session_on_event, s);
+	int rc = session_drain(s, last);
 
 	if (last)
 		follow_end(s);

@@ -85,6 +85,12 @@ int session_watch_call(struct session *s, struct session_target *t, const char *
 const char *session_end_reason(const struct session *s);
 
 /*
+ * Takes what waits in the ring: all of it, once recording is off, or for about a second; what comes
+ * faster than that waits for the next look. 0 or a negative errno.
+ */
+int session_drain(struct session *s, bool all);
+
+/*
  * Sums the ledger up, lets detectors, recorder and trends see it; with a report, if asked. 0 or a
  * negative errno.
  */

@@ -189,6 +189,7 @@ static int on_source(struct session *s, struct loop *l, uint64_t id)
 		break;
 	case SRC_RING:
 		rc = live_drain(s->live, session_on_event, s);
+		rc = rc < 0 ? rc : 0;
 		sinks_on_drained(s);
 		check_execs(s);
 		session_label_states(s, clock_ns(CLOCK_MONOTONIC)); /* some are closed soon */

@@ -93,7 +93,7 @@ int session_sample_window(struct session *s)
 {
 	struct snapshot_filter all = { 0 };
 	struct snapshot snap;
-	int rc = live_drain(s->live, session_on_event, s);
+	int rc = session_drain(s, false);
 
 	if (!rc)
 		rc = snapshot_take(s->live, &all, &s->gc, &snap);

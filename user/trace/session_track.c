@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "collect/frames.h"
 #include "collect/frames_stack.h"
@@ -138,17 +139,47 @@ static int probe_allocator(struct session *s, struct session_target *t, uint64_t
 				   "the first calls of allocator %s, until it got its probe", site.name);
 }
 
+#define STRANGER_WAIT_NS 1000000ull /* after the first vain look; doubles */
+#define STRANGER_WAIT_MAX_NS 1000000000ull
+
+/*
+ * BPF asks with each of its calls: what could not be looked at, or is no state, is looked at again ever
+ * more rarely. It may be one that is not made to the end yet.
+ */
+static struct session_stranger *stranger_of(struct session_target *t, uint64_t g)
+{
+	struct session_stranger *st = &t->strangers[(g >> 4) * 0x9E3779B97F4A7C15ull >> 60];
+
+	if (st->g != g)
+		*st = (struct session_stranger){ .g = g };
+	return st;
+}
+
+static void stay_stranger(struct session_stranger *st, uint64_t now)
+{
+	st->wait_ns = st->wait_ns ? st->wait_ns * 2 : STRANGER_WAIT_NS;
+	if (st->wait_ns > STRANGER_WAIT_MAX_NS)
+		st->wait_ns = STRANGER_WAIT_MAX_NS;
+	st->next_ns = now + st->wait_ns;
+}
+
 /* A state that BPF met but does not know: look closely, then enter it. */
 static int on_unknown(struct session *s, struct session_target *t, const struct lmt_event *e)
 {
+	struct session_stranger *stranger = stranger_of(t, e->arg1);
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
 	struct resolved_state *rs;
 	int i;
 
-	if (resolved_state_at(t->resolved, e->arg0) || target_refresh(t->target, NULL))
+	if (now < stranger->next_ns || resolved_state_at(t->resolved, e->arg0))
+		return 0;
+	stay_stranger(stranger, now);
+	if (target_refresh(t->target, NULL))
 		return 0;
 	i = resolve_add_state(t->resolved, t->target, &t->mem, e->arg0, e->arg1);
 	if (i < 0)
 		return i == -ENOMEM ? i : 0;
+	*stranger = (struct session_stranger){ 0 };
 	rs = &t->resolved->states.v[i];
 	if (!rs->layout || rs->tag)
 		return 0;

@@ -101,6 +101,8 @@ int session_open_target(struct session *s, pid_t pid, bool without_lua, struct s
 
 	if (!rc && memread_open_process(pid, &t.mem))
 		rc = errmsg_set(err, -ENOMEM, "out of memory");
+	if (!rc && t.target->modules.n)
+		rc = memread_check_process(pid, t.target->modules.v[0].start, err);
 	if (!rc)
 		rc = resolve_process(t.target, &t.mem, &s->files, &t.resolved, err);
 	if (!rc && !t.resolved->runtimes.n && !without_lua)

@@ -25,6 +25,14 @@ struct session_watch {
 	uint32_t name;  /* in the string pool */
 };
 
+/* A state that BPF met and that could not be looked at, or is none: when it is worth another look. */
+struct session_stranger {
+	uint64_t g; /* its global_State */
+	uint64_t next_ns;
+	uint64_t wait_ns;
+};
+#define SESSION_STRANGERS 16
+
 enum target_phase {
 	TARGET_LIVES,
 	TARGET_EXECED,  /* runs another program by now: it has ended once all its events are in */
@@ -45,6 +53,7 @@ struct session_target {
 	uint64_t library_kib; /* mapped code; a change tells of dlopen() */
 	size_t reported_runtimes; /* JSON: so many are out, and with them the process' own record */
 	vec_of(struct session_watch) watched;
+	struct session_stranger strangers[SESSION_STRANGERS]; /* by a hash of g */
 	bool held;         /* we started it: it waits for our probes at each step */
 	bool ffi_seen;     /* …and what it calls is watched */
 	bool c_heap_done;  /* its malloc() was looked for */
