@@ -172,26 +172,20 @@ static int nothing_told(const struct run *r, struct errmsg *err)
 			  why ? why : "", why && not_stopped ? "; " : "", not_stopped ? not_stopped : "");
 }
 
-int cmd_census(enum command command, int argc, char **argv)
+int cmd_census(struct options *o)
 {
-	auto_free char *line = command_line(argc, argv);
 	struct built_report b = { .r.last = true };
 	struct run r = { .n = 0 };
 	bool findings = false;
-	struct options o;
 	struct errmsg err;
-	int status, rc = 0;
+	int rc = 0;
 
-	if (!command_begin(&o, command, argc, argv, &status)) {
-		options_deinit(&o);
-		return status;
-	}
-	r.o = &o;
+	r.o = o;
 	mallopt(M_MMAP_THRESHOLD, OWN_MAPPING); /* else it would grow with what is freed */
-	if (!o.pid_text)
+	if (!o->pid_text)
 		rc = errmsg_set(&err, -EINVAL, "say which process: -p PID; see 'luamemtrace list'");
 	if (!rc)
-		rc = command_open(&o, line, &r.s, &err);
+		rc = command_open(o, &r.s, &err);
 	if (!rc)
 		rc = run_open(&r, &err);
 	if (!rc)
@@ -203,10 +197,9 @@ int cmd_census(enum command command, int argc, char **argv)
 	run_close(&r);
 	build_report_free(&b);
 	session_free(r.s);
-	options_deinit(&o);
 	if (!command_flush())
 		return EXIT_WRITE;
 	if (rc)
 		return command_fail(rc, &err);
-	return o.exit_code && findings ? EXIT_FINDINGS : EXIT_DONE;
+	return o->exit_code && findings ? EXIT_FINDINGS : EXIT_DONE;
 }

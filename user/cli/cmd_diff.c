@@ -67,23 +67,17 @@ static int write_diff(const struct options *o, struct loaded_report l[2], struct
 	return status;
 }
 
-int cmd_diff(enum command command, int argc, char **argv)
+int cmd_diff(struct options *o)
 {
 	struct loaded_report l[2] = { { { 0 }, NULL }, { { 0 }, NULL } };
-	struct options o;
 	struct errmsg err;
-	int status, rc;
+	int rc;
 
-	if (!command_begin(&o, command, argc, argv, &status)) {
-		options_deinit(&o);
-		return status;
-	}
-	rc = load_both(&o, l, &err);
+	rc = load_both(o, l, &err);
 	if (!rc)
-		rc = write_diff(&o, l, &err);
+		rc = write_diff(o, l, &err);
 	loaded_report_free(&l[0]);
 	loaded_report_free(&l[1]);
-	options_deinit(&o);
 	if (rc < 0)
 		return command_fail(rc, &err);
 	return command_flush() ? rc : EXIT_WRITE;

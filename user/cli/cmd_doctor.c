@@ -13,7 +13,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
 #include "base/log.h"
 #include "discover/proc.h"
 #include "report/doctor.h"
@@ -201,21 +200,15 @@ static int look_at_targets(struct checks *cs, struct session *s, const struct fe
 	return 0;
 }
 
-int cmd_doctor(enum command command, int argc, char **argv)
+int cmd_doctor(struct options *o)
 {
-	auto_free char *line = command_line(argc, argv);
 	struct built_report b = { .r.last = true };
 	struct session *s = NULL;
 	struct checks cs = { .n = 0 };
 	struct features f;
-	struct options o;
 	struct errmsg err;
-	int status, rc;
+	int rc;
 
-	if (!command_begin(&o, command, argc, argv, &status)) {
-		options_deinit(&o);
-		return status;
-	}
 	feature_probe(&f, FEATURE_ALL);
 	check_kernel(&cs);
 	check_namespace(&cs);
@@ -223,19 +216,18 @@ int cmd_doctor(enum command command, int argc, char **argv)
 	check_bpf(&cs, &f);
 	check_reading(&cs);
 	check_emulation(&cs, &f);
-	rc = command_open(&o, line, &s, &err);
+	rc = command_open(o, &s, &err);
 	if (!rc)
 		rc = look_at_targets(&cs, s, &f, &err);
 	if (!rc && build_report_static(s, true, false, &b))
 		rc = errmsg_set(&err, -ENOMEM, "out of memory");
-	if (o.json)
+	if (o->json)
 		doctor_write_json(cs.c, cs.n, &b.r, stdout);
 	else
 		doctor_write_text(cs.c, cs.n, &b.r,
-				  o.color, stdout);
+				  o->color, stdout);
 	build_report_free(&b);
 	session_free(s);
-	options_deinit(&o);
 	if (rc)
 		return command_fail(rc, &err);
 	return command_flush() ? (int)verdict(&f) : EXIT_WRITE;

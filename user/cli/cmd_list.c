@@ -2,9 +2,9 @@
 #include "commands.h"
 
 #include <errno.h>
-#include <stdlib.h>
+#include <stdio.h>
+#include <unistd.h>
 
-#include "base/cleanup.h"
 #include "base/log.h"
 #include "census/census.h"
 #include "census/label.h"
@@ -142,27 +142,20 @@ static int write_list(const struct options *o, struct session *s)
 	return rc;
 }
 
-int cmd_list(enum command command, int argc, char **argv)
+int cmd_list(struct options *o)
 {
-	auto_free char *line = command_line(argc, argv);
 	struct session *s = NULL;
-	struct options o;
 	struct errmsg err;
-	int status, rc = 0;
+	int rc = 0;
 
-	if (!command_begin(&o, command, argc, argv, &status)) {
-		options_deinit(&o);
-		return status;
-	}
-	o.skip_missing = !o.pid_text; /* what ends while we look was not asked for by name */
-	if (!o.pid_text)
-		rc = find_all(&o, &err);
+	o->skip_missing = !o->pid_text; /* what ends while we look was not asked for by name */
+	if (!o->pid_text)
+		rc = find_all(o, &err);
 	if (!rc)
-		rc = command_open(&o, line, &s, &err);
-	if (!rc && write_list(&o, s))
+		rc = command_open(o, &s, &err);
+	if (!rc && write_list(o, s))
 		rc = errmsg_set(&err, -ENOMEM, "out of memory");
 	session_free(s);
-	options_deinit(&o);
 	if (rc)
 		return command_fail(rc, &err);
 	return command_flush() ? EXIT_DONE : EXIT_WRITE;

@@ -49,26 +49,20 @@ static int write_report(const struct options *o, struct loaded_report *l, struct
 	return rc;
 }
 
-int cmd_report(enum command command, int argc, char **argv)
+int cmd_report(struct options *o)
 {
 	struct loaded_report l = { 0 };
-	struct options o;
 	struct errmsg err;
 	int status, rc;
 
-	if (!command_begin(&o, command, argc, argv, &status)) {
-		options_deinit(&o);
-		return status;
-	}
-	if (o.n_words != 1)
+	if (o->n_words != 1)
 		rc = errmsg_set(&err, -EINVAL, "which file? luamemtrace report FILE.db; see --help");
 	else
-		rc = stored_load(o.words[0], o.html != NULL, &l, &err);
+		rc = stored_load(o->words[0], o->html != NULL, &l, &err);
 	if (!rc)
-		rc = write_report(&o, &l, &err);
-	status = o.exit_code && l.r.findings.n ? EXIT_FINDINGS : EXIT_DONE;
+		rc = write_report(o, &l, &err);
+	status = o->exit_code && l.r.findings.n ? EXIT_FINDINGS : EXIT_DONE;
 	loaded_report_free(&l);
-	options_deinit(&o);
 	if (rc)
 		return command_fail(rc, &err);
 	return command_flush() ? status : EXIT_WRITE;

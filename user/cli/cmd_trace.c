@@ -2,9 +2,7 @@
 #include "commands.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
-#include "base/cleanup.h"
 #include "exports.h"
 #include "printer.h"
 #include "record/recorder.h"
@@ -48,31 +46,24 @@ static int add_sinks(struct session *s, const struct options *o)
 	return rc;
 }
 
-int command_trace(enum command command, int argc, char **argv)
+int command_trace(struct options *o)
 {
-	auto_free char *line = command_line(argc, argv);
 	struct session *s = NULL;
-	struct options o;
 	struct errmsg err;
 	int status, rc;
 
-	if (!command_begin(&o, command, argc, argv, &status)) {
-		options_deinit(&o);
-		return status;
-	}
-	if (!o.pids.n && !o.all && !o.name && !o.cgroup && !o.command)
+	if (!o->pids.n && !o->all && !o->name && !o->cgroup && !o->command)
 		rc = errmsg_set(&err, -EINVAL, "which process? use -p PID, -a or -- COMMAND; see --help");
 	else
-		rc = o.screen ? screen_check(&err) : 0;
+		rc = o->screen ? screen_check(&err) : 0;
 	if (!rc)
-		rc = command_open(&o, line, &s, &err);
-	if (!rc && add_sinks(s, &o))
+		rc = command_open(o, &s, &err);
+	if (!rc && add_sinks(s, o))
 		rc = errmsg_set(&err, -ENOMEM, "out of memory");
 	if (!rc)
 		rc = session_trace(s, &err);
 	status = rc ? command_fail(rc, &err)
-		    : o.exit_code && s->findings_told ? EXIT_FINDINGS : EXIT_DONE;
+		    : o->exit_code && s->findings_told ? EXIT_FINDINGS : EXIT_DONE;
 	session_free(s);
-	options_deinit(&o);
 	return status;
 }

@@ -6,13 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/escape.h"
 #include "base/log.h"
 #include "resolve/layouts.h"
 #include "resolve/symfile.h"
 #include "trace/session.h"
 
-bool command_begin(struct options *o, enum command command, int argc, char **argv, int *status_ret)
+/* --help, -V, log level. True when the command should go on; else *status_ret is what it returns. */
+static bool begin(struct options *o, enum command command, int argc, char **argv, int *status_ret)
 {
 	struct errmsg err;
 	int rc = options_parse(o, command, argc, argv, &err);
@@ -37,12 +39,11 @@ bool command_begin(struct options *o, enum command command, int argc, char **arg
 	return true;
 }
 
-int command_open(const struct options *o, const char *line, struct session **ret,
-		 struct errmsg *err)
+int command_open(const struct options *o, struct session **ret, struct errmsg *err)
 {
 	struct trace_config cfg;
 
-	options_trace_config(o, line, &cfg);
+	options_trace_config(o, &cfg);
 	return session_open(&cfg, ret, err);
 }
 
@@ -55,7 +56,8 @@ int command_fail(int rc, const struct errmsg *err)
 	return exit_status_of(rc);
 }
 
-char *command_line(int argc, char **argv)
+/* As it was given. The caller's to free. */
+static char *command_line(int argc, char **argv)
 {
 	size_t size = sizeof("luamemtrace");
 	char *line, *at;
@@ -81,4 +83,18 @@ bool command_flush(void)
 	if (errno != EPIPE)
 		fprintf(stderr, "luamemtrace: cannot write: %s\n", strerror(errno));
 	return errno == EPIPE;
+}
+
+int command_run(const struct command_row *row, int argc, char **argv)
+{
+	auto_free char *line = command_line(argc, argv);
+	struct options o;
+	int status;
+
+	if (begin(&o, row->command, argc, argv, &status)) {
+		o.line = line;
+		status = row->run(&o);
+	}
+	options_deinit(&o);
+	return status;
 }

@@ -6,6 +6,6 @@ int main(int argc, char **argv)
 	const struct command_row *row = argc > 1 ? command_find(argv[1]) : NULL;
 
 	if (row)
-		return row->run(row->command, argc - 1, argv + 1);
-	return command_trace(COMMAND_TRACE, argc, argv); /* the main job needs no name */
+		return command_run(row, argc - 1, argv + 1);
+	return command_run(command_find("trace"), argc, argv); /* the main job needs no name */
 }

@@ -39,6 +39,7 @@ enum command {
 };
 
 struct options {
+	const char *line; /* the command line, for the header; borrowed */
 	const char *pid_text;
 	vec_of(pid_t) pids;
 	int all;
@@ -99,8 +100,8 @@ int options_parse(struct options *o, enum command command, int argc, char **argv
 		  struct errmsg *err);
 void options_deinit(struct options *o);
 
-/* What the engine gets of them. Borrows from o and from line, the command line as it was given. */
-void options_trace_config(const struct options *o, const char *line, struct trace_config *ret);
+/* What the engine gets of them; borrows from o. */
+void options_trace_config(const struct options *o, struct trace_config *ret);
 
 /* Places and states that a report shows; 0: all. */
 size_t options_top(const struct options *o);

@@ -9,10 +9,10 @@ size_t options_top(const struct options *o)
 	return o->top_given ? o->top : o->json ? 0 : DEFAULT_TOP;
 }
 
-void options_trace_config(const struct options *o, const char *line, struct trace_config *ret)
+void options_trace_config(const struct options *o, struct trace_config *ret)
 {
 	*ret = (struct trace_config){
-		.command_line = line,
+		.command_line = o->line,
 		.pids = o->pids.v,
 		.n_pids = o->pids.n,
 		.skip_missing = o->skip_missing,
