@@ -145,13 +145,13 @@ bool exports_wanted(const struct options *opt)
 	return any;
 }
 
-bool exports_take_stdout(const struct options *opt)
+unsigned int exports_take_stdout(const struct options *opt)
 {
-	bool any = opt->folded;
+	unsigned int n = opt->folded != 0;
 
 	for (size_t i = 0; i < EXPORTS; i++)
-		any |= path_of(opt, i) && !strcmp(path_of(opt, i), "-");
-	return any;
+		n += path_of(opt, i) && !strcmp(path_of(opt, i), "-");
+	return n;
 }
 
 static int write_all(struct exports *e, const struct options *opt, const struct report *r)
