@@ -519,17 +519,29 @@ static __always_inline void handle_leave(struct pt_regs *ctx, struct hit *h, __u
 	leave(ctx, h, slot, cookie);
 }
 
+/* Does nothing but the cookie tell of the call that returns? */
+static __always_inline bool keeps_nothing(__u64 cookie)
+{
+	return COOKIE_KIND(cookie) == CALL_NEW && !(cookie & COOKIE_NEST) && !c_heap;
+}
+
 SEC("uprobe")
 int alloc_session(struct pt_regs *ctx)
 {
 	__u64 *cookie = session_cookie(ctx);
+	struct hit *h;
 
 	share_no_stack();
 	if (config.floor)
 		return !ctx->cx; /* nsize: with as many return probes as the real one */
 	if (!session_is_return(ctx))
 		return !handle_enter(ctx, cookie); /* 1: no return probe for this call */
-	handle_leave(ctx, hit_get(true), *cookie);
+	h = keeps_nothing(*cookie) ? hit_of_cpu() : 0;
+	if (!h)
+		h = hit_get(true);
+	handle_leave(ctx, h, *cookie);
+	if (h)
+		room_give(&h->busy);
 	return 0;
 }
 

@@ -47,18 +47,6 @@ static __always_inline bool is_same(const struct refused *r, const struct call *
 	return r->ptr == c->ptr && r->nsize == c->nsize && (!c->ptr || r->osize == c->osize);
 }
 
-/*
- * Keeps h->refused. Asked for by itself: kernels before 5.19 take no pointer that was handed to a global
- * function for a map's value.
- */
-static __always_inline void refused_keep(__u32 tid)
-{
-	struct hit *h = hit_get(false);
-
-	if (h)
-		bpf_map_update_elem(&refusals, &tid, &h->refused, BPF_ANY);
-}
-
 /* What was refused ended in an error, or without one. Deletes the note. */
 SUBPROG int tell_oom(__u32 slot, __u32 tid, struct refused *r, __u32 raised)
 {
@@ -82,31 +70,31 @@ SUBPROG int tell_oom(__u32 slot, __u32 tid, struct refused *r, __u32 raised)
 	return 0;
 }
 
-/* The allocator said no to h->call. */
+/*
+ * The allocator said no to h->call. What is noted lies in the thread's own room, which is asked for by
+ * itself: kernels before 5.19 take no pointer that was handed to a global function for a map's value.
+ */
 SUBPROG int note_refused(struct hit *h, __u32 slot, __u32 state)
 {
-	__u32 tid = (__u32)bpf_get_current_pid_tgid();
+	__u32 tid = (__u32)bpf_get_current_pid_tgid(), at;
 	struct refused *old = bpf_map_lookup_elem(&refusals, &tid), *r;
 	struct lmt_state *st = state_at(state);
+	struct hit *own = hit_get(true);
 	struct lmt_site *site = 0;
 	struct lmt_finding *f;
 	const struct call *c;
-	__u32 at;
+	bool shrink;
 
-	if (!h || !st)
+	if (!h || !st || !own)
 		return 0;
 	c = &h->call;
-	r = &h->refused;
-	*r = (struct refused){};
 	at = site_get(state, LMT_TAG_FINDING, &h->top, 0, &site);
-	if (c->ptr && c->nsize <= c->osize) {
-		f = find_open(LMT_FIND_SHRINK, slot, state, 0);
-		if (f) {
-			fill_call(f, c, h->caller.ip);
-			f->site = at;
-			find_send(f);
-		}
-		r->shrink = 1;
+	shrink = c->ptr && c->nsize <= c->osize;
+	f = shrink ? find_open(LMT_FIND_SHRINK, slot, state, 0) : 0;
+	if (f) {
+		fill_call(f, c, h->caller.ip);
+		f->site = at;
+		find_send(f);
 	}
 	if (old && is_same(old, c)) {
 		old->times++;
@@ -114,17 +102,21 @@ SUBPROG int note_refused(struct hit *h, __u32 slot, __u32 state)
 	}
 	if (old && !old->by_code)
 		tell_oom(slot, tid, old, 0);
-	r->ptr = c->ptr;
-	r->osize = c->ptr ? c->osize : 0;
-	r->nsize = c->nsize;
-	r->ip = h->caller.ip;
-	r->freed = st->free_bytes + st->old_free_bytes;
-	r->live = vm_bytes(layout_at(st->layout), st->g);
-	r->state = state;
-	r->times = 1;
-	r->site = at;
+	r = &own->refused;
+	*r = (struct refused){
+		.ptr = c->ptr,
+		.osize = c->ptr ? c->osize : 0,
+		.nsize = c->nsize,
+		.ip = h->caller.ip,
+		.freed = st->free_bytes + st->old_free_bytes,
+		.live = vm_bytes(layout_at(st->layout), st->g),
+		.state = state,
+		.times = 1,
+		.site = at,
+		.shrink = shrink,
+	};
 	refused_any = 1;
-	refused_keep(tid);
+	bpf_map_update_elem(&refusals, &tid, r, BPF_ANY);
 	return 0;
 }
 

@@ -4,8 +4,8 @@
  * the hit at hand is worked on. BPF only.
  *
  * All calls of a program share 512 bytes of stack on kernels before 6.13, so what is large lies here
- * and functions hand on one pointer. By thread and not by CPU: a program may be preempted by that of
- * another thread, and a return may come on another CPU. One thread is in one program at a time.
+ * and functions hand on one pointer. By thread and not by CPU, since a program may be preempted by that
+ * of another thread, and a return may come on another CPU. A thread is in one program at a time.
  */
 #ifndef LMT_HIT_BPF_H
 #define LMT_HIT_BPF_H
@@ -71,6 +71,8 @@ struct jit_error {
 };
 
 struct hit {
+	__u64 busy; /* see hit_of_cpu() */
+
 	/* Kept from entry to return. */
 	__u64 cookie;
 	__u64 ptr;   /* of a realloc; of a birth: the state's ud */
@@ -118,6 +120,23 @@ struct {
 	__type(key, int);
 	__type(value, struct hit);
 } hits __weak SEC(".maps");
+
+/* One for each CPU: quicker to come by, for a hit that keeps nothing. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct hit);
+} cpu_hits __weak SEC(".maps");
+
+/* NULL while another thread, which was preempted, is in there. Give it back by room_give(&h->busy). */
+static __always_inline struct hit *hit_of_cpu(void)
+{
+	__u32 zero = 0;
+	struct hit *h = bpf_map_lookup_elem(&cpu_hits, &zero);
+
+	return h && room_take(&h->busy) ? h : 0;
+}
 
 static __always_inline void *thread_storage(void *map, __u64 flags)
 {

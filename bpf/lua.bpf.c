@@ -206,8 +206,8 @@ static __noinline int get_request(struct pt_regs *ctx, const struct lmt_probe *p
 	return 0;
 }
 
-/* Keeps the refusal h->refused of the thread h->t, and tells it if it breaks the allocator's contract. */
-SUBPROG int keep_refused(struct hit *h, __u32 slot)
+/* The rest of the refusal h->refused of the thread h->t, told if it breaks the allocator's contract. */
+SUBPROG int fill_refused(struct hit *h, __u32 slot)
 {
 	const struct lmt_layout *lay;
 	struct lmt_site *site = 0;
@@ -236,8 +236,7 @@ SUBPROG int keep_refused(struct hit *h, __u32 slot)
 		f->site = r->site;
 		find_send(f);
 	}
-	refused_keep((__u32)bpf_get_current_pid_tgid());
-	return 0;
+	return 1;
 }
 
 /* The same as note_refused(), from where the code goes on then, while the allocator is not probed. */
@@ -268,7 +267,9 @@ static __noinline int on_refused(struct pt_regs *ctx, const struct lmt_probe *p,
 	h->caller.ip = r->ip = ctx->ip + 1;
 	h->caller.sp = ctx->sp;
 	h->top = (struct top){ .flags = LMT_SITE_NO_LUA };
-	return keep_refused(h, slot);
+	if (fill_refused(h, slot))
+		bpf_map_update_elem(&refusals, &tid, r, BPF_ANY);
+	return 0;
 }
 
 static __noinline int on_retried(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot)
