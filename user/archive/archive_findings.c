@@ -9,7 +9,7 @@
 #include "archive_db.h"
 #include "base/cleanup.h"
 
-#define MAX_FINDINGS 10000 /* one kind of mistake, made a million times, is told by its first */
+#define MAX_FINDINGS 10000 /* one kind of mistake, made a million times, is shown by its first */
 
 static const char *const withdrawn_columns[] = { "finding", "snapshot" };
 

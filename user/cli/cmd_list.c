@@ -102,7 +102,7 @@ static void label_rest(const struct session_target *t, struct built_report *b)
 
 /*
  * How many coroutines a state has and what it is for, from a copy of its memory while it runs: no
- * stop. Where no copy made sense, or the process is too large to copy for a list, it is not told.
+ * stop. Where no copy made sense, or the process is too large to copy for a list, it is not known.
  */
 static void count_threads(struct session *s, struct built_report *b)
 {

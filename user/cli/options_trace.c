@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Options → what the engine is told: the only place that knows both. */
+/* Options → the engine's configuration: the only file that knows both. */
 #include "options.h"
 
 #include "exports.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * budget: when the allocators carry their probes, so that the cost stays below --max-overhead.
- * L8 trace. Pure: told what was seen, answers what to do.
+ * L8 trace. Pure: what was seen in, what to do out.
  *
  * The cost is a share of the processor time the targets would use without us, of one core at least:
  * a busy program is slowed down by so much, an idle one costs so much of a core.

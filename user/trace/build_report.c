@@ -285,7 +285,7 @@ static int add_live_states(struct session *s, struct built_report *b)
 	return 0;
 }
 
-/* Were only some of the blocks asked for? What a place allocated in all is no answer then. */
+/* Were only some of the blocks asked for? What a site allocated in all does not answer that. */
 static bool chooses_blocks(const struct trace_config *cfg)
 {
 	return cfg->older_ms || cfg->min_size || cfg->max_size;

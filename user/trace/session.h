@@ -49,7 +49,7 @@ struct session {
 	struct session_cost cost;
 	struct heap heap;
 	struct findings findings;
-	uint64_t findings_told; /* of the last report */
+	uint64_t findings_shown; /* of the last report */
 	struct session_names names;
 	struct trace_sink *sinks[SESSION_SINKS];
 	unsigned int n_sinks;

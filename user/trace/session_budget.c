@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the trace costs: measured, kept below --max-overhead, told in the report. */
+/* What the trace costs: measured, kept below --max-overhead, reported. */
 #include "session_budget.h"
 
 #include <string.h>

@@ -19,7 +19,7 @@
 #define CPU_NS 3000000000ull    /* …and many states in many tries; the trace waits meanwhile */
 #define FIRST_PAUSE_NS 2000000000ull
 #define CALM_PAUSE_NS 20000000000ull /* while no heap rises */
-#define SHARE 30          /* a census takes at most this part of the time, as one of so many */
+#define SHARE 30          /* a census takes at most one part in this many of the time */
 
 struct join {
 	struct session *s;
@@ -28,7 +28,7 @@ struct join {
 	vec_of(struct confirm_object) of; /* each ask */
 };
 
-/* Half told by windows it may be refuted; told by the ledger it is so, and only the path is missing. */
+/* What windows suggest may be refuted; what the ledger says is so, and only the path is missing. */
 static bool wants_join(const struct session *s, const struct heap_site *site)
 {
 	if (s->cost.windows)
@@ -130,7 +130,7 @@ static uint32_t text_of(struct session *s, const struct census *c, const struct 
 static bool take_answers(struct join *j, const struct census *c)
 {
 	struct session *s = j->s;
-	size_t told = 0, held = 0;
+	size_t answered = 0, held = 0;
 
 	confirm_reject(j->asks.v, j->of.v, j->asks.n);
 	for (size_t i = 0; i < j->asks.n; i++) {
@@ -140,7 +140,7 @@ static bool take_answers(struct join *j, const struct census *c)
 
 		if (a->answer == CENSUS_NOT_TOLD)
 			continue;
-		told++;
+		answered++;
 		held += a->answer == CENSUS_HELD;
 		if (sample) {
 			estimate_join(sample, a->answer == CENSUS_HELD, site->kind);
@@ -150,8 +150,9 @@ static bool take_answers(struct join *j, const struct census *c)
 		if ((a->answer == CENSUS_HELD || !sample) && a->path.n && !site->holder)
 			site->holder = text_of(s, c, &a->path);
 	}
-	log_debug("a census was asked for %zu objects: %zu are held, %zu gone or replaced", told, held, told - held);
-	return told > 0;
+	log_debug("a census was asked for %zu objects: %zu are held, %zu gone or replaced", answered, held,
+		  answered - held);
+	return answered > 0;
 }
 
 static void mark_asked(struct join *j)
@@ -161,7 +162,7 @@ static void mark_asked(struct join *j)
 			site->joins++;
 }
 
-/* The census looks at states that resolve knows: those born since the attach are to be told to it. */
+/* The census looks at states that resolve knows: those born since the attach must be made known to it. */
 static void resolve_new_states(struct join *j)
 {
 	bool fresh = false;

@@ -11,7 +11,7 @@
 struct session;
 struct snapshot;
 
-/* After the verdicts of a look, before what is found is told. Never fails: a path may stay unknown. */
+/* After the verdicts of a look, before findings are reported. Never fails: a path may stay unknown. */
 void session_join_look(struct session *s, const struct snapshot *snap, bool last);
 
 #endif

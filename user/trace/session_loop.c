@@ -16,7 +16,7 @@
 #define GC_POLL_MS 20
 #define SNAPSHOT_MS 1000   /* between looks at the trends; stretched when a look takes long */
 #define RECORD_MS 3000     /* the longest between two moments of a recording */
-#define LOOK_DEATHS 2000   /* …or until so many states were closed, whose entries are wanted back */
+#define LOOK_DEATHS 2000   /* …or until this many states were closed, whose entries are wanted back */
 #define LOOK_SHARE 10      /* then a look may take this part of the time */
 
 /* The sources of events of the loop, by the number epoll gives back. */

@@ -17,7 +17,7 @@ static bool read_text(void *ctx, uint32_t state, uint64_t uaddr, uint8_t *text, 
 	return t && !session_target_ended(t) && memread_exact(&t->mem, uaddr, text, n);
 }
 
-/* Since 5.2 the allocator is told; before, and in LuaJIT, the block's own header tells. */
+/* Since 5.2 the allocator is passed the kind; before, and in LuaJIT, the block's own header says it. */
 static bool block_is_object(void *ctx, const struct snapshot_site *site, uint64_t uaddr)
 {
 	struct session *s = ctx;

@@ -70,7 +70,7 @@ struct trace_sink {
 /* The session takes the sink over; before session_trace(). -E2BIG. */
 int session_add_sink(struct session *s, struct trace_sink *take);
 
-/* A report could not be written (an errno; 0: not known why): the trace ends. EPIPE is no failure. */
+/* A report could not be written (an errno; 0: not known why): the trace ends. EPIPE is not a failure. */
 void session_write_failed(struct session *s, int why);
 
 /* For the engine: all sinks in turn. */

@@ -43,7 +43,7 @@ struct session_target {
 	int pid_fd;      /* readable when the process has ended */
 	int exit_status; /* once ended, as wait() says; -1 unknown */
 	uint64_t library_kib; /* mapped code; a change tells of dlopen() */
-	size_t reported_runtimes; /* JSON: so many are out, and with them the process' own record */
+	size_t reported_runtimes; /* JSON: how many are out, and with them the process' own record */
 	vec_of(struct session_watch) watched;
 	bool held;         /* we started it: it waits for our probes at each step */
 	bool ffi_seen;     /* …and what it calls is watched */
@@ -78,7 +78,7 @@ int session_open_target(struct session *s, pid_t pid, bool without_lua, struct s
 			struct errmsg *err);
 int session_watch_target(struct session *s, struct session_target *t);
 int session_attach_target(struct session *s, struct session_target *t, struct errmsg *err);
-/* Opens and attaches while the trace runs; what fails is told, and counted as not seen. */
+/* Opens and attaches while the trace runs; what fails is logged, and counted as not seen. */
 struct session_target *session_add_target(struct session *s, pid_t pid, bool without_lua);
 /* Has Lua, and was traced: a process that was only looked at is not reported. */
 bool session_shows_target(const struct session *s, const struct session_target *t);
