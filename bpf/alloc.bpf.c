@@ -576,30 +576,3 @@ int alloc_leave(struct pt_regs *ctx)
 	handle_leave(ctx, h, cookie);
 	return 0;
 }
-
-/* The same for malloc() and its kin, see c_heap.bpf.h. */
-SEC("uprobe")
-int c_heap_session(struct pt_regs *ctx)
-{
-	share_no_stack();
-	if (!session_is_return(ctx))
-		return !c_enter(ctx);
-	c_leave(ctx);
-	return 0;
-}
-
-SEC("uprobe")
-int c_heap_enter(struct pt_regs *ctx)
-{
-	share_no_stack();
-	c_enter(ctx);
-	return 0;
-}
-
-SEC("uretprobe")
-int c_heap_leave(struct pt_regs *ctx)
-{
-	share_no_stack();
-	c_leave(ctx);
-	return 0;
-}

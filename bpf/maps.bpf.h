@@ -3,7 +3,7 @@
  * maps: every map and global, with who writes and who deletes. BPF only.
  *
  * Weak, since each object file that is linked into one defines them. Sizes marked "resized" are
- * set by user space before load (attach/attach.c).
+ * set by user space before load (attach/load.c).
  */
 #ifndef LMT_MAPS_BPF_H
 #define LMT_MAPS_BPF_H

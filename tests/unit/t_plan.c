@@ -10,7 +10,7 @@
 
 #define EMULATES_ALL 0x7e /* every enum insn_emulation but EMU_NONE */
 
-static const struct features kernel = { .multi = true, .session = true, .emulates = EMULATES_ALL };
+static const struct features kernel = { .emulates = EMULATES_ALL };
 
 /* mov rdi, rsi; test rcx, rcx; je +1; ret; ret */
 static const uint8_t alloc_code[] = { 0x48, 0x89, 0xf7, 0x48, 0x85, 0xc9, 0x74, 0x01, 0xc3, 0xc3 };
@@ -290,7 +290,7 @@ static void an_arena_is_told_by_its_name(void **state)
 
 static void a_kernel_that_emulates_nothing_pays_at_the_entry(void **state)
 {
-	static const struct features poor = { .perf = true };
+	static const struct features poor = { .emulates = 0 };
 	struct fixture *f = *state;
 
 	add_allocator(f, "l_alloc", true, f->alloc);

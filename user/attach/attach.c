@@ -6,197 +6,13 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/sysmacros.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
 #include "attach_impl.h"
-#include "base/clock.h"
 #include "base/log.h"
-#include "prepare.h"
-#include "sys.h"
-
-static int print_libbpf(enum libbpf_print_level level, const char *fmt, va_list ap)
-{
-	(void)level;
-	log_vtrace(fmt, ap);
-	return 0;
-}
-
-static uint32_t next_power_of_two(uint64_t n)
-{
-	uint32_t p = 1;
-
-	while (p < n && p < 1u << 31)
-		p <<= 1;
-	return p;
-}
-
-static void set_type(struct bpf_program *prog, unsigned int type)
-{
-	bpf_program__set_expected_attach_type(prog, (enum bpf_attach_type)type);
-}
-
-/* Which programs are loaded, and as what: decided before the verifier sees them. */
-static void choose_programs(struct attach *a, const struct attach_config *cfg)
-{
-	unsigned int entry = a->k.multi ? SYS_UPROBE_MULTI : 0;
-
-	bpf_program__set_autoload(a->skel->progs.luajit_entry, cfg->luajit);
-	bpf_program__set_autoload(a->skel->progs.alloc_session, a->k.session);
-	bpf_program__set_autoload(a->skel->progs.alloc_enter, !a->k.session);
-	bpf_program__set_autoload(a->skel->progs.alloc_leave, !a->k.session);
-	bpf_program__set_autoload(a->skel->progs.c_heap_session, cfg->c_heap && a->k.session);
-	bpf_program__set_autoload(a->skel->progs.c_heap_enter, cfg->c_heap && !a->k.session);
-	bpf_program__set_autoload(a->skel->progs.c_heap_leave, cfg->c_heap && !a->k.session);
-	set_type(a->skel->progs.c_heap_session, SYS_UPROBE_SESSION);
-	set_type(a->skel->progs.c_heap_enter, entry);
-	set_type(a->skel->progs.c_heap_leave, entry);
-	set_type(a->skel->progs.alloc_session, SYS_UPROBE_SESSION);
-	set_type(a->skel->progs.alloc_enter, entry);
-	set_type(a->skel->progs.alloc_leave, entry);
-	set_type(a->skel->progs.lua_entry, entry);
-	set_type(a->skel->progs.luajit_entry, entry);
-}
-
-static void set_sizes(struct attach *a, const struct attach_config *cfg)
-{
-	a->maps.start_ns = clock_ns(CLOCK_MONOTONIC);
-	/* Half full at max_blocks. */
-	a->maps.n_buckets = next_power_of_two((cfg->max_blocks * 2 + LMT_BUCKET_SLOTS - 1) /
-					      LMT_BUCKET_SLOTS);
-	a->maps.n_states = cfg->max_states < LMT_MAX_STATES ? cfg->max_states : LMT_MAX_STATES;
-	a->maps.n_sites = next_power_of_two(cfg->max_sites);
-	a->maps.n_stacks = next_power_of_two(cfg->max_stacks);
-	bpf_map__set_max_entries(a->skel->maps.blocks, a->maps.n_buckets);
-	bpf_map__set_max_entries(a->skel->maps.states, a->maps.n_states);
-	bpf_map__set_max_entries(a->skel->maps.sites, a->maps.n_sites + a->maps.n_stacks);
-	bpf_map__set_max_entries(a->skel->maps.owners, a->maps.n_states * 3);
-	bpf_map__set_max_entries(a->skel->maps.free_states, a->maps.n_states);
-	if (cfg->each_call)
-		bpf_map__set_max_entries(a->skel->maps.ring, LMT_RING_BYTES_CALLS);
-	a->skel->rodata->config.bucket_mask = a->maps.n_buckets - 1;
-	a->skel->rodata->config.site_mask = a->maps.n_sites - 1;
-	a->skel->rodata->config.state_max = a->maps.n_states;
-	a->skel->rodata->config.follow_all = cfg->follow_all;
-	a->skel->rodata->config.floor = cfg->floor;
-	a->skel->rodata->config.first_stack = a->maps.n_sites;
-	a->skel->rodata->config.stack_mask = a->maps.n_stacks - 1;
-	a->skel->rodata->config.stack_depth = cfg->stack_depth;
-	a->skel->rodata->config.each_call = cfg->each_call;
-	a->skel->rodata->config.sample_bytes = cfg->sample_bytes;
-	a->skel->rodata->config.native = cfg->native;
-	if (cfg->native && !cfg->each_call)
-		bpf_map__set_max_entries(a->skel->maps.ring, LMT_RING_BYTES_NATIVE);
-	a->maps.sample_bytes = cfg->sample_bytes;
-}
-
-static void set_map_fds(struct attach *a)
-{
-	a->maps.blocks = bpf_map__fd(a->skel->maps.blocks);
-	a->maps.states = bpf_map__fd(a->skel->maps.states);
-	a->maps.sites = bpf_map__fd(a->skel->maps.sites);
-	a->maps.stats = bpf_map__fd(a->skel->maps.stats);
-	a->maps.ring = bpf_map__fd(a->skel->maps.ring);
-	a->maps.owners = bpf_map__fd(a->skel->maps.owners);
-	a->maps.find_counts = bpf_map__fd(a->skel->maps.find_counts);
-	a->maps.next_state = &a->skel->bss->next_state;
-	a->maps.now_ms = &a->skel->bss->now_ms;
-}
-
-static int explain_load(int rc, const struct attach *a, struct errmsg *err)
-{
-	if (rc == -ENOMEM || rc == -E2BIG)
-		return errmsg_set(err, -ENOMEM,
-				  "not enough memory for the table of live blocks (%llu MiB); lower "
-				  "--max-blocks",
-				  (unsigned long long)a->maps.n_buckets * sizeof(struct lmt_bucket) >> 20);
-	if (rc == -EMFILE)
-		return errmsg_set(err, rc, "too many open files; raise the limit (ulimit -n)");
-	if (rc == -EPERM || rc == -EACCES)
-		return errmsg_set(err, -EPERM,
-				  "the kernel refused the BPF programs: %s; run as root, see "
-				  "'luamemtrace doctor', details with -v -v", strerror(-rc));
-	return errmsg_set(err, -EOPNOTSUPP,
-			  "the kernel refused the BPF programs: %s; see 'luamemtrace doctor', details "
-			  "with -v -v", strerror(-rc));
-}
-
-static int map_callsites(struct attach *a)
-{
-	void *p = mmap(NULL, LMT_CALLSITES * sizeof(*a->callsites), PROT_READ | PROT_WRITE, MAP_SHARED,
-		       bpf_map__fd(a->skel->maps.callsites), 0);
-
-	if (p == MAP_FAILED)
-		return -errno;
-	a->callsites = p;
-	return 0;
-}
-
-/* Forks and execs of traced processes. Without them much still works. */
-static void watch_processes(struct attach *a)
-{
-	a->skel->links.on_exec = bpf_program__attach(a->skel->progs.on_exec);
-	if (!a->skel->links.on_exec)
-		log_warn("cannot watch for exec (%s); a target that runs another program is noticed late",
-			 strerror(errno));
-	a->skel->links.on_fork = bpf_program__attach(a->skel->progs.on_fork);
-	if (!a->skel->links.on_fork)
-		log_warn("cannot watch for fork (%s); children of targets are not followed",
-			 strerror(errno));
-	a->skel->links.on_exit = bpf_program__attach(a->skel->progs.on_exit);
-	if (!a->skel->links.on_exit)
-		log_warn("cannot watch for exit (%s); do not start commands", strerror(errno));
-}
-
-int attach_new(const struct attach_config *cfg, const struct features *k, struct attach **ret,
-	       struct errmsg *err)
-{
-	struct attach *a = calloc(1, sizeof(*a));
-	int rc;
-
-	if (!a)
-		return errmsg_set(err, -ENOMEM, "out of memory");
-	a->k = *k;
-	a->system_wide = cfg->system_wide;
-	a->without = cfg->without;
-	a->next_slot = 1;
-	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
-	libbpf_set_print(print_libbpf);
-	rc = prepare_programs(a->k.kfuncs);
-	if (rc) {
-		errmsg_set(err, rc, "cannot prepare the BPF programs: %s", strerror(-rc));
-		goto fail;
-	}
-	a->skel = skel__open();
-	if (!a->skel) {
-		rc = errmsg_set(err, -errno, "cannot open the BPF programs: %s", strerror(errno));
-		goto fail;
-	}
-	choose_programs(a, cfg);
-	set_sizes(a, cfg);
-	rc = skel__load(a->skel);
-	if (rc) {
-		rc = explain_load(rc, a, err);
-		goto fail;
-	}
-	set_map_fds(a);
-	a->skel->bss->next_state = 1; /* index 0 is "none" */
-	a->skel->bss->c_heap = cfg->c_heap;
-	rc = map_callsites(a);
-	if (rc) {
-		errmsg_set(err, rc, "cannot map a table of the BPF programs: %s", strerror(-rc));
-		goto fail;
-	}
-	watch_processes(a);
-	*ret = a;
-	return 0;
-fail:
-	attach_free(a);
-	return rc;
-}
 
 void attach_forget_file(struct attach *a, const struct file *file)
 {
@@ -252,7 +68,12 @@ unsigned int attach_probe_count(const struct attach *a)
 
 const char *attach_method(const struct attach *a)
 {
-	return a->k.session ? "uprobe_multi session" : a->k.multi ? "uprobe_multi" : "perf";
+	return feature_way_name(a->way);
+}
+
+enum feature_way attach_way(const struct attach *a)
+{
+	return a->way;
 }
 
 const struct attach_maps *attach_maps(const struct attach *a)

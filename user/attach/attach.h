@@ -38,9 +38,16 @@ struct attach_config {
 	bool native;           /* stacks with their C side */
 };
 
-/* Loads everything; nothing is attached yet. *ret is the caller's, to be given to attach_free(). */
-int attach_new(const struct attach_config *cfg, const struct features *k, struct attach **ret,
+/*
+ * Loads everything, by the most capable way that the kernel takes: the next one is tried where it refuses
+ * the programs, and k keeps why. Nothing is attached yet. *ret is the caller's, to be given to
+ * attach_free(). -EPERM for what the user lacks, -EOPNOTSUPP for what the kernel does.
+ */
+int attach_new(const struct attach_config *cfg, struct features *k, struct attach **ret,
 	       struct errmsg *err);
+
+/* Loads all programs this way and puts one onto our own code, for doctor; k keeps how it went. */
+void attach_try(struct features *k, enum feature_way way);
 /* Switches recording off, takes all probes off, frees. NULL is allowed. */
 void attach_free(struct attach *a);
 
@@ -133,6 +140,7 @@ void attach_detach(struct attach *a);
 
 /* Number of probes in place, and how: "uprobe_multi session", "uprobe_multi", "perf". */
 unsigned int attach_probe_count(const struct attach *a);
+enum feature_way attach_way(const struct attach *a);
 const char *attach_method(const struct attach *a);
 
 /* File descriptors of the maps, for collect; owned by attach. */

@@ -41,7 +41,7 @@ struct probed {
 
 struct attach {
 	struct skel *skel;
-	struct features k;
+	enum feature_way way; /* by which the programs were loaded */
 	struct attach_maps maps;
 	vec_of(struct link) links;
 	vec_of(struct probed) probed;
@@ -65,5 +65,8 @@ uint32_t attach_layout_index(struct attach *a, const struct layout *l);
 
 /* Takes the probes of one process off, or of one file (NULL: any); links.c. */
 void attach_take_off(struct attach *a, int slot, const struct file *file);
+
+/* Puts the allocator's program onto a place of /proc/self/exe; 0 or a negative errno. links.c. */
+int attach_own(struct attach *a, uint64_t offset);
 
 #endif

@@ -126,8 +126,8 @@ static int link_perf(struct attach *a, struct bpf_program *prog, const struct ba
 
 static int link_program(struct attach *a, struct bpf_program *prog, const struct batch *b, bool ret)
 {
-	return a->k.multi ? link_multi(a, prog, SYS_UPROBE_MULTI, b, ret)
-			  : link_perf(a, prog, b, ret);
+	return a->way == WAY_PERF ? link_perf(a, prog, b, ret)
+				  : link_multi(a, prog, SYS_UPROBE_MULTI, b, ret);
 }
 
 /* The return side first: a call that enters before it stands would wait for it in vain. */
@@ -135,7 +135,7 @@ static int link_alloc(struct attach *a, const struct batch *b)
 {
 	int rc;
 
-	if (a->k.session)
+	if (a->way == WAY_SESSION)
 		return link_multi(a, a->skel->progs.alloc_session, SYS_UPROBE_SESSION, b, false);
 	rc = link_program(a, a->skel->progs.alloc_leave, b, true);
 	return rc ? rc : link_program(a, a->skel->progs.alloc_enter, b, false);
@@ -145,10 +145,27 @@ static int link_c_heap(struct attach *a, const struct batch *b)
 {
 	int rc;
 
-	if (a->k.session)
+	if (a->way == WAY_SESSION)
 		return link_multi(a, a->skel->progs.c_heap_session, SYS_UPROBE_SESSION, b, false);
 	rc = link_program(a, a->skel->progs.c_heap_leave, b, true);
 	return rc ? rc : link_program(a, a->skel->progs.c_heap_enter, b, false);
+}
+
+int attach_own(struct attach *a, uint64_t offset)
+{
+	static const char own[] = "/proc/self/exe";
+	int prog = bpf_program__fd(a->way == WAY_SESSION ? a->skel->progs.alloc_session
+							 : a->skel->progs.alloc_enter);
+	struct link link = { .fd = a->way == WAY_PERF
+		? sys_uprobe_perf(prog, own, offset, 0, getpid(), false)
+		: sys_uprobe_multi(prog, a->way == WAY_SESSION ? SYS_UPROBE_SESSION : SYS_UPROBE_MULTI, own,
+				   &offset, NULL, 1, getpid(), false) };
+
+	if (link.fd >= 0 && vec_push(&a->links, link)) {
+		close(link.fd);
+		return -ENOMEM;
+	}
+	return link.fd < 0 ? link.fd : 0;
 }
 
 /* Remembers the batch, so that it can be placed again after a pause. */

@@ -35,21 +35,40 @@ static int sys_bpf(int cmd, void *attr, size_t size)
 	return fd < 0 ? -errno : (int)fd;
 }
 
-int sys_load_empty(unsigned int attach_type)
+static int load(const struct bpf_insn *insns, size_t n, unsigned int attach_type)
 {
-	const struct bpf_insn insns[] = {
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 0 },
-		{ .code = BPF_JMP | BPF_EXIT },
-	};
 	union bpf_attr attr;
 
 	memset(&attr, 0, sizeof(attr));
 	attr.prog_type = BPF_PROG_TYPE_KPROBE;
 	attr.insns = (uintptr_t)insns;
-	attr.insn_cnt = 2;
+	attr.insn_cnt = (uint32_t)n;
 	attr.license = (uintptr_t)"Dual BSD/GPL";
 	attr.expected_attach_type = attach_type;
 	return sys_bpf(BPF_PROG_LOAD, &attr, sizeof(attr));
+}
+
+#define RETURN_0 \
+	{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 0 }, { .code = BPF_JMP | BPF_EXIT }
+
+int sys_load_empty(unsigned int attach_type)
+{
+	const struct bpf_insn insns[] = { RETURN_0 };
+
+	return load(insns, 2, attach_type);
+}
+
+int sys_load_calls(const int kfuncs[2], unsigned int attach_type)
+{
+	const struct bpf_insn insns[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_6, .src_reg = BPF_REG_1 },
+		{ .code = BPF_JMP | BPF_CALL, .src_reg = BPF_PSEUDO_KFUNC_CALL, .imm = kfuncs[0] },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_1, .src_reg = BPF_REG_6 },
+		{ .code = BPF_JMP | BPF_CALL, .src_reg = BPF_PSEUDO_KFUNC_CALL, .imm = kfuncs[1] },
+		RETURN_0
+	};
+
+	return load(insns, sizeof(insns) / sizeof(insns[0]), attach_type);
 }
 
 int sys_uprobe_multi(int prog_fd, unsigned int attach_type, const char *path,

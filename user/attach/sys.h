@@ -17,6 +17,9 @@ enum { SYS_UPROBE_MULTI = 48, SYS_UPROBE_SESSION = 57 };
 /* Loads "return 0" as a uprobe program; attach_type 0 for perf-event uprobes. */
 int sys_load_empty(unsigned int attach_type);
 
+/* The same, with calls of two functions of the kernel, by their BTF ids; both get the context. */
+int sys_load_calls(const int kfuncs[2], unsigned int attach_type);
+
 /*
  * Puts one program onto n offsets of a file. pid 0: every process; cookies may be NULL.
  * ret: a return probe.

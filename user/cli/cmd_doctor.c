@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "attach/attach.h"
 #include "base/log.h"
 #include "discover/proc.h"
 #include "report/doctor.h"
@@ -70,7 +71,7 @@ static void check_lockdown(struct checks *cs)
 		add(cs, "lockdown", CHECK_OK, NULL, "none");
 	else
 		add(cs, "lockdown", strstr(text, "[confidentiality]") ? CHECK_NOTE : CHECK_OK,
-		    "confidentiality mode may refuse reads of the target", "%s", text);
+		    "nothing needs doing: our programs only use what it allows", "%s", text);
 }
 
 static void check_bpf(struct checks *cs, const struct features *f)
@@ -80,20 +81,45 @@ static void check_bpf(struct checks *cs, const struct features *f)
 	add(cs, "BTF", f->btf ? CHECK_OK : CHECK_FAIL,
 	    "use a kernel built with CONFIG_DEBUG_INFO_BTF", "/sys/kernel/btf/vmlinux%s",
 	    f->btf ? "" : " cannot be read");
-	add(cs, "load BPF programs", f->load ? CHECK_OK : CHECK_FAIL,
-	    as_root, "%s",
-	    f->load ? "tried: works" : strerror(f->load_errno));
-	add(cs, "uprobe_multi", f->multi ? CHECK_OK : CHECK_NOTE,
-	    !f->load ? as_root : "needs Linux 6.6; perf-event uprobes are used instead", "%s",
-	    f->multi ? "tried on our own code: works" : strerror(f->multi_errno));
-	add(cs, "uprobe session", f->session ? CHECK_OK : CHECK_NOTE,
-	    !f->load ? as_root : "needs Linux 6.13; frees then cost a return trap too", "%s",
-	    f->session ? "program and kernel functions are there"
-	    : f->load  ? "not there"
-		       : "could not be tried");
-	add(cs, "perf-event uprobes", f->perf ? CHECK_OK : f->multi ? CHECK_NOTE : CHECK_FAIL,
-	    f->multi ? "not needed, uprobe_multi works" : "run as root (CAP_SYS_ADMIN)", "%s",
-	    f->perf ? "tried on our own code: works" : strerror(f->perf_errno));
+	add(cs, "load BPF programs", f->load.result == TRIAL_WORKS ? CHECK_OK : CHECK_FAIL,
+	    f->load.err == EPERM ? as_root : "use a kernel built with CONFIG_BPF_SYSCALL and CONFIG_BPF_EVENTS",
+	    "%s", f->load.result == TRIAL_WORKS ? "tried: works" : f->load.why);
+}
+
+/* What to do where a way does not work; it is one of several. */
+static const char *way_remedy(const struct features *f, enum feature_way way)
+{
+	static const char *const newer[WAYS] = {
+		[WAY_SESSION] = "nothing needs doing: newer kernels (6.13) have it, a free costs less there",
+		[WAY_MULTI] = "nothing needs doing: newer kernels (6.6) have it",
+		[WAY_PERF] = "use Linux 5.15 or later, built with CONFIG_UPROBE_EVENTS",
+	};
+	bool other = feature_best_way(f) != WAYS;
+
+	if (f->load.err == EPERM)
+		return "run as root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE";
+	if (f->ways[way].err == EPERM && !other)
+		return "run as root, or give it CAP_SYS_ADMIN as well";
+	if (way == WAY_PERF && other)
+		return "not needed, another way works";
+	return newer[way];
+}
+
+/* Our own programs, all of them, loaded and attached by each way. */
+static void check_ways(struct checks *cs, struct features *f)
+{
+	for (enum feature_way way = 0; way < WAYS && f->load.result == TRIAL_WORKS; way++)
+		attach_try(f, way);
+	for (enum feature_way way = 0; way < WAYS; way++) {
+		const struct trial *t = &f->ways[way];
+		bool works = t->result == TRIAL_WORKS;
+
+		add(cs, feature_way_name(way), works ? CHECK_OK : feature_best_way(f) == WAYS ? CHECK_FAIL : CHECK_NOTE,
+		    way_remedy(f, way), "%s",
+		    works ? "our programs load and attach" : t->result == TRIAL_NONE ? "could not be tried" : t->why);
+		if (*t->said)
+			log_debug("%s: the verifier's last words:\n%s", feature_way_name(way), t->said);
+	}
 }
 
 /* A child that only who may read every process can read; its pid, or -errno. */
@@ -209,11 +235,12 @@ int cmd_doctor(struct options *o)
 	struct errmsg err;
 	int rc;
 
-	feature_probe(&f, FEATURE_ALL);
+	feature_probe(&f, FEATURE_ALL, NULL);
 	check_kernel(&cs);
 	check_namespace(&cs);
 	check_lockdown(&cs);
 	check_bpf(&cs, &f);
+	check_ways(&cs, &f);
 	check_reading(&cs);
 	check_emulation(&cs, &f);
 	rc = command_open(o, &s, &err);

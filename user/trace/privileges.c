@@ -24,7 +24,7 @@ uint64_t privileges_needed(const struct session *s)
 			BIT(CAP_DAC_READ_SEARCH);
 
 	/* perf-event uprobes and BPF_ENABLE_STATS ask for it. */
-	if (!s->features.multi || s->cfg.mode != MODE_EXACT)
+	if (attach_way(s->attach) == WAY_PERF || s->cfg.mode != MODE_EXACT)
 		keep |= BIT(CAP_SYS_ADMIN);
 	keep |= sinks_capabilities(s);
 	/* Its children may become another user's while they wait for us. */

@@ -254,23 +254,14 @@ static int finish(struct session *s, int rc, struct errmsg *err)
 	return sinks_close(s, err);
 }
 
-/* The environment can hide what newer kernels have, so that the older ways are tested too. */
-static void probe_features(struct session *s)
-{
-	const char *way = getenv("LUAMEMTRACE_ATTACH");
-
-	feature_probe(&s->features, way && !strcmp(way, "perf") ? FEATURE_NO_MULTI : FEATURE_NEEDED);
-	if (way && !strcmp(way, "multi"))
-		s->features.session = false;
-}
-
 int session_trace(struct session *s, struct errmsg *err)
 {
 	struct loop l = LOOP_CLOSED;
 	int rc;
 
 	loop_hold_signals(s);
-	probe_features(s);
+	/* The environment can hide what newer kernels have, so that the older ways are tested too. */
+	feature_probe(&s->features, FEATURE_NEEDED, getenv("LUAMEMTRACE_ATTACH"));
 	rc = feature_check(&s->features, err);
 	if (rc)
 		return rc;
