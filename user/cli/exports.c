@@ -79,7 +79,8 @@ static int end(FILE *f)
 	return fflush(f) || ferror(f) ? -EIO : 0;
 }
 
-static int write_graph(const struct exports *e, const struct options *opt, const struct report *r, FILE *out)
+static int write_graph(const struct exports *e, const struct options *opt, const struct report *r,
+		       FILE *out)
 {
 	char nonce[33];
 
@@ -91,7 +92,8 @@ static int write_graph(const struct exports *e, const struct options *opt, const
 	return 0;
 }
 
-static int write_page(const struct exports *e, const struct options *opt, const struct report *r, FILE *out)
+static int write_page(const struct exports *e, const struct options *opt, const struct report *r,
+		      FILE *out)
 {
 	auto_free char *file = opt->n_words ? stored_path(opt->words[0]) : NULL;
 	struct page_source from = { file, stored_describe };
@@ -102,7 +104,8 @@ static int write_page(const struct exports *e, const struct options *opt, const 
 	return 0;
 }
 
-static int write_pprof(const struct exports *e, const struct options *opt, const struct report *r, FILE *out)
+static int write_pprof(const struct exports *e, const struct options *opt, const struct report *r,
+		       FILE *out)
 {
 	(void)e;
 	(void)opt;
@@ -112,7 +115,8 @@ static int write_pprof(const struct exports *e, const struct options *opt, const
 /* What may be written beside a report. */
 static const struct {
 	size_t path; /* the option that names the file: offset in struct options */
-	int (*write)(const struct exports *e, const struct options *opt, const struct report *r, FILE *out);
+	int (*write)(const struct exports *e, const struct options *opt, const struct report *r,
+		     FILE *out);
 } exports[EXPORTS] = {
 	{ offsetof(struct options, flamegraph), write_graph },
 	{ offsetof(struct options, html), write_page },

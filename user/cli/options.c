@@ -248,8 +248,13 @@ int options_parse(struct options *o, enum command command, int argc, char **argv
 {
 	int words = command & TRACE ? before_command(argc, argv) : argc, rest, rc;
 
-	*o = (struct options){ .max_states = 100000, .sample_bytes = 64 << 10, .stack_depth = 64,
-			       .pause_budget_ms = 50, .min_growth = 4096, .max_overhead = 5, .before = 60 };
+	*o = (struct options){ .max_states = 100000,
+			       .sample_bytes = 64 << 10,
+			       .stack_depth = 64,
+			       .pause_budget_ms = 50,
+			       .min_growth = 4096,
+			       .max_overhead = 5,
+			       .before = 60 };
 	rc = opt_parse(table, N_OPTS, command, o, words, argv, &rest, err);
 	if (rc)
 		return rc;

@@ -133,7 +133,8 @@ static uint64_t realtime_now(const struct session *s)
 }
 
 /* From memory into the file, and on in the file. */
-static void write_out(struct recorder *r, const struct session *s, const char *kind, const char *why)
+static void write_out(struct recorder *r, const struct session *s, const char *kind,
+		      const char *why)
 {
 	struct store_config cfg = file_config(&r->cfg);
 

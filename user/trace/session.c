@@ -260,7 +260,9 @@ int session_trace(struct session *s, struct errmsg *err)
 	int rc;
 
 	loop_hold_signals(s);
-	/* The environment can hide what newer kernels have, so that the older ways are tested too. */
+	/*
+	 * The environment can hide what newer kernels have, so that the older ways are tested too.
+	 */
 	feature_probe(&s->features, FEATURE_NEEDED, getenv("LUAMEMTRACE_ATTACH"));
 	rc = feature_check(&s->features, err);
 	if (rc)

@@ -43,12 +43,14 @@ struct session_target {
 	int pid_fd;      /* readable when the process has ended */
 	int exit_status; /* once ended, as wait() says; -1 unknown */
 	uint64_t library_kib; /* mapped code; a change tells of dlopen() */
-	size_t reported_runtimes; /* JSON: how many are out, and with them the process' own record */
+	/* JSON: how many are out, and with them the process' own record */
+	size_t reported_runtimes;
 	vec_of(struct session_watch) watched;
 	bool held;         /* we started it: it waits for our probes at each step */
 	bool ffi_seen;     /* …and what it calls is watched */
 	bool c_heap_done;  /* its malloc() was looked for */
-	bool plain_frees;  /* memory of a closed state was given back past the allocators we probe */
+	/* memory of a closed state was given back past the allocators we probe */
+	bool plain_frees;
 	bool missed_calls; /* an allocator was called before it got its probe, or has none */
 	bool unjoined;     /* it was said that a census could not be taken in mid-trace */
 };
