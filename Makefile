@@ -159,9 +159,12 @@ soak: all hosts ## Half an hour of processes that come, go and die under trace: 
 check-integration: all hosts ## Tests on real processes: needs root and BPF
 	$(Q)BUILD=$(abspath $(B)) PROVEFLAGS='$(PROVEFLAGS)' tests/integration/run.sh $(INTEGRATION)
 
+# Rooms in which no line is wider than 100 columns.
+NARROW := $(addprefix user/,base discover heap report archive trace record cli) tests/unit tests/fuzz
 lint: ## Layers, function lengths, shell scripts, manual, what is pointed at
 	$(Q)tools/check-layers.sh
 	$(Q)tools/check-fnlen.py $$(git ls-files 'user/*.[ch]' 'bpf/*.[ch]' 'tests/*.[ch]')
+	$(Q)tools/check-width.py $$(git ls-files $(NARROW:%='%/*.[ch]'))
 	$(Q)shellcheck -x $$(git ls-files 'tools/*.sh' 'tests/**/*.sh' .ci/run)
 	$(Q)tools/check-docs.sh
 	$(Q)tools/check-pointers.py

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hostile incident files through everything that reads them: SQLite's pages, the check of the schema,
- * loading, and every form in which a file is shown. A target for libFuzzer, or for drive.c.
+ * Hostile incident files through everything that reads them: SQLite's pages, the check of the
+ * schema, loading, and every form in which a file is shown. A target for libFuzzer, or for
+ * drive.c.
  */
 #include <stdint.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Drives a fuzz target without libFuzzer: mutates the files it is given, a fixed number of times from
- * a fixed seed, so that a failure can be repeated.
+ * Drives a fuzz target without libFuzzer: mutates the files it is given, a fixed number of times
+ * from a fixed seed, so that a failure can be repeated.
  *
  * usage: TARGET COUNT SEED FILE…
  */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Hostile files through everything that reads files: ELF headers, segments, symbols, relocations,
- * unwind tables, separate symbols, the instruction decoder and the search for functions. A target for libFuzzer, or for drive.c.
+ * unwind tables, separate symbols, the instruction decoder and the search for functions. A target
+ * for libFuzzer, or for drive.c.
  */
 #include <stdint.h>
 #include <stdio.h>

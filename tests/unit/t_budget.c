@@ -55,7 +55,9 @@ static unsigned int run(struct program *p, struct budget *b, unsigned int ticks)
 
 static struct budget start(struct program *p, bool may_stay_exact, bool only_exact)
 {
-	struct budget b = { .max_pct = 5, .may_stay_exact = may_stay_exact, .only_exact = only_exact };
+	struct budget b = { .max_pct = 5,
+			    .may_stay_exact = may_stay_exact,
+			    .only_exact = only_exact };
 
 	p->open = true;
 	budget_start(&b, &p->seen);
@@ -153,7 +155,9 @@ static void while_no_heap_rises_windows_are_rare(void **state)
 
 	(void)state;
 	for (unsigned int i = 0; i < N_OF(rates); i++) {
-		struct program p = { .calls_per_ms = rates[i], .busy = 1, .seen.heaps = BUDGET_HEAPS_CALM };
+		struct program p = { .calls_per_ms = rates[i],
+				     .busy = 1,
+				     .seen.heaps = BUDGET_HEAPS_CALM };
 		struct budget b = start(&p, false, false);
 
 		run(&p, &b, 1500); /* 30 s, which begin with as many as the budget allows */

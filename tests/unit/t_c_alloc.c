@@ -24,7 +24,8 @@ static struct elf_file *open_image(struct image *im)
 	return elf;
 }
 
-static const struct c_alloc_function *named(const struct c_alloc_function *v, size_t n, const char *name)
+static const struct c_alloc_function *named(const struct c_alloc_function *v, size_t n,
+					    const char *name)
 {
 	for (size_t i = 0; i < n; i++)
 		if (!strcmp(v[i].name, name))
@@ -90,7 +91,10 @@ static void an_allocator_without_names_is_told(void **state)
 	elf_free(elf);
 }
 
-/* Writes the distance to `target` behind the opcode at code[at], of a function that will begin at the image's end. */
+/*
+ * Writes the distance to `target` behind the opcode at code[at], of a function that will begin at
+ * the image's end.
+ */
 static void aim(const struct image *im, uint8_t *code, size_t at, uint64_t target)
 {
 	uint32_t rel = (uint32_t)(target - (im->text + at + 5));
@@ -105,14 +109,21 @@ struct unnamed {
 };
 
 /*
- * A program whose allocator callback and realloc() are like this, as found. realloc_frees: it calls free();
- * null_calls: realloc(NULL, n) calls malloc(n), else it has code of its own for that.
+ * A program whose allocator callback and realloc() are like this, as found. realloc_frees: it
+ * calls free(); null_calls: realloc(NULL, n) calls malloc(n), else it has code of its own for
+ * that.
  */
 static void find_unnamed(struct unnamed *u, bool realloc_frees, bool null_calls, bool swapped)
 {
-	/* test rdi, rdi; je 1f; push rbx; mov rbx, rdi; call free; pop rbx; ret; 1: mov rdi, rsi; jmp malloc */
+	/*
+	 * test rdi, rdi; je 1f; push rbx; mov rbx, rdi; call free; pop rbx; ret; 1: mov rdi, rsi;
+	 * jmp malloc
+	 */
 	uint8_t moves[] = "\x48\x85\xff\x74\x0b\x53\x48\x89\xfb\xe8....\x5b\xc3\x48\x89\xf7\xe9....";
-	/* mov rdi, rsi; test rcx, rcx; je 1f; mov rsi, rcx; jmp realloc; 1: push rax; call free; pop rdx; ret */
+	/*
+	 * mov rdi, rsi; test rcx, rcx; je 1f; mov rsi, rcx; jmp realloc; 1: push rax; call free;
+	 * pop rdx; ret
+	 */
 	uint8_t calls[] = "\x48\x89\xf7\x48\x85\xc9\x74\x08\x48\x89\xce\xe9....\x50\xe8....\x5a\xc3";
 	struct elf_file *elf;
 	struct image im;
@@ -161,7 +172,8 @@ static void what_only_looks_like_them_is_refused(void **state)
 /* A return probe takes the word on top of the stack for the return address. */
 static void nothing_is_pushed_where_a_return_probe_stands(void **state)
 {
-	static const struct features k = { .emulates = 1u << EMU_CALL | 1u << EMU_PUSH | 1u << EMU_JCC };
+	static const struct features k = { .emulates = 1u << EMU_CALL | 1u << EMU_PUSH |
+						       1u << EMU_JCC };
 	struct file file = { .path = "image" };
 	struct plan_site site;
 	struct errmsg err;
@@ -177,7 +189,9 @@ static void nothing_is_pushed_where_a_return_probe_stands(void **state)
 	assert_int_equal(site.probe.pushed, 0);
 	assert_int_equal(plan_extra(&file, vaddr, "malloc", LMT_PROBE_C_CALL, 0x1, &k, &site, &err), 0);
 	assert_int_equal(site.place.offset, 4); /* without one the cheaper place will do */
-	/* Where nothing tells how long the function is, as in musl, its first instruction serves. */
+	/*
+	 * Where nothing tells how long the function is, as in musl, its first instruction serves.
+	 */
 	assert_int_equal(plan_extra(&file, vaddr + 4, "malloc", LMT_PROBE_C_HEAP, 0x1, &k, &site, &err), 0);
 	assert_int_equal(site.offset, vaddr + 4);
 	elf_free(file.elf);

@@ -317,7 +317,8 @@ static void a_chain_of_objects_needs_no_stack(void **state)
 	assert_int_equal(reach_retained(&r), 0);
 	last = walk_number(&w, h.table[TABLES - 1]);
 	assert_int_equal(r.parent[last], walk_number(&w, h.table[TABLES - 2]));
-	assert_int_equal(r.retained[walk_number(&w, h.table[0])], TABLES * walk_bytes(&w, &w.obj[last]));
+	assert_int_equal(r.retained[walk_number(&w, h.table[0])],
+			 TABLES * walk_bytes(&w, &w.obj[last]));
 	reach_deinit(&r);
 	walk_deinit(&w);
 	heap_deinit(&h);

@@ -42,7 +42,10 @@ static void take(struct chunk_block *b, void **block, size_t size, size_t head)
 	}
 }
 
-/* Small ones beyond the cache's seven may be in a fast bin, which looks as what was never written to. */
+/*
+ * Small ones beyond the cache's seven may be in a fast bin, which looks as what was never written
+ * to.
+ */
 static enum chunk_fate freed(const struct chunk_rule *rule, const struct chunk_block *b)
 {
 	return b->size + rule->head <= 120 && chunk_fate(&mem, rule, b) == CHUNK_MAYBE ? CHUNK_MAYBE

@@ -20,7 +20,8 @@ static void add(struct run *r, uint32_t window, uint64_t order)
 
 	r->sample[i] = (struct estimate_sample){ .state = 1, .window = window, .litter = 10,
 						 .uaddr = 0x1000 + 0x40 * i };
-	r->asks[i] = (struct census_ask){ .answer = CENSUS_HELD, .kind = CENSUS_TABLE, .order = order };
+	r->asks[i] =
+		(struct census_ask){ .answer = CENSUS_HELD, .kind = CENSUS_TABLE, .order = order };
 	r->of[i] = (struct confirm_object){ .sample = &r->sample[i], .kind = KIND_TABLE };
 }
 
@@ -30,7 +31,8 @@ static void expect(struct run *r, const char *answers)
 	confirm_reject(r->asks, r->of, r->n);
 	assert_int_equal(strlen(answers), r->n);
 	for (size_t i = 0; i < r->n; i++) {
-		char got = r->asks[i].answer == CENSUS_HELD ? 'H' : r->asks[i].answer == CENSUS_ABSENT ? 'A' : '-';
+		enum census_answer answer = r->asks[i].answer;
+		char got = answer == CENSUS_HELD ? 'H' : answer == CENSUS_ABSENT ? 'A' : '-';
 
 		if (got != answers[i])
 			fail_msg("object %zu: %c, not %c (%s)", i, got, answers[i], answers);

@@ -180,7 +180,8 @@ static void calls_and_tail_jumps_are_edges(void **state)
 	make_good(&g);
 	f = open_image(&g.im);
 	assert_int_equal(code_new(f, &c, &err), 0);
-	assert_true(code_count(c) >= 3); /* so small a file is swept for functions without a table too */
+	/* so small a file is swept for functions without a table too */
+	assert_true(code_count(c) >= 3);
 	assert_int_equal(code_callers(c, g.first, &n)->at, g.third);
 	assert_int_equal(n, 1);
 	assert_true(code_calls(c, code_at(c, g.third), g.second));

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Places that keep what they make, or part of it, or none, seen in windows; what is said of them. */
+/*
+ * Places that keep what they make, or part of it, or none, seen in windows; what is said of them.
+ */
 #include "unit.h"
 
 #include "heap/estimate.h"
@@ -50,7 +52,8 @@ static const struct estimate_reader reader = { read_text, is_object, NULL };
 static void open_window(struct run *r, uint32_t cycle)
 {
 	for (uint32_t p = 0; p < N_PLACES; p++) {
-		uint32_t n = p == FILLS_UP ? BIRTHS - BIRTHS * r->window / (r->windows + 10) : BIRTHS;
+		uint32_t n =
+			p == FILLS_UP ? BIRTHS - BIRTHS * r->window / (r->windows + 10) : BIRTHS;
 		struct snapshot_site s = { .index = p + 1, .state = 1, .live_blocks = n,
 					   .live_bytes = n * SIZE };
 
@@ -70,11 +73,16 @@ static void take_census(struct run *r)
 	r->e.joined = r->e.windows;
 }
 
-/* cycle_of: completed ones at a window; floor: the heap after the latest, as a multiple of the first's. */
+/*
+ * cycle_of: completed ones at a window; floor: the heap after the latest, as a multiple of the
+ * first's.
+ */
 static void judge(struct run *r, uint32_t (*cycle_of)(uint32_t), uint64_t floor)
 {
 	static const struct lmt_layout layout;
-	struct gcpoll_state gc = { .index = 1, .floors = 5, .floor_first = 100, .floor_last = floor };
+	struct gcpoll_state gc = {
+		.index = 1, .floors = 5, .floor_first = 100, .floor_last = floor
+	};
 	struct heap_state *st;
 
 	if (r->rare) {
@@ -88,7 +96,8 @@ static void judge(struct run *r, uint32_t (*cycle_of)(uint32_t), uint64_t floor)
 		uint64_t *at = hashmap_get_or_add(&r->heap.stacks.site_of, p + 1);
 
 		assert_non_null(at);
-		assert_int_equal(vec_push(&r->heap.sites, (struct heap_site){ .kind = KIND_TABLE }), 0);
+		assert_int_equal(vec_push(&r->heap.sites, (struct heap_site){ .kind = KIND_TABLE }),
+				 0);
 		*at = r->heap.sites.n;
 	}
 	r->windows = r->windows ? r->windows : WINDOWS;
@@ -116,7 +125,10 @@ static uint32_t steadily(uint32_t window)
 	return window;
 }
 
-/* A heap that doubles from collection to collection: 3 of 60 windows are older than enough of them. */
+/*
+ * A heap that doubles from collection to collection: 3 of 60 windows are older than enough of
+ * them.
+ */
 static uint32_t ever_more_rarely(uint32_t window)
 {
 	uint32_t cycles = 0;
@@ -165,7 +177,8 @@ static void a_leak_is_found_without_any_collection(void **state)
 	(void)state;
 	judge(&r, steadily, 130);
 	assert_only_leak(&r);
-	assert_int_equal(r.heap.sites.v[LEAKS].survived_cycles, 2); /* that were taken, not made up */
+	/* that were taken, not made up */
+	assert_int_equal(r.heap.sites.v[LEAKS].survived_cycles, 2);
 	done(&r);
 	r = (struct run){ .rare = true };
 	judge(&r, steadily, 102);
@@ -173,7 +186,10 @@ static void a_leak_is_found_without_any_collection(void **state)
 	done(&r);
 }
 
-/* Where the ledger is whole it keeps its numbers, and its verdicts unless the collector hardly runs. */
+/*
+ * Where the ledger is whole it keeps its numbers, and its verdicts unless the collector hardly
+ * runs.
+ */
 static void a_whole_ledger_takes_the_verdict_only(void **state)
 {
 	struct run r = { .rare = true };
@@ -197,7 +213,10 @@ static void a_link_may_change_in_what_lives(void **state)
 	for (uint32_t loose = 0; loose <= 24; loose += 8) {
 		for (int word = 0; word < 5; word++) {
 			struct estimate e = { .windows = 0 };
-			struct snapshot_site s = { .index = 1, .state = 1, .live_blocks = 1, .live_bytes = 40,
+			struct snapshot_site s = { .index = 1,
+						   .state = 1,
+						   .live_blocks = 1,
+						   .live_bytes = 40,
 						   .sample_uaddr = { 0x1000 } };
 
 			assert_int_equal(estimate_count(&e, &s), 0);
@@ -206,7 +225,8 @@ static void a_link_may_change_in_what_lives(void **state)
 			changed_word = word;
 			estimate_check(&e, &reader);
 			changed_word = -1;
-			assert_int_equal(e.samples.v[0].changed, word != 0 && word * 8 != (int)loose);
+			assert_int_equal(e.samples.v[0].changed,
+					 word != 0 && word * 8 != (int)loose);
 			estimate_deinit(&e);
 		}
 	}
@@ -217,8 +237,12 @@ static void a_window_is_as_large_as_all_that_it_left(void **state)
 {
 	struct snapshot_site known = { .index = 1, .state = 1, .live_blocks = 10, .live_bytes = 640,
 				       .sample_uaddr = { 0x1000 } };
-	struct snapshot_site unknown = { .index = 2, .state = 1, .live_blocks = 90, .live_bytes = 5760 };
-	struct snapshot_site other = { .index = 3, .state = 2, .live_blocks = 500, .live_bytes = 32000 };
+	struct snapshot_site unknown = {
+		.index = 2, .state = 1, .live_blocks = 90, .live_bytes = 5760
+	};
+	struct snapshot_site other = {
+		.index = 3, .state = 2, .live_blocks = 500, .live_bytes = 32000
+	};
 	struct estimate e = { 0 };
 
 	(void)state;

@@ -24,9 +24,19 @@ static void build(struct report *r)
 {
 	static const struct report_process process = { .pid = 7, .comm = "a;b", .exe = "/usr/bin/lua" };
 	static const struct report_stack stacks[] = {
-		{ .first = 0, .n = 3, .samples = 2, .live_bytes = 600, .live_blocks = 6, .allocs = 60,
+		{ .first = 0,
+		  .n = 3,
+		  .samples = 2,
+		  .live_bytes = 600,
+		  .live_blocks = 6,
+		  .allocs = 60,
 		  .alloc_bytes = 6000 },
-		{ .first = 3, .n = 4, .samples = 1, .live_bytes = 300, .live_blocks = 3, .allocs = 30,
+		{ .first = 3,
+		  .n = 4,
+		  .samples = 1,
+		  .live_bytes = 300,
+		  .live_blocks = 3,
+		  .allocs = 30,
 		  .alloc_bytes = 3000 },
 	};
 	struct report_site site = { .pid = 7, .state = 1, .kind = "string", .frame = frames[1],
@@ -184,8 +194,8 @@ static void a_profile_is_gzip_and_not_empty(void **state)
 
 static void varints_and_lengths(void **state)
 {
-	static const uint8_t want[] = { 0x08, 0x96, 0x01, 0x12, 0x03, 'a', 'b', 'c', 0x1a, 0x03, 0x01,
-					0xac, 0x02 };
+	static const uint8_t want[] = { 0x08, 0x96, 0x01, 0x12, 0x03, 'a', 'b',
+					'c',  0x1a, 0x03, 0x01, 0xac, 0x02 };
 	struct pbw w = { .rc = 0 };
 
 	(void)state;

@@ -5,9 +5,12 @@
 
 #define MIB (1ull << 20)
 
-/* Polls every 20 ms; the heap grows by so much each, a cycle is completed every cycle_ms (0: never). */
-static uint64_t run(struct gc_stall *s, uint64_t from_ms, uint64_t ms, uint64_t *heap, uint64_t grows,
-		    uint64_t cycle_ms, bool stopped)
+/*
+ * Polls every 20 ms; the heap grows by so much each, a cycle is completed every cycle_ms (0:
+ * never).
+ */
+static uint64_t run(struct gc_stall *s, uint64_t from_ms, uint64_t ms, uint64_t *heap,
+		    uint64_t grows, uint64_t cycle_ms, bool stopped)
 {
 	uint64_t t;
 
@@ -95,7 +98,9 @@ static void censuses_that_find_no_growth_become_rare(void **state)
 	assert_in_range(n, 4, 10);
 }
 
-/* A program that collects by hand may complete two cycles between two polls, which look like none. */
+/*
+ * A program that collects by hand may complete two cycles between two polls, which look like none.
+ */
 static void a_heap_that_falls_was_collected(void **state)
 {
 	struct gc_stall s = { 0 };

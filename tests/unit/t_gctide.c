@@ -30,7 +30,8 @@ static void run(struct heap *h, unsigned int seconds)
 		tooth = h->cycle_ms <= POLL_MS ? (double)(h->seed >> 8) / (1 << 24)
 					       : (double)(h->ms % h->cycle_ms) / h->cycle_ms;
 		jitter = (double)(cycles * 2654435761u >> 16 & 0xff) / 25600;
-		gctide_note(&h->tide, h->ms, (uint64_t)(h->floor * (1 + jitter + tooth)), cycles != h->cycles);
+		gctide_note(&h->tide, h->ms, (uint64_t)(h->floor * (1 + jitter + tooth)),
+			    cycles != h->cycles);
 		h->cycles = cycles;
 		h->alarm_ms += h->tide.rising ? POLL_MS : 0;
 	}

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A state whose memory was reserved, not usable, when its mappings were read is not taken for closed. */
+/*
+ * A state whose memory was reserved, not usable, when its mappings were read is not taken for
+ * closed.
+ */
 #include "unit.h"
 
 #include <signal.h>

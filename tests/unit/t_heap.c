@@ -253,7 +253,8 @@ static void a_site_whose_tag_does_not_tell_is_named_by_its_blocks(void **state)
 	assert_true(heap_needs_kind(&f->heap, s));
 	assert_int_equal(heap_set_kind(&f->heap, 10, KIND_TABLE), 0);
 	assert_false(heap_needs_kind(&f->heap, s));
-	assert_int_equal(heap_set_kind(&f->heap, 10, KIND_BUFFER), 0); /* its parts do not rename it */
+	/* its parts do not rename it */
+	assert_int_equal(heap_set_kind(&f->heap, 10, KIND_BUFFER), 0);
 	assert_int_equal(heap_apply(&f->heap, &f->snap), 0);
 	assert_int_equal(f->heap.sites.v[0].kind, KIND_TABLE);
 	s = live(&f->snap, 11, INDEX_A, 5, 100, 2, 0); /* the tag tells */

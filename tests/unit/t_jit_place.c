@@ -74,7 +74,9 @@ static void bytecodes(struct fixture *f, const uint8_t *ops, unsigned int n)
 /* func; mov; tnew; mov; tsetv; cat; ret: with snapshots before tnew, tsetv, cat and ret */
 static int setup(void **state)
 {
-	static const uint8_t ops[] = { BC_FUNCF, BC_MOV, BC_TNEW, BC_MOV, BC_TSETV, BC_CAT, BC_RET };
+	static const uint8_t ops[] = {
+		BC_FUNCF, BC_MOV, BC_TNEW, BC_MOV, BC_TSETV, BC_CAT, BC_RET
+	};
 	struct fixture *f = calloc(1, sizeof(*f));
 	const struct lmt_layout *l = &layouts_find("lj21-20210323-gc64")->l;
 	uint64_t g = AT_GG + (uint64_t)l->GG_G.off, J = AT_GG + (uint64_t)l->GG_J.off;
@@ -148,7 +150,9 @@ static void memory_of_an_object_is_placed_but_not_certain(void **state)
 
 static void two_alike_on_the_way_are_not_certain(void **state)
 {
-	static const uint8_t ops[] = { BC_FUNCF, BC_MOV, BC_TNEW, BC_TNEW, BC_TSETV, BC_CAT, BC_RET };
+	static const uint8_t ops[] = {
+		BC_FUNCF, BC_MOV, BC_TNEW, BC_TNEW, BC_TSETV, BC_CAT, BC_RET
+	};
 	struct fixture *f = *state;
 	bool certain;
 
@@ -159,7 +163,9 @@ static void two_alike_on_the_way_are_not_certain(void **state)
 
 static void the_way_ends_at_a_jump_back(void **state)
 {
-	static const uint8_t ops[] = { BC_FUNCF, BC_MOV, BC_JMP, BC_TNEW, BC_TSETV, BC_CAT, BC_RET };
+	static const uint8_t ops[] = {
+		BC_FUNCF, BC_MOV, BC_JMP, BC_TNEW, BC_TSETV, BC_CAT, BC_RET
+	};
 	struct fixture *f = *state;
 	bool certain;
 

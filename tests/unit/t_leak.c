@@ -19,7 +19,9 @@ static int setup(void **state)
 	const struct layout *l = layouts_find("lua-5.4.3..5.4.8");
 
 	assert_int_equal(heap_add_state(&f->heap, INDEX, 100, 1, &l->l, false), 0);
-	assert_int_not_equal(heap_site_at(&f->heap, 0, KIND_TABLE, (struct frame){ .where = 1 }, false, 0), 0);
+	assert_int_not_equal(heap_site_at(&f->heap, 0, KIND_TABLE, (struct frame){ .where = 1 },
+					  false, 0),
+			     0);
 	f->strings = f->findings.strings = strpool_new();
 	*state = f;
 	return 0;
@@ -36,7 +38,8 @@ static int teardown(void **state)
 	return 0;
 }
 
-static unsigned int look_after(struct fixture *f, uint64_t seconds, enum verdict verdict, uint64_t old_bytes)
+static unsigned int look_after(struct fixture *f, uint64_t seconds, enum verdict verdict,
+			       uint64_t old_bytes)
 {
 	unsigned int n = 0;
 
@@ -122,7 +125,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(at_the_end_all_is_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_leak_that_levels_off_was_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_closed_state_keeps_its_leaks, setup, teardown),
-		cmocka_unit_test_setup_teardown(totals_do_not_agree_where_not_all_was_seen, setup, teardown),
+		cmocka_unit_test_setup_teardown(totals_do_not_agree_where_not_all_was_seen, setup,
+						teardown),
 	};
 
 	return cmocka_run_group_tests_name("leak", tests, NULL, NULL);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What an allocator refused tells its limit where that is a round number, and nothing where it may be chance. */
+/*
+ * What an allocator refused tells its limit where that is a round number, and nothing where it may
+ * be chance.
+ */
 #include "unit.h"
 
 #include "heap/limit.h"

@@ -148,7 +148,8 @@ static void the_allocator_in_use_is_probed_once(void **state)
 	assert_true(s->place.emulated);
 	assert_int_equal(s->probe.reg_ud, LMT_REG_LOST);
 	assert_true(s->probe.flags & LMT_PROBE_PLAIN_REGS);
-	assert_false(s->probe.flags & (LMT_PROBE_UD_IS_STATE | LMT_PROBE_MAY_NEST | LMT_PROBE_ARENA));
+	assert_false(s->probe.flags &
+		     (LMT_PROBE_UD_IS_STATE | LMT_PROBE_MAY_NEST | LMT_PROBE_ARENA));
 	vec_each(each, &f->plan->sites)
 		n += each->offset == s->offset;
 	assert_int_equal(n, 1);

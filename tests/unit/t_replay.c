@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Somebody else's file: foreign, cut off, damaged, forged. A clear error or a report; never a crash. */
+/*
+ * Somebody else's file: foreign, cut off, damaged, forged. A clear error or a report; never a
+ * crash.
+ */
 #include "unit.h"
 
 #include <errno.h>
@@ -49,7 +52,8 @@ static void make_good(void)
 	assert_int_equal(archive_new(s, &a), 0);
 	archive_put_meta(a, "start_ns", "1790000000000000000");
 	archive_put_meta(a, "command", "luamemtrace " HOSTILE);
-	vec_push(&r.processes, (struct report_process){ .pid = 7, .comm = HOSTILE, .exe = HOSTILE });
+	vec_push(&r.processes,
+		 (struct report_process){ .pid = 7, .comm = HOSTILE, .exe = HOSTILE });
 	vec_push(&r.runtimes, (struct report_runtime){ .pid = 7, .runtime = 1, .family = "puc",
 						       .module = HOSTILE, .title = "Lua 5.4.4" });
 	vec_push(&r.runtimes.v[0].functions, (struct report_function){ .name = "l_alloc" });
@@ -57,8 +61,11 @@ static void make_good(void)
 	for (uint32_t i = 0; i < 20; i++) {
 		vec_push(&r.states, (struct report_state){ .pid = 7, .state = i, .runtime = 1,
 							   .label = HOSTILE, .live_bytes = i });
-		vec_push(&r.sites, (struct report_site){ .pid = 7, .state = i, .kind = "table",
-							 .frame = { .lua = HOSTILE, .name = HOSTILE } });
+		vec_push(&r.sites,
+			 (struct report_site){ .pid = 7,
+					       .state = i,
+					       .kind = "table",
+					       .frame = { .lua = HOSTILE, .name = HOSTILE } });
 	}
 	for (uint64_t m = 1; m <= 5; m++) {
 		r.end_realtime_ns = 1790000000000000000ull + m * 1000000000u;
@@ -334,7 +341,8 @@ static void views_are_as_documented(void **state)
 		char sql[128];
 
 		snprintf(sql, sizeof(sql), "SELECT * FROM %s", views[i].name);
-		if (sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) || sqlite3_step(stmt) == SQLITE_ERROR)
+		if (sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) ||
+		    sqlite3_step(stmt) == SQLITE_ERROR)
 			fail_msg("%s: %s", views[i].name, sqlite3_errmsg(db));
 		check_documented((char *)schema_md, views[i].name, stmt);
 		assert_non_null(strstr((char *)manual, views[i].name));

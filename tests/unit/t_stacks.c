@@ -7,7 +7,8 @@
 
 static void the_same_frames_are_one_stack(void **state)
 {
-	struct stack_frame f[] = { { .where = 1, .kind = STACK_LUA }, { .where = 2, .kind = STACK_LUA },
+	struct stack_frame f[] = { { .where = 1, .kind = STACK_LUA },
+				   { .where = 2, .kind = STACK_LUA },
 				   { .native = 3, .kind = STACK_NATIVE } };
 	struct stackdb db = { .nodes = { 0 } };
 	uint32_t a = stackdb_add(&db, f, 3), b = stackdb_add(&db, f, 3), out[8];
@@ -52,9 +53,15 @@ static void setup(struct fixture *f)
 
 static void add_stack(struct fixture *f, uint32_t index, uint32_t stack, double live, double alloc)
 {
-	struct snapshot_stack s = { .index = index, .place = PLACE, .samples = 3, .allocs = alloc / 10,
-				    .alloc_bytes = alloc, .alloc_variance = alloc, .live_bytes = live,
-				    .live_blocks = live / 10, .live_variance = live };
+	struct snapshot_stack s = { .index = index,
+				    .place = PLACE,
+				    .samples = 3,
+				    .allocs = alloc / 10,
+				    .alloc_bytes = alloc,
+				    .alloc_variance = alloc,
+				    .live_bytes = live,
+				    .live_blocks = live / 10,
+				    .live_variance = live };
 
 	assert_int_equal(heap_set_stack(&f->heap, index, stack), 0);
 	assert_int_equal(vec_push(&f->snap.stacks, s), 0);

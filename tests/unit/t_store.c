@@ -339,7 +339,8 @@ static void a_vanished_file_is_noticed(void **state)
 
 static void memory_keeps_a_window_and_becomes_a_file(void **state)
 {
-	struct store_config memory = { NULL, false, 64 << 20, 20000000000ull }, file = { path, true, 0, 0 };
+	struct store_config memory = { NULL, false, 64 << 20, 20000000000ull },
+			    file = { path, true, 0, 0 };
 	struct store *s = NULL;
 	struct loaded_report l;
 	struct archive *a;

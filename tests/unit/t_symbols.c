@@ -59,7 +59,8 @@ static bool is_name_of(struct file *f, const char *name, uint64_t start)
 	return false;
 }
 
-static void compare_module(struct fixture *f, const struct module *m, size_t *same, size_t *different)
+static void compare_module(struct fixture *f, const struct module *m, size_t *same,
+			   size_t *different)
 {
 	struct file *file = files_get(&f->files, m);
 	const struct elf_function *fn;
@@ -179,7 +180,8 @@ static void a_stack_of_rubbish_does_no_harm(void **state)
 		for (size_t i = 0; i < taken.len; i += 8)
 			if (random() % 4 == 0) {
 				uint64_t v = random() % 2 ? taken.sp + (uint64_t)random() % 8192
-							  : (uint64_t)random() << 16 ^ (uint64_t)random();
+							  : (uint64_t)random() << 16 ^
+								    (uint64_t)random();
 
 				memcpy(taken.data + i, &v, 8);
 			}

@@ -26,7 +26,9 @@ static char *written(uint32_t top, bool active, const uint64_t (*states)[2], siz
 	return text;
 }
 
-static const uint64_t five[][2] = { { 0, 1024 }, { 0, 1024 }, { 0, 4096 }, { 1, 1024 }, { 0, 1024 } };
+static const uint64_t five[][2] = {
+	{ 0, 1024 }, { 0, 1024 }, { 0, 4096 }, { 1, 1024 }, { 0, 1024 }
+};
 
 static void the_busiest_and_then_the_largest(void **unused)
 {
@@ -47,7 +49,10 @@ static void the_busiest_and_then_the_largest(void **unused)
 
 static void all_where_all_were_asked_for(void **unused)
 {
-	static const struct { uint32_t top; bool active; } rows[] = { { 0, true }, { 5, true }, { 3, false } };
+	static const struct {
+		uint32_t top;
+		bool active;
+	} rows[] = { { 0, true }, { 5, true }, { 3, false } };
 
 	(void)unused;
 	for (size_t i = 0; i < N_OF(rows); i++) {

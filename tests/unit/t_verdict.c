@@ -59,14 +59,16 @@ static void what_has_filled_is_stable(void **state)
 	/* random keys: ever fewer are new */
 	assert_int_equal(judge(LEFT(500, 400, 320, 256, 205, 164, 131, 105, 84, 67, 54, 43)),
 			 VERDICT_STABLE);
-	assert_int_not_equal(judge(LEFT(500, 460, 423, 389, 358, 330, 303, 279, 257, 236, 217, 200)),
+	assert_int_not_equal(judge(LEFT(500, 460, 423, 389, 358, 330, 303, 279, 257, 236, 217,
+					200)),
 			     VERDICT_LEAK);
 }
 
 static void what_turns_over_is_stable(void **state)
 {
 	(void)state;
-	assert_int_equal(judge(LEFT(0, 0, 0, 0, 0, 0, 100, 100, 100, 100, 100, 100)), VERDICT_STABLE);
+	assert_int_equal(judge(LEFT(0, 0, 0, 0, 0, 0, 100, 100, 100, 100, 100, 100)),
+			 VERDICT_STABLE);
 	assert_int_equal(judge(LEFT(5, 8, 12, 20, 30, 48, 75, 118, 185, 290, 450, 700)),
 			 VERDICT_STABLE);
 	assert_int_equal(judge(LEFT(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 500)), VERDICT_STABLE);
@@ -82,7 +84,8 @@ static void a_heap_that_loses_as_much_as_it_keeps_has_no_leak(void **state)
 	w.late_turnover = 0.0005; /* at first only: of what these do not belong to… */
 	assert_int_equal(judge_in(&w, EVEN, NULL, 10000), VERDICT_LEAK);
 	/* …unless they begin when those went: a pile that is emptied now and then */
-	assert_int_equal(judge_in(&w, LEFT(10, 50, 50, 50, 50, 50, 50, 50, 50, 50, 50, 50), NULL, 10000),
+	assert_int_equal(judge_in(&w, LEFT(10, 50, 50, 50, 50, 50, 50, 50, 50, 50, 50, 50), NULL,
+				  10000),
 			 VERDICT_GROWING);
 	w.turnover = 0.0005;
 	assert_int_equal(judge_in(&w, EVEN, NULL, 10000), VERDICT_LEAK);

@@ -6,8 +6,9 @@
 
 
 /*	X(column, field type, member, needed, max[, name_of]): the fields and their columns */
-#define FIELD_OF(column, kind, member, needed, ...) \
-	{ #column, FIELD_##kind, offsetof(struct FIELD_STRUCT, member), needed, FIELD_REST(__VA_ARGS__, NULL,) },
+#define FIELD_OF(column, kind, member, needed, ...)                             \
+	{ #column, FIELD_##kind, offsetof(struct FIELD_STRUCT, member), needed, \
+	  FIELD_REST(__VA_ARGS__, NULL, ) },
 #define FIELD_REST(max, name_of, ...) max, name_of
 #define COLUMN_OF(column, kind, member, needed, ...) #column,
 
@@ -357,7 +358,8 @@ static bool set_named(const struct field *f, unsigned int *p, const struct cell 
 	return false;
 }
 
-static bool set_text(const struct field *f, const char **p, const struct cell *c, struct strpool *pool)
+static bool set_text(const struct field *f, const char **p, const struct cell *c,
+		     struct strpool *pool)
 {
 	const char *text = c->type == CELL_TEXT ? c->text : f->needed ? "" : NULL;
 

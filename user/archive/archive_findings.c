@@ -9,7 +9,7 @@
 #include "archive_db.h"
 #include "base/cleanup.h"
 
-#define MAX_FINDINGS 10000 /* one kind of mistake, made a million times, is told by its first */
+#define MAX_FINDINGS 10000 /* one kind of mistake, made a million times, is shown by its first */
 
 static const char *const withdrawn_columns[] = { "finding", "snapshot" };
 
@@ -69,8 +69,8 @@ static uint64_t content_of(const struct report *r, const struct report_finding *
 	uint64_t h = hash_stack(hash_part(0xcbf29ce484222325ull, &part_finding, f), r, &f->stack);
 
 	vec_each(e, &f->evidence)
-		h = hash_stack(hash_part(hash_part(h, &part_evidence, e), &part_frame, &e->frame), r,
-			       &e->stack);
+		h = hash_stack(hash_part(hash_part(h, &part_evidence, e), &part_frame, &e->frame),
+			       r, &e->stack);
 	return h;
 }
 

@@ -157,7 +157,8 @@ static int take_state(const struct cell *c, size_t n, void *ctx)
 	uint64_t *at;
 
 	(void)n;
-	if (c[0].type != CELL_INT || c[0].i <= 0 || !part_set(&part_state, &s, c + 1, l->to->strings) ||
+	if (c[0].type != CELL_INT || c[0].i <= 0 ||
+	    !part_set(&part_state, &s, c + 1, l->to->strings) ||
 	    !part_set(&part_state_at, &s, c + 1 + part_state.n, l->to->strings))
 		return load_bad_value(l, "state");
 	if (s.closed_realtime_ns > r->end_realtime_ns)
@@ -211,7 +212,8 @@ static int load_state_series(struct loader *l, int64_t state)
 	const struct report *r = &l->to->r;
 	uint64_t span = r->end_realtime_ns - r->start_realtime_ns;
 	int64_t args[] = { l->moment, (int64_t)r->start_realtime_ns,
-			   span && span < INT64_MAX / STRETCHES ? (int64_t)span + 1 : INT64_MAX, state };
+			   span && span < INT64_MAX / STRETCHES ? (int64_t)span + 1 : INT64_MAX,
+			   state };
 
 	return replay_query(l->from,
 			    "SELECT a.state, min(m.time_ns), min(a.heap_bytes), max(a.heap_bytes),"
@@ -235,7 +237,9 @@ static int biggest_first(const void *pa, const void *pb)
 	return a->position < b->position ? -1 : a->position > b->position;
 }
 
-/* The biggest states, by position: those of a thousand could not be drawn, and take long to read. */
+/*
+ * The biggest states, by position: those of a thousand could not be drawn, and take long to read.
+ */
 static struct ranked *rank_states(const struct report *r)
 {
 	struct ranked *all = calloc(r->states.n + 1, sizeof(*all));

@@ -38,11 +38,13 @@ static int take_first(const struct cell *c, size_t n, void *ctx)
 
 	(void)n;
 	if (c[0].type != CELL_INT || c[1].type != CELL_INT || c[2].type != CELL_TEXT ||
-	    (c[3].type != CELL_TEXT && c[3].type != CELL_NULL) || c[4].type != CELL_INT || c[4].i < 0)
+	    (c[3].type != CELL_TEXT && c[3].type != CELL_NULL) || c[4].type != CELL_INT ||
+	    c[4].i < 0)
 		return load_bad_value(l, "object");
 	vec_each(o, &l->to->r.objects) {
-		if (o->pid != c[0].i || o->state != c[1].i || o->dead || strcmp(o->kind, c[2].text) ||
-		    !o->origin != !c[3].text || (o->origin && strcmp(o->origin, c[3].text)))
+		if (o->pid != c[0].i || o->state != c[1].i || o->dead ||
+		    strcmp(o->kind, c[2].text) || !o->origin != !c[3].text ||
+		    (o->origin && strcmp(o->origin, c[3].text)))
 			continue;
 		o->first_bytes = (uint64_t)c[4].i;
 		return 0;

@@ -78,8 +78,8 @@ static int take_evidence(const struct cell *c, size_t n, void *ctx)
 	(void)n;
 	if (!at)
 		return 0;
-	if (!set_frame(l, &c[2], &e.frame) || !part_set(&part_evidence, &e, c + 3, l->to->strings) ||
-	    !is_word(e.key))
+	if (!set_frame(l, &c[2], &e.frame) ||
+	    !part_set(&part_evidence, &e, c + 3, l->to->strings) || !is_word(e.key))
 		return load_bad_value(l, "evidence");
 	rc = c[2].type == CELL_TEXT ? set_stack(l, c[2].text, &e.stack) : 0;
 	if (rc)

@@ -14,7 +14,8 @@ static int take_frame(const struct cell *c, size_t n, void *ctx)
 	uint64_t *at;
 
 	(void)n;
-	if (c[0].type != CELL_INT || c[0].i <= 0 || !part_set(&part_frame, &f, c + 1, l->to->strings))
+	if (c[0].type != CELL_INT || c[0].i <= 0 ||
+	    !part_set(&part_frame, &f, c + 1, l->to->strings))
 		return load_bad_value(l, "frame");
 	at = hashmap_get_or_add(&l->frame_by_id, (uint64_t)c[0].i);
 	if (!at || l->to->r.frames.n >= MAX_ROWS || vec_push(&l->to->r.frames, f))
@@ -53,7 +54,8 @@ int load_more_frames(struct loader *l, const char *text, struct report_stack *s)
 
 		if (!at || (*end && *end != ' '))
 			return load_bad_value(l, "stack");
-		if (r->stack_frames.n >= 4 * MAX_ROWS || vec_push(&r->stack_frames, (uint32_t)*at - 1))
+		if (r->stack_frames.n >= 4 * MAX_ROWS ||
+		    vec_push(&r->stack_frames, (uint32_t)*at - 1))
 			return load_out_of_memory(l);
 		s->n++;
 		text = *end ? end + 1 : end;

@@ -228,7 +228,8 @@ static int save_sites(struct archive *a, const struct report *r)
 
 static int save_runtime(struct archive *a, const struct report_runtime *rt, bool again)
 {
-	uint64_t *known = hashmap_get_or_add(&a->runtimes, (uint64_t)rt->pid << 32 | (rt->runtime + 1));
+	uint64_t *known =
+		hashmap_get_or_add(&a->runtimes, (uint64_t)rt->pid << 32 | (rt->runtime + 1));
 	int64_t keys[] = { rt->pid, rt->runtime, 0 };
 	int rc;
 
@@ -280,7 +281,8 @@ static int save_losses(struct archive *a, const struct report *r)
 	}
 	for (size_t i = 0; !rc && i < r->blind_spots.n; i++) {
 		const char *text = r->blind_spots.v[i];
-		uint64_t *known = hashmap_get_or_add(&a->blind_spots, strpool_add(a->strings, text));
+		uint64_t *known =
+			hashmap_get_or_add(&a->blind_spots, strpool_add(a->strings, text));
 		bool fresh = known && (!*known || a->rewrite);
 
 		if (!known)
@@ -296,12 +298,14 @@ static int save_losses(struct archive *a, const struct report *r)
 }
 
 /* Rows of a moment, as they are. */
-static int save_rows(struct archive *a, const struct part *p, const void *first, size_t n, size_t size)
+static int save_rows(struct archive *a, const struct part *p, const void *first, size_t n,
+		     size_t size)
 {
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < n; i++)
-		rc = put_part(a, p, (int64_t[]){ a->moment, (int64_t)i }, (const char *)first + i * size);
+		rc = put_part(a, p, (int64_t[]){ a->moment, (int64_t)i },
+			      (const char *)first + i * size);
 	return rc;
 }
 

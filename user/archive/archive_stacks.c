@@ -44,7 +44,8 @@ int64_t *archive_frame_ids(struct archive *a, const struct report *r)
 	return ids;
 }
 
-static char *list_of_frames(const struct report *r, const struct report_stack *s, const int64_t *ids)
+static char *list_of_frames(const struct report *r, const struct report_stack *s,
+			    const int64_t *ids)
 {
 	char *text = NULL;
 	size_t size;

@@ -119,7 +119,8 @@ static int open_db(struct replay *r, struct errmsg *err)
 {
 	int code = open_as(r, SQLITE_OPEN_READONLY, false);
 
-	if (((code & 0xff) == SQLITE_READONLY || (code & 0xff) == SQLITE_CANTOPEN) && !has_log(r->path))
+	if (((code & 0xff) == SQLITE_READONLY || (code & 0xff) == SQLITE_CANTOPEN) &&
+	    !has_log(r->path))
 		code = open_as(r, SQLITE_OPEN_READONLY, true);
 	else if ((code & 0xff) == SQLITE_READONLY || (code & 0xff) == SQLITE_CANTOPEN)
 		code = open_as(r, SQLITE_OPEN_READWRITE, false);

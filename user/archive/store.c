@@ -329,14 +329,17 @@ static int check_there(struct store *s)
 	return s->rc;
 }
 
-/* The tables hit the limit that the user gave, not that of the disk. SQLite says the same of both. */
+/*
+ * The tables hit the limit that the user gave, not that of the disk. SQLite says the same of both.
+ */
 static bool is_at_own_limit(struct store *s)
 {
 	struct statvfs fs;
 
 	if (!s->cfg.max_bytes || (sqlite3_errcode(s->db) & 0xff) != SQLITE_FULL)
 		return false;
-	return !s->path || (!statvfs(s->path, &fs) && fs.f_bavail * fs.f_bsize > s->cfg.max_bytes / 4);
+	return !s->path ||
+	       (!statvfs(s->path, &fs) && fs.f_bavail * fs.f_bsize > s->cfg.max_bytes / 4);
 }
 
 int store_commit(struct store *s)

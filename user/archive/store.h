@@ -51,7 +51,7 @@ void store_roll_back(struct store *s);
 /* What went wrong first; NULL when nothing did. */
 const struct errmsg *store_error(const struct store *s);
 
-/* Sites, states and stacks that may be told apart without passing the size limit. */
+/* Sites, states and stacks that may be kept apart without passing the size limit. */
 size_t store_room(const struct store *s);
 
 /* Moves what is in memory into a file, which is written from now on. */

@@ -21,7 +21,10 @@ const char *fmt_seconds(struct fmtbuf *b, uint64_t ns);          /* "5.0 s" */
 /* RFC 3339 with nanoseconds, UTC, of a CLOCK_REALTIME time. */
 const char *fmt_rfc3339(struct fmtbuf *b, uint64_t realtime_ns);
 
-/* "was killed by signal 11 (Segmentation fault)" of what wait() says; "" when it is not known (-1). */
+/*
+ * "was killed by signal 11 (Segmentation fault)" of what wait() says; "" when it is not known
+ * (-1).
+ */
 const char *fmt_exit_status(int status, char *buf, size_t size);
 
 /* "@app.lua:12" or "=stdin" as people read it: without Lua's mark of what kind of name it is. */

@@ -18,7 +18,8 @@ enum opt_type {
 	OPT_U64,    /* uint64_t, with k/M/G */
 	OPT_DOUBLE, /* double, seconds or percent */
 	OPT_CHOICE, /* int, index into choices */
-	OPT_MAYBE,  /* int, index into choices + 1; the value may be left out: 1. --name=VALUE or -n=VALUE */
+	/* int, index into choices + 1; the value may be left out: 1. --name=VALUE or -n=VALUE */
+	OPT_MAYBE,
 	OPT_LIST,   /* struct opt_list; may be given again and again */
 };
 

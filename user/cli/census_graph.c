@@ -5,7 +5,8 @@
 #include <string.h>
 
 /* "registry;.cache;[*];table", outermost first; a report's stacks are innermost first. */
-static int add_frames(struct built_report *b, char *text, struct report_stack *st, const char **kind_ret)
+static int add_frames(struct built_report *b, char *text, struct report_stack *st,
+		      const char **kind_ret)
 {
 	char *cut = strrchr(text, ';');
 

@@ -77,7 +77,8 @@ static uint64_t own_number(const struct run *r, const struct session_target *t, 
 
 	if (!want)
 		return 0;
-	return want >= first && want - first < t->resolved->states.n ? want - first + 1 : UINT64_MAX;
+	return want >= first && want - first < t->resolved->states.n ? want - first + 1
+								     : UINT64_MAX;
 }
 
 /* One process after the other: the copy of one is given back before the next is made. */

@@ -114,9 +114,12 @@ static void check_ways(struct checks *cs, struct features *f)
 		const struct trial *t = &f->ways[way];
 		bool works = t->result == TRIAL_WORKS;
 
-		add(cs, feature_way_name(way), works ? CHECK_OK : feature_best_way(f) == WAYS ? CHECK_FAIL : CHECK_NOTE,
+		add(cs, feature_way_name(way),
+		    works ? CHECK_OK :
+		    feature_best_way(f) == WAYS ? CHECK_FAIL : CHECK_NOTE,
 		    way_remedy(f, way), "%s",
-		    works ? "our programs load and attach" : t->result == TRIAL_NONE ? "could not be tried" : t->why);
+		    works ? "our programs load and attach" :
+		    t->result == TRIAL_NONE ? "could not be tried" : t->why);
 		if (*t->said)
 			log_debug("%s: the verifier's last words:\n%s", feature_way_name(way), t->said);
 	}
@@ -155,7 +158,8 @@ static void check_reading(struct checks *cs)
 	bool works = false;
 
 	if (child > 0 && !memread_open_process(child, &mem)) {
-		works = memread_uint(&mem, (uint64_t)(uintptr_t)&mark, sizeof(word), &word) && word == mark;
+		works = memread_uint(&mem, (uint64_t)(uintptr_t)&mark, sizeof(word), &word) &&
+			word == mark;
 		memread_close_process(&mem);
 	}
 	if (child > 0) {
@@ -213,7 +217,8 @@ static void check_c_heap(struct checks *cs, struct session *s, struct session_ta
 		    n ? where : "none");
 }
 
-static int look_at_targets(struct checks *cs, struct session *s, const struct features *f, struct errmsg *err)
+static int look_at_targets(struct checks *cs, struct session *s, const struct features *f,
+			   struct errmsg *err)
 {
 	s->features = *f;
 	vec_each(t, &s->targets.all) {

@@ -2,6 +2,7 @@
 #include "commands.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -51,7 +52,8 @@ static int find_all(struct options *o, struct errmsg *err)
 	return rc ? errmsg_set(err, rc, "cannot list the processes") : 0;
 }
 
-static void note_state(struct built_report *b, const struct census *c, const struct census_state *cs)
+static void note_state(struct built_report *b, const struct census *c,
+		       const struct census_state *cs)
 {
 	uint64_t L = c->resolved->states.v[cs->index].L;
 
@@ -65,8 +67,12 @@ static void note_state(struct built_report *b, const struct census *c, const str
 	}
 }
 
-/* A table that is being moved while it is read gives another's name, but hardly the same one twice. */
-static uint32_t read_label(const struct session_target *t, const struct resolved_state *rs, struct strpool *pool)
+/*
+ * A table that is being moved while it is read gives another's name, but hardly the same one
+ * twice.
+ */
+static uint32_t read_label(const struct session_target *t, const struct resolved_state *rs,
+			   struct strpool *pool)
 {
 	uint32_t label[2] = { 0 };
 
@@ -91,7 +97,8 @@ static void label_rest(const struct session_target *t, struct built_report *b)
 		if (!pool || rs->pid != t->target->pid || rs->label)
 			continue;
 		vec_each(s, &t->resolved->states)
-			for (int i = 0; i < LABEL_TRIES && s->L == rs->L && s->layout && !label; i++)
+			for (int i = 0; i < LABEL_TRIES && s->L == rs->L && s->layout && !label;
+			     i++)
 				label = read_label(t, s, pool);
 		if (label)
 			rs->label = built_report_keep(b, strpool_get(pool, label));
@@ -101,7 +108,7 @@ static void label_rest(const struct session_target *t, struct built_report *b)
 
 /*
  * How many coroutines a state has and what it is for, from a copy of its memory while it runs: no
- * stop. Where no copy made sense, or the process is too large to copy for a list, it is not told.
+ * stop. Where no copy made sense, or the process is too large to copy for a list, it is not known.
  */
 static void count_threads(struct session *s, struct built_report *b)
 {

@@ -41,7 +41,7 @@ static int write_report(const struct options *o, struct loaded_report *l, struct
 	keep_kinds(&l->r, o->kinds);
 	l->r.top = options_top(o);
 	rc = exports_open(&e, o, err);
-	if (!rc && !exports_take_stdout(o) && (o->json || !(o->html || o->flamegraph || o->pprof)))
+	if (!rc && !exports_take_stdout(o) && (o->json || !exports_wanted(o)))
 		format_find(o->json ? "json" : "text")->write(&l->r, &fo, stdout);
 	if (!rc && exports_report(&e, o, &l->r) && errno != EPIPE)
 		rc = errmsg_set(err, -EIO, "cannot write the report: %s", strerror(errno));

@@ -63,7 +63,7 @@ int command_trace(struct options *o)
 	if (!rc)
 		rc = session_trace(s, &err);
 	status = rc ? command_fail(rc, &err)
-		    : o->exit_code && s->findings_told ? EXIT_FINDINGS : EXIT_DONE;
+		    : o->exit_code && s->findings_shown ? EXIT_FINDINGS : EXIT_DONE;
 	session_free(s);
 	return status;
 }

@@ -13,7 +13,9 @@
 #include "resolve/symfile.h"
 #include "trace/session.h"
 
-/* --help, -V, log level. True when the command should go on; else *status_ret is what it returns. */
+/*
+ * --help, -V, log level. True when the command should go on; else *status_ret is what it returns.
+ */
 static bool begin(struct options *o, enum command command, int argc, char **argv, int *status_ret)
 {
 	struct errmsg err;

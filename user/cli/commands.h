@@ -32,7 +32,10 @@ int cmd_census(struct options *o);
 int cmd_report(struct options *o);
 int cmd_diff(struct options *o);
 
-/* Parses the options, does what all commands begin with, runs it. argv[0]: its name. An exit status. */
+/*
+ * Parses the options, does what all commands begin with, runs it. argv[0]: its name. An exit
+ * status.
+ */
 int command_run(const struct command_row *row, int argc, char **argv);
 
 /* session_open() as the options say; *ret borrows from o. */

@@ -79,7 +79,8 @@ static int end(FILE *f)
 	return fflush(f) || ferror(f) ? -EIO : 0;
 }
 
-static int write_graph(const struct exports *e, const struct options *opt, const struct report *r, FILE *out)
+static int write_graph(const struct exports *e, const struct options *opt, const struct report *r,
+		       FILE *out)
 {
 	char nonce[33];
 
@@ -91,7 +92,8 @@ static int write_graph(const struct exports *e, const struct options *opt, const
 	return 0;
 }
 
-static int write_page(const struct exports *e, const struct options *opt, const struct report *r, FILE *out)
+static int write_page(const struct exports *e, const struct options *opt, const struct report *r,
+		      FILE *out)
 {
 	auto_free char *file = opt->n_words ? stored_path(opt->words[0]) : NULL;
 	struct page_source from = { file, stored_describe };
@@ -102,7 +104,8 @@ static int write_page(const struct exports *e, const struct options *opt, const 
 	return 0;
 }
 
-static int write_pprof(const struct exports *e, const struct options *opt, const struct report *r, FILE *out)
+static int write_pprof(const struct exports *e, const struct options *opt, const struct report *r,
+		       FILE *out)
 {
 	(void)e;
 	(void)opt;
@@ -112,7 +115,8 @@ static int write_pprof(const struct exports *e, const struct options *opt, const
 /* What may be written beside a report. */
 static const struct {
 	size_t path; /* the option that names the file: offset in struct options */
-	int (*write)(const struct exports *e, const struct options *opt, const struct report *r, FILE *out);
+	int (*write)(const struct exports *e, const struct options *opt, const struct report *r,
+		     FILE *out);
 } exports[EXPORTS] = {
 	{ offsetof(struct options, flamegraph), write_graph },
 	{ offsetof(struct options, html), write_page },
@@ -145,13 +149,13 @@ bool exports_wanted(const struct options *opt)
 	return any;
 }
 
-bool exports_take_stdout(const struct options *opt)
+unsigned int exports_take_stdout(const struct options *opt)
 {
-	bool any = opt->folded;
+	unsigned int n = opt->folded != 0;
 
 	for (size_t i = 0; i < EXPORTS; i++)
-		any |= path_of(opt, i) && !strcmp(path_of(opt, i), "-");
-	return any;
+		n += path_of(opt, i) && !strcmp(path_of(opt, i), "-");
+	return n;
 }
 
 static int write_all(struct exports *e, const struct options *opt, const struct report *r)

@@ -32,8 +32,8 @@ void exports_deinit(struct exports *e);
 /* Is there anything to write? */
 bool exports_wanted(const struct options *opt);
 
-/* True when an export goes to stdout and the report must not. */
-bool exports_take_stdout(const struct options *opt);
+/* How many exports go to stdout; then the report must not. */
+unsigned int exports_take_stdout(const struct options *opt);
 
 /* Takes each report; writes with the last. 0 or a negative errno. */
 int exports_report(struct exports *e, const struct options *opt, const struct report *r);

@@ -11,6 +11,7 @@
 #include "base/fmt.h"
 #include "base/opt.h"
 #include "commands.h"
+#include "exports.h"
 #include "heap/suppress.h"
 
 #define MAX_SECONDS 31536000 /* a year */
@@ -191,22 +192,14 @@ static int before_command(int argc, char **argv)
 	return argc;
 }
 
-static bool is_stdout(const char *file)
-{
-	return file && !strcmp(file, "-");
-}
-
 /* Only one thing at a time can go to stdout. */
 static int check_outputs(const struct options *o, struct errmsg *err)
 {
-	int n = o->screen + (o->json != 0) + (o->folded != 0) + is_stdout(o->flamegraph) + is_stdout(o->pprof) +
-		is_stdout(o->html);
-
-	if (n > 1)
+	if (o->screen + (o->json != 0) + exports_take_stdout(o) > 1)
 		return errmsg_set(err, -EINVAL,
 				  "only one of %s--json, --folded and a file named '-' can go to stdout",
 				  o->screen ? "top, " : "");
-	if (is_stdout(o->pprof) && isatty(STDOUT_FILENO))
+	if (o->pprof && !strcmp(o->pprof, "-") && isatty(STDOUT_FILENO))
 		return errmsg_set(err, -EINVAL,
 				  "--pprof - would write binary data to the terminal; name a file or a pipe");
 	return 0;
@@ -230,7 +223,7 @@ static int check_each_call(struct options *o, struct errmsg *err)
 	if (o->mode == MODE_WATCH)
 		return errmsg_set(err, -EINVAL, "--trace needs every call, which -m watch does not see; "
 				  "use -m exact");
-	if (o->folded || is_stdout(o->flamegraph) || is_stdout(o->pprof))
+	if (exports_take_stdout(o))
 		return errmsg_set(err, -EINVAL, "only one of --trace, --folded and a file named '-' can "
 				  "go to stdout");
 	o->mode = MODE_EXACT;
@@ -255,8 +248,13 @@ int options_parse(struct options *o, enum command command, int argc, char **argv
 {
 	int words = command & TRACE ? before_command(argc, argv) : argc, rest, rc;
 
-	*o = (struct options){ .max_states = 100000, .sample_bytes = 64 << 10, .stack_depth = 64,
-			       .pause_budget_ms = 50, .min_growth = 4096, .max_overhead = 5, .before = 60 };
+	*o = (struct options){ .max_states = 100000,
+			       .sample_bytes = 64 << 10,
+			       .stack_depth = 64,
+			       .pause_budget_ms = 50,
+			       .min_growth = 4096,
+			       .max_overhead = 5,
+			       .before = 60 };
 	rc = opt_parse(table, N_OPTS, command, o, words, argv, &rest, err);
 	if (rc)
 		return rc;

@@ -46,7 +46,7 @@ struct options {
 	const char *name;   /* comm */
 	const char *cgroup; /* path, and all below it */
 	char **command;     /* behind "--", NULL-terminated; borrowed from argv */
-	bool skip_missing; /* a process that ended meanwhile is no error */
+	bool skip_missing; /* a process that ended meanwhile is not an error */
 	double interval; /* seconds between reports; 0: one at the end */
 	uint64_t count;  /* reports; 0: no limit */
 	double duration; /* seconds; 0: until the end */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Options → what the engine is told: the only place that knows both. */
+/* Options → the engine's configuration: the only file that knows both. */
 #include "options.h"
+
+#include "exports.h"
 
 #define DEFAULT_TOP 10
 
@@ -22,7 +24,7 @@ void options_trace_config(const struct options *o, struct trace_config *ret)
 		.command = o->command,
 		.mode = (enum mode)o->mode,
 		.max_overhead_pct = o->max_overhead,
-		.whole_ledger = o->write_file || o->folded || o->flamegraph || o->pprof,
+		.whole_ledger = o->write_file || exports_wanted(o),
 		.max_blocks = o->max_blocks,
 		.max_states = o->max_states,
 		.sample_bytes = o->sample_bytes,

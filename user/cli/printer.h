@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * printer: the reports of a trace, and the lines of --trace, on stdout. L10 cli. A sink of the trace.
+ * printer: the reports of a trace, and the lines of --trace, on stdout. L10 cli. A sink of the
+ * trace.
  */
 #ifndef LMT_CLI_PRINTER_H
 #define LMT_CLI_PRINTER_H

@@ -187,7 +187,8 @@ int screen_new(bool color, struct trace_sink **ret)
 	if (!s)
 		return -ENOMEM;
 	s->color = color;
-	s->sink = (struct trace_sink){ .ops = &ops, .fd = -1, .takes_reports = true, .whole = true };
+	s->sink =
+		(struct trace_sink){ .ops = &ops, .fd = -1, .takes_reports = true, .whole = true };
 	*ret = &s->sink;
 	return 0;
 }

@@ -89,8 +89,8 @@ static int on_look(struct trace_sink *k, struct session *s, const struct trace_l
 	return rc;
 }
 
-static enum MHD_Result answer(struct MHD_Connection *c, unsigned int status, const char *type, char *text,
-			      size_t len, enum MHD_ResponseMemoryMode mode)
+static enum MHD_Result answer(struct MHD_Connection *c, unsigned int status, const char *type,
+			      char *text, size_t len, enum MHD_ResponseMemoryMode mode)
 {
 	struct MHD_Response *r = MHD_create_response_from_buffer(len, text, mode);
 	enum MHD_Result rc;
@@ -128,8 +128,9 @@ static enum MHD_Result show(struct serve *v, struct MHD_Connection *c, const str
 	return answer(c, MHD_HTTP_OK, p->type, text, v->len, MHD_RESPMEM_MUST_FREE);
 }
 
-static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const char *url, const char *method,
-				  const char *version, const char *body, size_t *body_len, void **con)
+static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const char *url,
+				  const char *method, const char *version, const char *body,
+				  size_t *body_len, void **con)
 {
 	static int begun; /* its address says: the headers of this request were here before */
 	(void)version;

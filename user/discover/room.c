@@ -17,7 +17,10 @@ static const struct hierarchy {
 	  "total_inactive_file" },
 };
 
-/* In the file dir/name the number behind `key` at the start of a line, or the first one when key is "". */
+/*
+ * In the file dir/name the number behind `key` at the start of a line, or the first one when key
+ * is "".
+ */
 static uint64_t number_in(const char *dir, const char *name, const char *key, uint64_t otherwise)
 {
 	char path[2 * PATH_MAX], line[PATH_MAX];
@@ -101,7 +104,8 @@ uint64_t room_bytes(const char *root)
 		cgroup[strcspn(cgroup, "\n")] = '\0';
 		for (size_t i = 0; i < sizeof(hierarchies) / sizeof(hierarchies[0]); i++) {
 			const struct hierarchy *h = &hierarchies[i];
-			uint64_t room = names(list + 1, h->controller) ? room_up(root, h, cgroup) : UINT64_MAX;
+			uint64_t room = names(list + 1, h->controller) ? room_up(root, h, cgroup)
+								       : UINT64_MAX;
 
 			least = room < least ? room : least;
 		}

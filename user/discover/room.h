@@ -9,8 +9,9 @@
 #include <stdint.h>
 
 /*
- * Bytes, the least of what the machine has and of what the cgroups we are in leave, versions 1 and 2; what the
- * kernel could give back of its caches counts as free. UINT64_MAX when nothing is told. root: "" (a folder in tests).
+ * Bytes, the least of what the machine has and of what the cgroups we are in leave, versions 1 and
+ * 2; what the kernel could give back of its caches counts as free. UINT64_MAX when nothing is
+ * told. root: "" (a folder in tests).
  */
 uint64_t room_bytes(const char *root);
 

@@ -139,8 +139,8 @@ int heap_closed_add(struct heap *h, uint32_t state)
 	for (uint32_t i = h->states.v[state].sites; i; i = h->sites.v[i - 1].next)
 		c->n_sites++;
 	while (!rc && c->first_site < c->queue.n &&
-	       (c->n_sites > MAX_SITES ||
-		(c->max_states && c->queue.n - c->first > c->max_states && c->first_site == c->first)))
+	       (c->n_sites > MAX_SITES || (c->max_states && c->queue.n - c->first > c->max_states &&
+					   c->first_site == c->first)))
 		rc = fold_sites(h, c->queue.v[c->first_site++]);
 	while (!rc && c->max_states && c->queue.n - c->first > c->max_states)
 		rc = fold_state(h, c->queue.v[c->first++]);

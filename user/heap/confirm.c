@@ -17,14 +17,18 @@ static void reject_other_kinds(struct census_ask *asks, const struct confirm_obj
 			asks[i].answer = CENSUS_ABSENT;
 }
 
-/* What a later window saw being born at the same address is another one: also where objects have no order. */
+/*
+ * What a later window saw being born at the same address is another one: also where objects have
+ * no order.
+ */
 static void reject_reused(struct census_ask *asks, const struct confirm_object *of, size_t n)
 {
 	struct hashmap later = { 0 }; /* state and address → window + 1 */
 
 	for (size_t i = n; i-- > 0;) {
 		const struct estimate_sample *x = of[i].sample;
-		uint64_t *at = x ? hashmap_get_or_add(&later, (uint64_t)x->state << 48 ^ x->uaddr) : NULL;
+		uint64_t *at =
+			x ? hashmap_get_or_add(&later, (uint64_t)x->state << 48 ^ x->uaddr) : NULL;
 
 		if (!at)
 			continue;
@@ -91,7 +95,8 @@ struct survivors {
 	uint64_t oldest; /* place in the list of all objects */
 };
 
-static struct survivors *survivors_of(struct survivors *v, size_t *n, const struct confirm_object *of)
+static struct survivors *survivors_of(struct survivors *v, size_t *n,
+				      const struct confirm_object *of)
 {
 	bool userdata = of->kind == KIND_USERDATA;
 

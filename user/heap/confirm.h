@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * confirm: what a census says of the objects that windows saw being born, taken with care. L5 correlate.
- * Pure: whoever has the target takes the census.
+ * confirm: what a census says of the objects that windows saw being born, taken with care. L5
+ * correlate. Pure: whoever has the target takes the census.
  *
  * A census finds an object at an address; whether it is the one that was born there is another
  * question: the allocator gives memory away again, often to the like. The list that the VM keeps of

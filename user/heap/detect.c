@@ -217,7 +217,8 @@ void evidence_path(struct finding *f, const char *key, uint32_t text)
 
 void evidence_stack(struct finding *f, const char *key, const struct frame *leaf, uint32_t stack)
 {
-	add(f, (struct evidence){ .key = key, .type = EVIDENCE_STACK, .frame = *leaf, .stack = stack });
+	add(f, (struct evidence){
+		       .key = key, .type = EVIDENCE_STACK, .frame = *leaf, .stack = stack });
 }
 
 const char *tag_name(const struct lmt_layout *l, uint32_t tag)

@@ -125,7 +125,8 @@ struct noticed {
 	bool ptr_served;     /* the allocator serves from that part of the module */
 	const char *allocator, *home_module, *foreign_module;
 	bool own_allocator;  /* Lua's: it takes what the system gives */
-	uint64_t map_limit;  /* bytes that the process may map (RLIMIT_AS); 0: no limit, or not known */
+	/* bytes that the process may map (RLIMIT_AS); 0: no limit, or not known */
+	uint64_t map_limit;
 	const char *function; /* that got a pointer */
 	const char *free_phase; /* the collector's state when the block was freed; NULL unknown */
 	const char *home_version; /* "5.3.6"; NULL unknown */

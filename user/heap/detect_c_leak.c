@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * c-leak: memory that C code took from malloc() on behalf of a line of Lua, and that nobody gave back:
- * it outlives garbage collections and grows without levelling off, judged as Lua's own is.
+ * c-leak: memory that C code took from malloc() on behalf of a line of Lua, and that nobody gave
+ * back: it outlives garbage collections and grows without levelling off, judged as Lua's own is.
  */
 #include "detect.h"
 

@@ -7,7 +7,10 @@
 
 #include <stdio.h>
 
-/* Since 5.3.4 a table says itself that it has no nodes (upstream 7b1fba69), so foreign ones do no harm. */
+/*
+ * Since 5.3.4 a table says itself that it has no nodes (upstream 7b1fba69), so foreign ones do no
+ * harm.
+ */
 static bool survives_it(const char *version)
 {
 	int major = 0, minor = 0, release = 0;

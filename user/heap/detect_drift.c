@@ -20,7 +20,10 @@ static int64_t counted(const struct lmt_state *st)
 	return (int64_t)(st->alloc_bytes - st->free_bytes - st->old_free_bytes);
 }
 
-/* True when two looks saw the same; then *off_ret is how far both are apart, less what predates us. */
+/*
+ * True when two looks saw the same; then *off_ret is how far both are apart, less what predates
+ * us.
+ */
 static bool is_quiet(struct heap_state *s, int64_t *off_ret)
 {
 	struct heap_balance *b = &s->balance;
@@ -40,7 +43,8 @@ static bool is_quiet(struct heap_state *s, int64_t *off_ret)
 	return true;
 }
 
-static void say(struct findings *fs, const struct heap_state *s, const struct snapshot *snap, int64_t off)
+static void say(struct findings *fs, const struct heap_state *s, const struct snapshot *snap,
+		int64_t off)
 {
 	struct finding *f = finding_make(fs, FINDING_ACCOUNTING_DRIFT, s->index);
 
@@ -82,7 +86,10 @@ void detect_drift(struct findings *fs, struct heap *h, const struct snapshot *sn
 	vec_each(s, &h->states) {
 		if (!s->number || s->closed || s->ended || !s->heap_known || !is_quiet(s, &off))
 			continue;
-		/* A block freed that Lua did not free makes them differ, and is told as what it is. */
+		/*
+		 * A block freed that Lua did not free makes them differ, and is told as what it
+		 * is.
+		 */
 		if ((off > NOTHING_BYTES && !has_any(fs, s, BAD_FREES)) ||
 		    (off < -NOTHING_BYTES && has_any(fs, s, BIT(FINDING_SIZE_MISMATCH))))
 			say(fs, s, snap, off);

@@ -25,12 +25,14 @@ void detect_stale_arg(struct findings *fs, const struct noticed *n)
 	unsigned long long size = LMT_BLOCK_SIZE(&e->block), off = e->ptr - e->arg[LMT_STALE_BLOCK];
 	const char *function = n->function ? n->function : "a C function";
 	const char *line = n->alloc_frame.where
-				   ? fmt_chunk(strpool_get(fs->strings, n->alloc_frame.where)) : NULL;
+				   ? fmt_chunk(strpool_get(fs->strings, n->alloc_frame.where))
+				   : NULL;
 	struct finding *f;
 
 	if (!n->saw_all)
 		return;
-	f = finding_of_key(fs, FINDING_USE_AFTER_FREE, n, key_of(n, strpool_add(fs->strings, function)));
+	f = finding_of_key(fs, FINDING_USE_AFTER_FREE, n,
+			   key_of(n, strpool_add(fs->strings, function)));
 	if (!f)
 		return;
 	f->severity = SEVERITY_FATAL;

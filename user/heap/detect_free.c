@@ -13,9 +13,11 @@ static void by_ledger(struct findings *fs, const struct noticed *n, struct findi
 	evidence_stack(f, "alloc", &n->alloc_frame, n->alloc_stack);
 	evidence_stack(f, "first_free", &n->other_frame, n->other_stack);
 	evidence_text(fs, f, "first_free_phase", n->free_phase);
-	finding_say(fs, f, "a block of %llu bytes is freed for the second time, %llu ms after the first: the heap "
-		    "is damaged from now on",
-		    (unsigned long long)LMT_BLOCK_SIZE(&n->e->block), (unsigned long long)n->e->arg[0]);
+	finding_say(
+		fs, f,
+		"a block of %llu bytes is freed for the second time, %llu ms after the first: the heap "
+		"is damaged from now on",
+		(unsigned long long)LMT_BLOCK_SIZE(&n->e->block), (unsigned long long)n->e->arg[0]);
 }
 
 static void by_chunk(struct findings *fs, const struct noticed *n, struct finding *f)

@@ -5,7 +5,8 @@
  */
 #include "detect.h"
 
-#define LASTS_NS 10000000000ull /* until a leak is told: a cache that fills looks the same, but not for long */
+/* Until a leak is reported: a cache that fills looks the same, but not for long. */
+#define LASTS_NS 10000000000ull
 
 /*
  * What was seen to grow and has levelled off since, or is gone, was a cache that filled. That it

@@ -67,7 +67,10 @@ static void say(struct findings *fs, struct finding *f, const struct heap_state 
 		       o->prev_tag ? " when it makes " : "", made);
 }
 
-/* Does the process free memory of Lua's in ways that we do not see? Then nobody knows what is left. */
+/*
+ * Does the process free memory of Lua's in ways that we do not see? Then nobody knows what is
+ * left.
+ */
 static bool frees_unseen(const struct heap *h, pid_t pid)
 {
 	vec_each(st, &h->states)
@@ -86,8 +89,9 @@ void detect_outlived(struct findings *fs, struct heap *h, const struct snapshot 
 		if (!st || !st->number || !is_due(st, snap, last) || !o->blocks ||
 		    frees_unseen(h, st->pid))
 			continue;
-		f = finding_make(fs, FINDING_OUTLIVED_CLOSE, (uint64_t)o->state << 40 ^ o->size << 16 ^
-				 (uint64_t)o->prev_tag << 8 ^ o->tag);
+		f = finding_make(fs, FINDING_OUTLIVED_CLOSE,
+				 (uint64_t)o->state << 40 ^ o->size << 16 ^
+					 (uint64_t)o->prev_tag << 8 ^ o->tag);
 		if (!f)
 			return;
 		f->time_ns = st->st.close_ns;

@@ -9,7 +9,7 @@
 #include "base/cleanup.h"
 #include "base/hashmap.h"
 
-#define LINK_BYTES 8      /* of the list of all objects; only the colour of those after it changes */
+#define LINK_BYTES 8      /* of the list of all objects; behind it only the colour changes */
 #define CHANGED_WORDS 1   /* more may change in an object that lives: the collector's own links */
 #define MAX_SAMPLES 8192
 #define MIN_CHECKED 8     /* samples that say something about a place */
@@ -19,7 +19,7 @@
 #define FLOOR_GROWTH 1.03 /* of the heap after collections, before anything in it can grow */
 #define LEAK_GROWTH 1.25  /* …before it can be called a leak */
 #define LEAK_WINDOWS 6
-#define STILL_LEAKS 0.6   /* of what was born, the part that stays must not fall by more: a cache fills up */
+#define STILL_LEAKS 0.6   /* of what was born, what stays must not fall by more: a cache fills up */
 #define CLASS_BYTES 16    /* allocators give out memory in such steps, */
 #define HEAD_BYTES 8      /* …of which they keep so much for themselves */
 #define BY_CHANCE 3       /* a place must hold so many times what others' objects explain */
@@ -119,8 +119,8 @@ static bool is_same(const struct estimate_sample *s, uint8_t *now)
 	now[LINK_BYTES] = s->text[LINK_BYTES];
 	now[LINK_BYTES + 1] = s->text[LINK_BYTES + 1];
 	for (uint32_t i = LINK_BYTES; i < s->n_bytes; i += 8)
-		changed += i != s->loose &&
-			   memcmp(now + i, s->text + i, s->n_bytes - i < 8 ? s->n_bytes - i : 8) != 0;
+		changed += i != s->loose && memcmp(now + i, s->text + i,
+						   s->n_bytes - i < 8 ? s->n_bytes - i : 8) != 0;
 	return changed <= (s->n_bytes > 5 * 8 ? CHANGED_WORDS : 0);
 }
 
@@ -170,7 +170,8 @@ static bool is_mature(const struct estimate_sample *s, uint32_t now)
 	return now > s->cycle + COHORT_CYCLES;
 }
 
-static void count_held(struct tally *t, const struct estimate_sample *s, bool mature, uint32_t joined)
+static void count_held(struct tally *t, const struct estimate_sample *s, bool mature,
+		       uint32_t joined)
 {
 	struct third *third = &t->third[(uint64_t)s->window * 3 / joined];
 
@@ -221,13 +222,15 @@ static void count(struct tally *t, const struct estimate_sample *s, uint32_t now
 }
 
 /*
- * How much bigger the heap is after its latest collection than after the first one seen. What it grew before its
- * collector became rare counts too.
+ * How much bigger the heap is after its latest collection than after the first one seen. What it
+ * grew before its collector became rare counts too.
  */
 static double floor_growth(struct gcpoll *gc, uint32_t index)
 {
 	const struct gcpoll_state *p = gcpoll_find(gc, index);
-	double floors = p && p->floors >= 2 && p->floor_first ? (double)p->floor_last / (double)p->floor_first : 1;
+	double floors = p && p->floors >= 2 && p->floor_first
+				? (double)p->floor_last / (double)p->floor_first
+				: 1;
 
 	return p && p->stall.rare ? fmax(floors, gcstall_growth(&p->stall)) : floors;
 }
@@ -248,10 +251,10 @@ static bool as_many_held(const struct third *t, const struct third *others, doub
 }
 
 /*
- * Of the first windows as much is left as of the last, and of what was born as large a part as then:
- * neither a ring nor a cache that is full. What outlived the cycles that a leak must is left as well;
- * the younger only tell that it goes on, else a heap that doubles between cycles would keep its leak
- * to itself. A generational collector has freed nothing that is old.
+ * Of the first windows as much is left as of the last, and of what was born as large a part as
+ * then: neither a ring nor a cache that is full. What outlived the cycles that a leak must is left
+ * as well; the younger only tell that it goes on, else a heap that doubles between cycles would
+ * keep its leak to itself. A generational collector has freed nothing that is old.
  */
 static bool keeps_all(const struct tally *t, const double born[3])
 {
@@ -265,8 +268,8 @@ static bool keeps_all(const struct tally *t, const double born[3])
 }
 
 /*
- * What goes as new comes does not grow, though the heap did while it filled. Before the first census
- * bytes that look the same have to do, and most must.
+ * What goes as new comes does not grow, though the heap did while it filled. Before the first
+ * census bytes that look the same have to do, and most must.
  */
 static bool may_grow(const struct tally *t, bool joined)
 {
@@ -277,8 +280,8 @@ static bool may_grow(const struct tally *t, bool joined)
 }
 
 /*
- * Half of the 95 % interval of the bytes, in percent: each window is one draw, those that left nothing
- * included, for what is born together may live together.
+ * Half of the 95 % interval of the bytes, in percent: each window is one draw, those that left
+ * nothing included, for what is born together may live together.
  */
 static double error_pct(const struct tally *t, uint32_t windows)
 {
@@ -342,13 +345,14 @@ static int gather_classes(struct judge *j, const struct heap *h)
 /* Whatever share of the calls the windows saw: no more can be alive than the heap is big. */
 static double scale_of(const struct judge *j, const struct heap *h, const struct heap_site *s)
 {
-	double held = j->whole[s->state].held_bytes, heap = (double)h->states.v[s->state].heap_bytes;
+	double held = j->whole[s->state].held_bytes,
+	       heap = (double)h->states.v[s->state].heap_bytes;
 
 	return held * j->scale > heap && heap > 0 ? heap / held : j->scale;
 }
 
-static void judge(const struct judge *j, const struct heap *h, struct heap_site *s, const struct tally *t,
-		  double growth)
+static void judge(const struct judge *j, const struct heap *h, struct heap_site *s,
+		  const struct tally *t, double growth)
 {
 	uint64_t *at = hashmap_find(&j->by_key, class_key(s, t));
 	const struct heap_state *st = &h->states.v[s->state];
@@ -369,8 +373,12 @@ static void judge(const struct judge *j, const struct heap *h, struct heap_site 
 		s->live_bytes = s->old_bytes = (uint64_t)(t->bytes * scale);
 		s->live_blocks = (uint64_t)(t->blocks * scale);
 		s->error_pct = error_pct(t, j->windows);
-		/* Where something may grow, and what it is no census could tell, nothing is known to be stable. */
-		s->verdict = joined || (growth < FLOOR_GROWTH && !st->rare) ? VERDICT_STABLE : VERDICT_YOUNG;
+		/*
+		 * Where something may grow, and what it is no census could tell, nothing is known
+		 * to be stable.
+		 */
+		s->verdict = joined || (growth < FLOOR_GROWTH && !st->rare) ? VERDICT_STABLE
+									    : VERDICT_YOUNG;
 		s->growth_bytes_per_s = 0;
 	}
 	if (growth < FLOOR_GROWTH || !may_grow(t, joined) ||
@@ -431,7 +439,9 @@ void estimate_apply(const struct estimate *e, struct heap *h, struct gcpoll *gc,
 {
 	auto_free struct tally *tally = calloc(h->sites.n + 1, sizeof(*tally));
 	auto_free struct whole *whole = calloc(h->states.n + 1, sizeof(*whole));
-	struct judge j = { .e = e, .tally = tally, .whole = whole, .scale = scale, .seconds = seconds };
+	struct judge j = {
+		.e = e, .tally = tally, .whole = whole, .scale = scale, .seconds = seconds
+	};
 
 	if (!tally || !whole)
 		return;

@@ -5,9 +5,9 @@
  *
  * Some objects of each place that are alive when a window closes are remembered by their first
  * words. As long as these words are still there after collections the object has not been freed:
- * memory that was given away again holds other pointers, lengths or text. It is a sign, not a proof,
- * so it counts only where the heap as a whole grows too; and before a place is called a leak a census
- * tells which of them somebody still holds (trace/session_join.c).
+ * memory that was given away again holds other pointers, lengths or text. It is a sign, not a
+ * proof, so it counts only where the heap as a whole grows too; and before a place is called a
+ * leak a census tells which of them somebody still holds (trace/session_join.c).
  */
 #ifndef LMT_HEAP_ESTIMATE_H
 #define LMT_HEAP_ESTIMATE_H
@@ -30,7 +30,8 @@ struct estimate_sample {
 	uint32_t n_bytes;
 	uint32_t cycle;  /* heap_cycles() of its state when the window closed */
 	uint32_t window;
-	uint64_t litter; /* objects of its state that were born in the window and alive when it closed, at most */
+	/* objects of its state that were born in the window and alive when it closed, at most */
+	uint64_t litter;
 	double blocks, bytes; /* it stands for */
 	uint32_t loose;       /* offset of a word that changes while it lives; 0: none */
 	bool object;          /* not memory that an object owns */
@@ -55,9 +56,9 @@ void estimate_deinit(struct estimate *e);
 int estimate_count(struct estimate *e, const struct snapshot_site *site);
 
 /*
- * Remembers up to SNAPSHOT_SAMPLES objects of a place, which was counted; read() gives n bytes at an address,
- * false when they cannot be read. loose: offset of a word of them that the VM changes as it likes, a link of
- * its lists, or 0. 0 or -ENOMEM.
+ * Remembers up to SNAPSHOT_SAMPLES objects of a place, which was counted; read() gives n bytes at
+ * an address, false when they cannot be read. loose: offset of a word of them that the VM changes
+ * as it likes, a link of its lists, or 0. 0 or -ENOMEM.
  */
 struct estimate_reader {
 	bool (*read)(void *ctx, uint32_t state, uint64_t uaddr, uint8_t *text, uint32_t n);

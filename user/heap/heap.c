@@ -136,7 +136,8 @@ int heap_set_kind(struct heap *h, uint32_t site, enum block_kind kind)
 	return 0;
 }
 
-enum block_kind heap_kind(const struct heap *h, const struct heap_state *st, uint32_t site, uint32_t tag)
+enum block_kind heap_kind(const struct heap *h, const struct heap_state *st, uint32_t site,
+			  uint32_t tag)
 {
 	enum block_kind kind = kind_of_tag(st->layout, tag);
 	uint64_t *at;
@@ -176,11 +177,16 @@ uint64_t heap_site_key(const struct heap_site *s)
 	       (uint64_t)s->below << 1 ^ s->frame.approx ^ s->c_ip * 0x9E3779B97F4A7C15ull;
 }
 
-uint32_t heap_site_at(struct heap *h, uint32_t state, enum block_kind kind, struct frame f, bool below,
-		      uint64_t c_ip)
+uint32_t heap_site_at(struct heap *h, uint32_t state, enum block_kind kind, struct frame f,
+		      bool below, uint64_t c_ip)
 {
-	struct heap_site fresh = { .state = state, .kind = kind, .frame = f, .below = below, .c_ip = c_ip,
-				   .id = h->next_site + 1, .next = h->states.v[state].sites };
+	struct heap_site fresh = { .state = state,
+				   .kind = kind,
+				   .frame = f,
+				   .below = below,
+				   .c_ip = c_ip,
+				   .id = h->next_site + 1,
+				   .next = h->states.v[state].sites };
 	uint64_t *at = hashmap_get_or_add(&h->site_by_key, heap_site_key(&fresh));
 	uint32_t i = (uint32_t)h->sites.n;
 
@@ -297,8 +303,9 @@ static bool is_warming_up(const struct heap_state *st, uint64_t now_ns)
 }
 
 /*
- * Strings are interned: the same text is made again once it was collected. Such strings take the place
- * of those that predate the trace, one by one, and when none of these is left the turnover is over.
+ * Strings are interned: the same text is made again once it was collected. Such strings take the
+ * place of those that predate the trace, one by one, and when none of these is left the turnover
+ * is over.
  */
 static struct age_window window_for(const struct heap_site *s, const struct heap_state *st)
 {
@@ -341,7 +348,8 @@ int heap_apply(struct heap *h, const struct snapshot *snap)
 			trend_add(&s->trend, snap->end_ns, s->old_bytes, st->age.cycle);
 		w = window_for(s, st);
 		s->verdict = verdict_of(&s->old, &w, s->allocs, &s->trend, &s->growth_bytes_per_s);
-		if (s->verdict == VERDICT_LEAK && (is_of_vm(s, st) || is_warming_up(st, snap->end_ns)))
+		if (s->verdict == VERDICT_LEAK &&
+		    (is_of_vm(s, st) || is_warming_up(st, snap->end_ns)))
 			s->verdict = VERDICT_GROWING;
 	}
 	return rc;

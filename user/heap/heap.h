@@ -68,20 +68,24 @@ struct heap_site {
 	uint64_t reallocs; /* times a block grew there */
 	uint64_t c_ip;       /* KIND_C_HEAP: where the C code that took it goes on */
 	uint32_t c_place;    /* one of its BPF sites */
-	uint32_t c_function; /* the C function, and its module, in the string pool; 0 not looked up yet */
+	/* the C function, and its module, in the string pool; 0 not looked up yet */
+	uint32_t c_function;
 	uint32_t c_module;
 	uint32_t survived_cycles;
 	struct cohorts old;
 	enum verdict verdict;
-	uint64_t leaks_since_ns; /* since when it is one, or nearly; 0: it is none. For detect_leak.c */
+	/* since when it is one, or nearly; 0: it is none. For detect_leak.c */
+	uint64_t leaks_since_ns;
 	double growth_bytes_per_s;
-	double error_pct; /* of live_bytes where they are an estimate from windows, 95 % confidence */
+	/* of live_bytes where they are an estimate from windows, 95 % confidence */
+	double error_pct;
 	struct trend trend;
 	uint64_t id;      /* positions are used again, ids are not */
 	uint32_t next;    /* of the same state: position + 1; 0 ends */
 	uint32_t example; /* stack of its first allocation; 0 unknown */
 	uint32_t stacks;  /* position + 1 of the first in heap.stacks; 0 none */
-	uint32_t holder;  /* who holds its objects: an EVIDENCE_PATH in the string pool; 0 unknown */
+	/* who holds its objects: an EVIDENCE_PATH in the string pool; 0 unknown */
+	uint32_t holder;
 	uint32_t joins;   /* times a census was asked for that */
 };
 
@@ -132,11 +136,11 @@ int heap_end_state(struct heap *h, uint32_t index);
 int heap_closed_add(struct heap *h, uint32_t state);
 void heap_closed_deinit(struct heap_closed *c);
 /*
- * For heap.c and closed.c: the site of these properties, made if need be; its position + 1, 0: -ENOMEM.
- * c_ip: KIND_C_HEAP, else 0.
+ * For heap.c and closed.c: the site of these properties, made if need be; its position + 1, 0:
+ * -ENOMEM. c_ip: KIND_C_HEAP, else 0.
  */
-uint32_t heap_site_at(struct heap *h, uint32_t state, enum block_kind kind, struct frame f, bool below,
-		      uint64_t c_ip);
+uint32_t heap_site_at(struct heap *h, uint32_t state, enum block_kind kind, struct frame f,
+		      bool below, uint64_t c_ip);
 uint64_t heap_site_key(const struct heap_site *s);
 
 /* Of the collector, or what stands in for them. */
@@ -151,7 +155,10 @@ void heap_forget_site(struct heap *h, uint32_t site);
 /* What the VM says of its heap. */
 void heap_set_gc(struct heap *h, uint32_t index, uint64_t heap_bytes, uint32_t gc_cycles);
 
-/* While a state that predates us has not called its allocator yet: its total is what to count from. */
+/*
+ * While a state that predates us has not called its allocator yet: its total is what to count
+ * from.
+ */
 void heap_set_base(struct heap *h, uint32_t index, uint64_t events);
 
 /* The line of a BPF site, resolved while the target lived. 0 or -ENOMEM. */
@@ -166,7 +173,8 @@ bool heap_has_frame(const struct heap *h, uint32_t site);
 int heap_set_kind(struct heap *h, uint32_t site, enum block_kind kind);
 bool heap_needs_kind(struct heap *h, const struct snapshot_site *site);
 /* What the blocks of a BPF site with this tag are, as far as it is known. */
-enum block_kind heap_kind(const struct heap *h, const struct heap_state *st, uint32_t site, uint32_t tag);
+enum block_kind heap_kind(const struct heap *h, const struct heap_state *st, uint32_t site,
+			  uint32_t tag);
 /* The line of a BPF site; where 0: not known. */
 struct frame heap_get_frame(const struct heap *h, uint32_t site);
 

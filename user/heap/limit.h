@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 /*
- * People set limits to round numbers. The one, in bytes, that lets a heap of `held` be and not one of
- * `refused`; 0 where none is round enough to be no coincidence.
+ * People set limits to round numbers. The one, in bytes, that lets a heap of `held` be and not one
+ * of `refused`; 0 where none is round enough to be no coincidence.
  */
 uint64_t limit_between(uint64_t held, uint64_t refused);
 

@@ -117,7 +117,9 @@ int heap_apply_stacks(struct heap *h, const struct snapshot *snap)
 
 	vec_each(s, &h->stacks.v)
 		if (!h->states.v[h->sites.v[s->site].state].ended)
-			*s = (struct heap_stack){ .site = s->site, .stack = s->stack, .next = s->next };
+			*s = (struct heap_stack){ .site = s->site,
+						  .stack = s->stack,
+						  .next = s->next };
 	for (size_t i = 0; !rc && i < snap->stacks.n; i++)
 		rc = apply_stack(h, &snap->stacks.v[i]);
 	/* A place whose first stack is known gives its site an example. */
@@ -163,14 +165,16 @@ static double live_weight(const struct weights *all, const struct heap_stack *s)
 static double error_pct(const struct weights *all, const struct heap_stack *s)
 {
 	bool live = all->live_bytes > 0;
-	double w = live ? s->live_bytes : s->alloc_bytes, v = live ? s->live_variance : s->alloc_variance;
+	double w = live ? s->live_bytes : s->alloc_bytes,
+	       v = live ? s->live_variance : s->alloc_variance;
 	double sum = live ? all->live_bytes : all->alloc_bytes;
 	double sum_v = live ? all->live_variance : all->alloc_variance, f;
 
 	if (w <= 0 || sum <= 0)
 		return 0;
 	f = w / sum;
-	return 100 * CONFIDENCE * sqrt((1 - f) * (1 - f) * v + f * f * (sum_v - v > 0 ? sum_v - v : 0)) / w;
+	return 100 * CONFIDENCE *
+	       sqrt((1 - f) * (1 - f) * v + f * f * (sum_v - v > 0 ? sum_v - v : 0)) / w;
 }
 
 static void divide(const struct heap_site *site, const struct heap_stack *const *stacks, size_t n,
@@ -203,11 +207,13 @@ static void divide(const struct heap_site *site, const struct heap_stack *const 
 			.stack = s->stack,
 			.samples = s->samples,
 			.error_pct = error_pct(&all, s),
-			.growth_bytes_per_s = site->growth_bytes_per_s * live /
+			.growth_bytes_per_s =
+				site->growth_bytes_per_s * live /
 				(all.live_bytes > 0 ? all.live_bytes : all.alloc_bytes),
 			.live_bytes = part(&live_bytes, live, last),
 			.old_bytes = part(&old, live, last),
-			.live_blocks = part(&live_blocks, all.live_bytes > 0 ? s->live_blocks : live, last),
+			.live_blocks = part(&live_blocks,
+					    all.live_bytes > 0 ? s->live_blocks : live, last),
 			.allocs = part(&allocs, s->allocs, last),
 			.alloc_bytes = part(&alloc_bytes, s->alloc_bytes, last),
 		};

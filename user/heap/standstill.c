@@ -11,7 +11,10 @@ void heap_apply_standstill(struct heap *h, struct heap_state *st, double bytes_p
 
 		if (&h->states.v[s->state] != st || s->verdict >= VERDICT_GROWING || seconds <= 0)
 			continue;
-		/* What windows saw being born is there still; but buffers grow, and go when they have. */
+		/*
+		 * What windows saw being born is there still; but buffers grow, and go when they
+		 * have.
+		 */
 		if (scale > 0 && s->kind != KIND_BUFFER && (double)s->alloc_bytes * scale > bytes) {
 			bytes = (double)s->alloc_bytes * scale;
 			st->live_bytes += (uint64_t)bytes - s->live_bytes;

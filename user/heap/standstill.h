@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * standstill: nothing is collected, since the program has stopped the collector. L5 correlate. Pure.
+ * standstill: nothing is collected, since the program has stopped the collector. L5 correlate.
+ * Pure.
  */
 #ifndef LMT_HEAP_STANDSTILL_H
 #define LMT_HEAP_STANDSTILL_H
@@ -8,9 +9,9 @@
 #include "heap.h"
 
 /*
- * What the heap of the state grows by, held or not: its places that make a part worth naming of it are called
- * growing. bytes_per_s: of the heap; scale: calls of the allocators for each that was seen, 0: the ledger
- * is whole; seconds: since the start.
+ * What the heap of the state grows by, held or not: its places that make a part worth naming of it
+ * are called growing. bytes_per_s: of the heap; scale: calls of the allocators for each that was
+ * seen, 0: the ledger is whole; seconds: since the start.
  */
 void heap_apply_standstill(struct heap *h, struct heap_state *st, double bytes_per_s, double scale,
 			   double seconds);

@@ -96,7 +96,8 @@ static bool rule_fits(const struct rule *r, const struct finding *f, const struc
 	for (unsigned int i = 0; i < f->n_evidence; i++) {
 		const struct evidence *e = &f->evidence[i];
 
-		if (e->type == EVIDENCE_TEXT && suppress_match(r->pattern, strpool_get(strings, e->text)))
+		if (e->type == EVIDENCE_TEXT &&
+		    suppress_match(r->pattern, strpool_get(strings, e->text)))
 			return true;
 		if (e->type == EVIDENCE_STACK && frame_fits(r->pattern, &e->frame, strings))
 			return true;

@@ -6,12 +6,12 @@
 #define NOISE_BYTES 1024   /* growth below this is nothing */
 #define MIN_BLOCKS 6       /* fewer blocks have no distribution */
 #define LEAK_BLOCKS 12     /* fewer blocks may be chance */
-#define MANY_BLOCKS 300    /* from here on chance moves a third of the trace by a few percent only */
+#define MANY_BLOCKS 300    /* from here on chance moves a third of the trace by a few percent */
 #define LEAK_MS 1000       /* a shorter stretch is a burst of work, or a cache that fills */
 #define FULL_CYCLES 3      /* full collections that a leak must have been seen to outgrow */
 #define GEN_CYCLES 2       /* …of a generational collector: each waits until the heap has doubled */
 #define CERTIFIED (COHORTS / 3) /* stretches that a full collection must have passed over */
-#define KEPT_SHARE 0.5     /* of what was born: before a full collection, less may be dead as well */
+#define KEPT_SHARE 0.5     /* of what was born: less may be dead before a full collection */
 #define TURNOVER_SHARE 0.5 /* old blocks that go for each one that stays: the heap turns over */
 #define WHOLE_SHARE 0.5    /* of the mean: what the first stretch made is there still */
 #define MIN_POINTS 4       /* of a trend */
@@ -169,8 +169,9 @@ static enum verdict judge(const struct spread *s, const struct age_window *w, ui
 		return VERDICT_STABLE;
 	if (!is_certain(s, w, allocs))
 		return VERDICT_YOUNG;
-	if (w->edge_ms[COHORTS] < w->edge_ms[0] + LEAK_MS || w->certified < CERTIFIED || !is_even(s) || s->blocks < LEAK_BLOCKS || w->cycles < cycles ||
-	    !w->settled || turns_over(s, w) || (s->filled < COHORTS / 2 && s->bursts < BURSTS))
+	if (w->edge_ms[COHORTS] < w->edge_ms[0] + LEAK_MS || w->certified < CERTIFIED ||
+	    !is_even(s) || s->blocks < LEAK_BLOCKS || w->cycles < cycles || !w->settled ||
+	    turns_over(s, w) || (s->filled < COHORTS / 2 && s->bursts < BURSTS))
 		return VERDICT_GROWING;
 	return VERDICT_LEAK;
 }

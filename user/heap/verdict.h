@@ -34,7 +34,8 @@ void trend_add(struct trend *t, uint64_t time_ns, uint64_t old_bytes, uint32_t c
 
 /*
  * old: what is alive of each stretch of the trace; w: the stretches; allocs: all that the site
- * allocated in the trace; t: how its old bytes came to be what they are. growth_ret: bytes per second, 0 unless it grows.
+ * allocated in the trace; t: how its old bytes came to be what they are. growth_ret: bytes per
+ * second, 0 unless it grows.
  */
 enum verdict verdict_of(const struct cohorts *old, const struct age_window *w,
 			uint64_t allocs, const struct trend *t, double *growth_ret);

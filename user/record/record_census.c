@@ -35,7 +35,7 @@ struct record_census {
 	uint64_t started_ns, heap_bytes, findings; /* of the latest that was started */
 	bool begun, fresh;
 	char reason[64];
-	struct found found; /* by the latest that told something */
+	struct found found; /* by the latest that found something */
 };
 
 int record_census_new(struct record_census **ret)

@@ -18,7 +18,10 @@
 struct session;
 struct record_census;
 
-/* *ret is the caller's, to be given to record_census_free(), which also ends one that is under way. */
+/*
+ * *ret is the caller's, to be given to record_census_free(), which also ends one that is under
+ * way.
+ */
 int record_census_new(struct record_census **ret);
 void record_census_free(struct record_census *k);
 

@@ -54,7 +54,8 @@ static void put_row(struct child *k, enum census_row row, const struct part *p, 
 }
 
 /* Steps and arrows; a step that holds an arrow, which a key of a table may, loses it. */
-static const char *path_text(const struct census *c, const struct census_path *p, char *buf, size_t size)
+static const char *path_text(const struct census *c, const struct census_path *p, char *buf,
+			     size_t size)
 {
 	size_t at = 0;
 
@@ -106,8 +107,12 @@ static void put_groups(struct child *k, const struct census *c, const struct cen
 	}
 	vec_each(h, &s->holders) {
 		struct report_holder o = {
-			.pid = c->target->pid, .state = number, .kind = census_kind_name(h->kind),
-			.origin = known(c, h->origin), .bytes = h->bytes, .retained_bytes = h->retained,
+			.pid = c->target->pid,
+			.state = number,
+			.kind = census_kind_name(h->kind),
+			.origin = known(c, h->origin),
+			.bytes = h->bytes,
+			.retained_bytes = h->retained,
 			.path = path_text(c, &h->path, path, sizeof(path)),
 		};
 
@@ -150,7 +155,9 @@ static int biggest_state(const void *pa, const void *pb)
 {
 	const struct resolved_state *a = pa, *b = pb;
 
-	return a->gc.heap_bytes == b->gc.heap_bytes ? 0 : a->gc.heap_bytes > b->gc.heap_bytes ? -1 : 1;
+	return a->gc.heap_bytes == b->gc.heap_bytes  ? 0
+	       : a->gc.heap_bytes > b->gc.heap_bytes ? -1
+						     : 1;
 }
 
 /* The biggest states of the process; all that they hold, in *bytes_ret. */

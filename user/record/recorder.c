@@ -33,7 +33,7 @@ struct recorder {
 	const char *asked;         /* why one is wanted now */
 	bool waiting;              /* in memory, for a trigger */
 	uint64_t moments;
-	bool told;             /* that writing failed */
+	bool complained;       /* that writing failed */
 };
 
 static struct recorder *recorder_of(const struct trace_sink *k)
@@ -133,7 +133,8 @@ static uint64_t realtime_now(const struct session *s)
 }
 
 /* From memory into the file, and on in the file. */
-static void write_out(struct recorder *r, const struct session *s, const char *kind, const char *why)
+static void write_out(struct recorder *r, const struct session *s, const char *kind,
+		      const char *why)
 {
 	struct store_config cfg = file_config(&r->cfg);
 
@@ -212,11 +213,11 @@ static int before_end(struct trace_sink *k, struct session *s, bool broke_off)
 		record_census_end(r->census, s) : 0;
 }
 
-static void tell_once(struct recorder *r)
+static void complain_once(struct recorder *r)
 {
-	if (!store_error(r->store) || r->told)
+	if (!store_error(r->store) || r->complained)
 		return;
-	r->told = true;
+	r->complained = true;
 	log_warn("%s; the recording ends here, what is in the file can be read", store_error(r->store)->text);
 }
 
@@ -246,7 +247,7 @@ static int on_look(struct trace_sink *k, struct session *s, const struct trace_l
 			write_out(r, s, "trigger", why);
 	}
 	build_report_free(&b);
-	tell_once(r);
+	complain_once(r);
 	return rc == -ENOMEM && !store_error(r->store) ? rc : 0;
 }
 

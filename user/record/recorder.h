@@ -22,7 +22,7 @@ struct recorder_config {
 	bool sole;           /* the file is all the output there is */
 };
 
-/* *ret is the caller's, for session_add_sink(). 0 or -ENOMEM; what is wrong is told by open(). */
+/* *ret is the caller's, for session_add_sink(). 0 or -ENOMEM; what is wrong shows in open(). */
 int recorder_new(const struct recorder_config *cfg, struct trace_sink **ret);
 
 #endif

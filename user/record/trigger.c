@@ -121,8 +121,8 @@ static bool parse_finding(const char *value, struct trigger *t)
 	return finding_kind_find(value, &t->finding);
 }
 
-static bool check_finding(struct triggers *all, struct trigger *t, const struct report *r, char *why,
-			  size_t size)
+static bool check_finding(struct triggers *all, struct trigger *t, const struct report *r,
+			  char *why, size_t size)
 {
 	(void)all;
 	vec_each(f, &r->findings)
@@ -265,7 +265,8 @@ static const struct trigger_kind {
 	const char *begin;
 	bool (*parse)(const char *value, struct trigger *t);
 	/* NULL: not at a moment, but when a process ends */
-	bool (*check)(struct triggers *all, struct trigger *t, const struct report *r, char *why, size_t size);
+	bool (*check)(struct triggers *all, struct trigger *t, const struct report *r, char *why,
+		      size_t size);
 } kinds[] = {
 	{ "heap>", parse_heap, check_heap },
 	{ "growth>", parse_growth, check_growth },

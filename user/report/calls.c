@@ -35,9 +35,10 @@ void calls_write_text(const struct report_call *c, FILE *out)
 	const char *lua = c->frame.lua;
 	char where[400];
 
-	fprintf(out, "%5" PRIu64 ".%06" PRIu64 " %7d %7d %5" PRIu32 " %-7s %10" PRIu64 " %10" PRIu64,
-		c->since_start_ns / 1000000000u, c->since_start_ns / 1000 % 1000000u, c->pid, c->tid,
-		c->state, op_name(c->op), c->osize, c->nsize);
+	fprintf(out,
+		"%5" PRIu64 ".%06" PRIu64 " %7d %7d %5" PRIu32 " %-7s %10" PRIu64 " %10" PRIu64,
+		c->since_start_ns / 1000000000u, c->since_start_ns / 1000 % 1000000u, c->pid,
+		c->tid, c->state, op_name(c->op), c->osize, c->nsize);
 	fprintf(out, "  0x%012" PRIx64 "  %-8s  ", c->ptr ? c->ptr : c->old_ptr, c->kind ? c->kind : "");
 	if (lua)
 		escape_term(where, sizeof(where), fmt_chunk(lua));

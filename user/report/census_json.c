@@ -66,8 +66,8 @@ static void write_path(struct jsonw *w, const struct census *c, const struct cen
 	jsonw_close(w, ']');
 }
 
-static void begin_object(struct jsonw *w, const struct census_process *p, const struct census_state *s,
-			 const char *kind, FILE *out)
+static void begin_object(struct jsonw *w, const struct census_process *p,
+			 const struct census_state *s, const char *kind, FILE *out)
 {
 	jsonw_begin(w, out);
 	jsonw_str(w, "type", "object");

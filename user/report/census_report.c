@@ -28,7 +28,8 @@ size_t census_report_findings(const struct census_report *cr)
 	return n;
 }
 
-void census_finding_text(const struct census *c, const struct census_finding *f, char *out, size_t size)
+void census_finding_text(const struct census *c, const struct census_finding *f, char *out,
+			 size_t size)
 {
 	static const char *const wrong[] = {
 		[CENSUS_PTR_NOTHING] = "",

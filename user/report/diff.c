@@ -74,7 +74,8 @@ static int add(struct builder *b, const struct diff_row *like, bool later, uint6
 	return 0;
 }
 
-static int add_site(struct builder *b, const struct report *r, const struct report_site *s, bool later)
+static int add_site(struct builder *b, const struct report *r, const struct report_site *s,
+		    bool later)
 {
 	struct diff_row row = {
 		.of = DIFF_SITE,
@@ -87,7 +88,9 @@ static int add_site(struct builder *b, const struct report *r, const struct repo
 	};
 	int rc = add(b, &row, later, s->live_bytes, s->live_blocks);
 
-	row = (struct diff_row){ .of = DIFF_KIND, .comm = row.comm, .pid = row.pid, .kind = s->kind };
+	row = (struct diff_row){
+		.of = DIFF_KIND, .comm = row.comm, .pid = row.pid, .kind = s->kind
+	};
 	return rc ? rc : add(b, &row, later, s->live_bytes, s->live_blocks);
 }
 

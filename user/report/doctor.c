@@ -122,7 +122,8 @@ static void write_bug(const struct report_runtime *rt, FILE *out)
 	jsonw_end(&w);
 }
 
-void doctor_write_json(const struct doctor_check *checks, size_t n, const struct report *r, FILE *out)
+void doctor_write_json(const struct doctor_check *checks, size_t n, const struct report *r,
+		       FILE *out)
 {
 	struct format_options fo = { .first = false };
 

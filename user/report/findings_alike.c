@@ -65,7 +65,8 @@ static int gather(const struct report *r, struct findings_alike *a)
 		size_t at = (size_t)(f - r->findings.v);
 
 		if (!g || differ(g->f, f)) {
-			if (vec_push(&a->groups, (struct finding_alike){ .f = f, .first = i, .at = at }))
+			if (vec_push(&a->groups,
+				     (struct finding_alike){ .f = f, .first = i, .at = at }))
 				return -ENOMEM;
 			g = &a->groups.v[a->groups.n - 1];
 		}

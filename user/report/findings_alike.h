@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * findings_alike: which findings are the same thing in several states, as a line that leaks is in each
- * worker and each thread with a Lua of its own. People are told it once. L6 report.
+ * findings_alike: which findings are the same thing in several states, as a line that leaks is in
+ * each worker and each thread with a Lua of its own. People are told it once. L6 report.
  */
 #ifndef LMT_REPORT_FINDINGS_ALIKE_H
 #define LMT_REPORT_FINDINGS_ALIKE_H
@@ -15,7 +15,10 @@ struct finding_alike {
 	uint64_t count, bytes;          /* of all; bytes 0: not what it counts */
 };
 
-/* Of the same kind, at the same line, about the same kind of object, in the order of the worst of each. */
+/*
+ * Of the same kind, at the same line, about the same kind of object, in the order of the worst of
+ * each.
+ */
 struct findings_alike {
 	vec_of(struct finding_alike) groups;
 	vec_of(const struct report_finding *) members;

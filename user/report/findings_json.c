@@ -42,7 +42,8 @@ static void write_path(struct jsonw *w, const struct report_evidence *e)
 }
 
 /* As the stack of the finding, under its own name; what C did there in KEY_via. */
-static void write_evidence_stack(struct jsonw *w, const struct report *r, const struct report_evidence *e)
+static void write_evidence_stack(struct jsonw *w, const struct report *r,
+				 const struct report_evidence *e)
 {
 	char via[64];
 

@@ -81,7 +81,8 @@ static void write_evidence(const struct report_evidence *e, FILE *out)
 #define CALLERS 6
 
 /* What led there, a few frames of it; C functions above the line are named first. */
-static void write_callers(const struct report *r, const char *title, const struct report_stack *st, FILE *out)
+static void write_callers(const struct report *r, const char *title, const struct report_stack *st,
+			  FILE *out)
 {
 	uint32_t shown = 0, i;
 
@@ -132,8 +133,9 @@ static const char *words_of(const char *key, char *buf, size_t size)
 }
 
 /* The root cause first, then where, how sure, the evidence, what to do. */
-static void write_finding(const struct report *r, const struct findings_alike *a, const struct finding_alike *g,
-			  const struct format_options *opt, FILE *out)
+static void write_finding(const struct report *r, const struct findings_alike *a,
+			  const struct finding_alike *g, const struct format_options *opt,
+			  FILE *out)
 {
 	const struct report_finding *f = g->f;
 	char title[32];

@@ -136,7 +136,8 @@ static void text_objects(const struct text *t, const struct report_census *c)
 	fprintf(t->out, "  %s%12s %11s  %-8s %s%s\n", t->color ? BOLD : "", "bytes", "count", "kind",
 		"what, and who holds one of them", t->color ? RESET : "");
 	vec_each(o, &t->r->objects) {
-		if (o->pid != c->pid || o->state != c->state || o->dead || (t->top && shown == t->top))
+		if (o->pid != c->pid || o->state != c->state || o->dead ||
+		    (t->top && shown == t->top))
 			continue;
 		shown++;
 		fprintf(t->out, "  %12s %11s  %-8s ", fmt_bytes(&a, o->bytes), fmt_count(&b, o->count),
@@ -167,7 +168,8 @@ static void text_census(const struct text *t, const struct report_census *c)
 {
 	struct fmtbuf a, b, d, e;
 	bool later = c->time_ns > t->r->end_realtime_ns;
-	uint64_t ns = later ? c->time_ns - t->r->end_realtime_ns : t->r->end_realtime_ns - c->time_ns;
+	uint64_t ns =
+		later ? c->time_ns - t->r->end_realtime_ns : t->r->end_realtime_ns - c->time_ns;
 
 	fprintf(t->out, "\n%son the heap%s  ", t->color ? BOLD : "", t->color ? RESET : "");
 	if (t->r->processes.n > 1)
@@ -192,7 +194,9 @@ static void text_census(const struct text *t, const struct report_census *c)
 
 void heaps_write_text(const struct report *r, const struct format_options *opt, FILE *out)
 {
-	struct text t = { .r = r, .color = opt->color, .top = r->top ? (r->top + 1) / 2 : 0, .out = out };
+	struct text t = {
+		.r = r, .color = opt->color, .top = r->top ? (r->top + 1) / 2 : 0, .out = out
+	};
 	size_t shown = 0;
 
 	vec_each(c, &r->censuses) {

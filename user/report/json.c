@@ -267,8 +267,11 @@ static void write_site_stacks(const struct report *r, const struct report_site *
 static void write_coverage(struct jsonw *w, const struct report *r)
 {
 	uint64_t unseen = r->lost[LMT_STAT_MAP_FULL] + r->lost[LMT_STAT_NO_PENDING];
-	double pct = r->events ? 100.0 * (double)(r->events - (unseen < r->events ? unseen : r->events)) /
-		(double)r->events : 100.0;
+	double pct =
+		r->events
+			? 100.0 * (double)(r->events - (unseen < r->events ? unseen : r->events)) /
+				  (double)r->events
+			: 100.0;
 
 	jsonw_object(w, "coverage");
 	if (r->windows)

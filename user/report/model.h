@@ -61,7 +61,8 @@ struct report_state {
 	bool gc_known;
 	const char *gc_state;
 	const char *collector;       /* "stopped" by the program, or its cycles are "rare"; NULL: it runs */
-	double still_s, growth_bytes_per_s; /* …for so long nothing was collected; what the heap grew by */
+	/* …for so long nothing was collected; what the heap grew by */
+	double still_s, growth_bytes_per_s;
 	bool before_attach;
 	uint64_t born_realtime_ns;   /* unless before_attach */
 	uint64_t closed_realtime_ns; /* 0: open */
@@ -137,7 +138,8 @@ struct report_object {
 	bool dead; /* held by nobody: not collected yet */
 	uint64_t count, bytes;
 	bool first_known;
-	uint64_t first_bytes; /* in the first census of the recording; only when loaded from a file */
+	/* in the first census of the recording; only when loaded from a file */
+	uint64_t first_bytes;
 	const char *path; /* from a root to one of them: steps and arrows */
 };
 
@@ -168,7 +170,8 @@ struct report_evidence {
 	double rate;
 	const char *text;
 	struct report_frame frame; /* EVIDENCE_STACK: its leaf… */
-	struct report_stack stack; /* …and all frames, as far as they are known; n 0: only that one is */
+	/* …and all frames, as far as they are known; n 0: only that one is */
+	struct report_stack stack;
 };
 
 struct report_finding {
@@ -206,7 +209,9 @@ struct report {
 	vec_of(struct report_stack) stacks;
 	uint64_t sample_bytes;            /* mean bytes between two sampled stacks; 0 none */
 
-	/* the heaps as they were walked last, only when recorded; the biggest first in each state */
+	/*
+	 * the heaps as they were walked last, only when recorded; the biggest first in each state
+	 */
 	bool new_census; /* …since the moment before */
 	vec_of(struct report_census) censuses;
 	vec_of(struct report_object) objects;
@@ -224,7 +229,8 @@ struct report {
 	double ns_per_event, cpu_pct;     /* 0: not measured */
 	bool windows;                     /* calls of the allocators were seen now and then only */
 	double seen_pct;                  /* …so many of them */
-	double full_pct;                  /* what seeing all would cost, in percent of the target's time */
+	/* what seeing all would cost, in percent of the target's time */
+	double full_pct;
 	vec_of(const char *) blind_spots;
 	const char *end_reason;
 };

@@ -15,7 +15,9 @@
 /* Where the report comes from: its reader can ask the file the same questions. */
 struct page_source {
 	const char *file; /* NULL: there is none, and no SQL is shown */
-	/* What a public view of the file is about, in a line, and its SELECT; false: no such view. */
+	/*
+	 * What a public view of the file is about, in a line, and its SELECT; false: no such view.
+	 */
 	bool (*describe)(const char *view, const char **about_ret, const char **sql_ret);
 };
 

@@ -105,11 +105,13 @@ static bool tells_holder(const struct report_finding *f)
 }
 
 /* What most of a heap hangs on is told once a state: by the first that asks. */
-static bool holder_is_told(const struct report *r, const struct findings_alike *a, pid_t pid, uint32_t state,
-			   const struct finding_alike *until, const struct report_site *site)
+static bool holder_is_told(const struct report *r, const struct findings_alike *a, pid_t pid,
+			   uint32_t state, const struct finding_alike *until,
+			   const struct report_site *site)
 {
 	vec_each(g, &a->groups)
-		if ((!until || g < until) && tells_holder(g->f) && g->f->pid == pid && g->f->state == state)
+		if ((!until || g < until) && tells_holder(g->f) && g->f->pid == pid &&
+		    g->f->state == state)
 			return true;
 	vec_each(s, &r->sites)
 		if (site && s < site && s->verdict >= VERDICT_GROWING && s->pid == pid &&
@@ -119,8 +121,8 @@ static bool holder_is_told(const struct report *r, const struct findings_alike *
 }
 
 /* A line that grows, told as a sentence. */
-static void put_growing(const struct report *r, const struct findings_alike *a, const struct growing *g,
-			FILE *out)
+static void put_growing(const struct report *r, const struct findings_alike *a,
+			const struct growing *g, FILE *out)
 {
 	bool leak = g->first->verdict == VERDICT_LEAK;
 	struct fmtbuf b, c;
@@ -148,8 +150,8 @@ static void put_growing(const struct report *r, const struct findings_alike *a, 
 static bool is_told(const struct report *r, const struct report_site *s)
 {
 	vec_each(f, &r->findings)
-		if (f->kind == FINDING_LEAK && f->pid == s->pid && f->state == s->state && f->frame.lua &&
-		    s->frame.lua && !strcmp(f->frame.lua, s->frame.lua))
+		if (f->kind == FINDING_LEAK && f->pid == s->pid && f->state == s->state &&
+		    f->frame.lua && s->frame.lua && !strcmp(f->frame.lua, s->frame.lua))
 			return true;
 	return false;
 }
@@ -193,7 +195,8 @@ static void put_path(const char *s, FILE *out)
 }
 
 /* All of a stack, Lua's and C's, innermost first. */
-static void put_stack(const struct report *r, const char *title, const struct report_stack *st, FILE *out)
+static void put_stack(const struct report *r, const char *title, const struct report_stack *st,
+		      FILE *out)
 {
 	char label[1400], brief[1400];
 
@@ -282,8 +285,8 @@ static void put_where(const struct report *r, const struct finding_alike *g, FIL
 	fprintf(out, "%s</p>\n", confidence_name(f->confidence));
 }
 
-static void put_finding(const struct report *r, const struct findings_alike *a, const struct finding_alike *g,
-			FILE *out)
+static void put_finding(const struct report *r, const struct findings_alike *a,
+			const struct finding_alike *g, FILE *out)
 {
 	const struct report_finding *f = g->f;
 	const struct report_site *site = site_of(r, f);

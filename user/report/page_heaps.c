@@ -178,12 +178,14 @@ void page_put_heaps(const struct report *r, const struct page_source *from, FILE
 }
 
 /* The most specific table that keeps at least half of the state's heap alive. */
-static const struct report_holder *main_holder(const struct report *r, const struct report_census *c)
+static const struct report_holder *main_holder(const struct report *r,
+					       const struct report_census *c)
 {
 	const struct report_holder *found = NULL;
 
 	vec_each(h, &r->holders)
-		if (h->pid == c->pid && h->state == c->state && h->retained_bytes > c->held_bytes / 2 &&
+		if (h->pid == c->pid && h->state == c->state &&
+		    h->retained_bytes > c->held_bytes / 2 &&
 		    (!found || h->retained_bytes <= found->retained_bytes))
 			found = h;
 	return found;

@@ -250,8 +250,8 @@ static void write_labels(struct pprof *p, struct pbw *sample, const struct repor
 }
 
 /* st NULL: only the innermost Lua line is known, or nothing. */
-static void write_sample(struct pprof *p, const struct report_site *s, const struct report_stack *st,
-			 const uint64_t v[4])
+static void write_sample(struct pprof *p, const struct report_site *s,
+			 const struct report_stack *st, const uint64_t v[4])
 {
 	static const struct report_frame none = { .native = "no Lua code on the stack" };
 	const struct report *r = p->r;
@@ -283,7 +283,8 @@ static void write_samples(struct pprof *p)
 			write_sample(p, s, NULL, whole);
 		for (uint32_t i = 0; i < s->n_stacks; i++) {
 			const struct report_stack *st = &p->r->stacks.v[s->first_stack + i];
-			uint64_t v[] = { st->allocs, st->alloc_bytes, st->live_blocks, st->live_bytes };
+			uint64_t v[] = { st->allocs, st->alloc_bytes, st->live_blocks,
+					 st->live_bytes };
 
 			write_sample(p, s, st, v);
 		}
@@ -317,7 +318,8 @@ static int write_gzip(const struct pbw *w, FILE *out)
 {
 	z_stream z = { .next_in = w->bytes.v, .avail_in = (uInt)w->bytes.n };
 	unsigned char buf[16384];
-	int rc = deflateInit2(&z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);
+	int rc =
+		deflateInit2(&z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);
 
 	if (rc != Z_OK)
 		return -ENOMEM;

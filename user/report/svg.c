@@ -39,7 +39,8 @@ static const char *const class_names[] = { "root", "lua", "jit", "c", "gc", "not
 
 static const char *amount(struct fmtbuf *b, enum metric m, uint64_t v)
 {
-	return m == METRIC_INUSE_SPACE || m == METRIC_ALLOC_SPACE ? fmt_bytes(b, v) : fmt_count(b, v);
+	return m == METRIC_INUSE_SPACE || m == METRIC_ALLOC_SPACE ? fmt_bytes(b, v)
+								  : fmt_count(b, v);
 }
 
 /* A few shades a class, so that neighbours differ; the same frame has the same everywhere. */
@@ -60,7 +61,8 @@ static void put_label(const struct svg *s, const char *label, double width)
 		flame_short_text(label, brief, sizeof(brief));
 		label = brief;
 	}
-	len = escape_term(text, (size_t)fits + 1 < sizeof(text) ? (size_t)fits + 1 : sizeof(text), label);
+	len = escape_term(text, (size_t)fits + 1 < sizeof(text) ? (size_t)fits + 1 : sizeof(text),
+			  label);
 	xml_put_escaped(text, len, s->out);
 }
 

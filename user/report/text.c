@@ -160,7 +160,10 @@ static int heaviest_first(const void *a, const void *b)
 	return (x < y) - (x > y);
 }
 
-/* The weight of the last state that is among the first --top, and how many of that weight are among them. */
+/*
+ * The weight of the last state that is among the first --top, and how many of that weight are
+ * among them.
+ */
 static uint64_t lightest_shown(const struct report *r, size_t *equals_ret)
 {
 	uint64_t *w, ret = 0;

@@ -90,7 +90,8 @@ static void write_head(struct page *p)
 	else if (lost)
 		snprintf(how, sizeof(how), "%s lost", fmt_count(&d, lost));
 	row(p, BOLD, "luamemtrace top  %s  %s  %zu processes, %zu states", r->mode ? r->mode : "",
-	    fmt_seconds(&a, r->end_realtime_ns - r->start_realtime_ns), r->processes.n, r->states.n);
+	    fmt_seconds(&a, r->end_realtime_ns - r->start_realtime_ns), r->processes.n,
+	    r->states.n);
 	row(p, "", "heaps %s, live since the attach %s; %s; %zu findings", fmt_bytes(&b, heap),
 	    fmt_bytes(&c, live), how, r->findings.n);
 }
@@ -177,10 +178,13 @@ static void write_sites(struct page *p)
 		escape_term(where, sizeof(where), fmt_chunk(lua));
 		if (s->frame.name)
 			escape_term(name, sizeof(name), s->frame.name);
-		row(p, s->verdict == VERDICT_LEAK ? RED BOLD : s->verdict == VERDICT_GROWING ? YELLOW : "",
-		    "%-8s %11s %9s %14s %6" PRIu32 " %5" PRIu32 " %-8s  %s%s%s", verdict_name(s->verdict),
-		    fmt_bytes(&a, s->live_bytes), fmt_count(&b, s->live_blocks), growth, s->survived_cycles,
-		    s->state, s->kind, where, *name ? " in " : "", name);
+		row(p,
+		    s->verdict == VERDICT_LEAK ? RED BOLD :
+		    s->verdict == VERDICT_GROWING ? YELLOW : "",
+		    "%-8s %11s %9s %14s %6" PRIu32 " %5" PRIu32 " %-8s  %s%s%s",
+		    verdict_name(s->verdict), fmt_bytes(&a, s->live_bytes),
+		    fmt_count(&b, s->live_blocks), growth, s->survived_cycles, s->state, s->kind,
+		    where, *name ? " in " : "", name);
 	}
 }
 

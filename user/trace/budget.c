@@ -36,7 +36,8 @@ static double pct_of(double cost_ns, uint64_t wall_ns, uint64_t cpu_ns)
 	double base = (double)(cpu_ns > wall_ns ? cpu_ns : wall_ns) - cost_ns;
 
 	if (base < (double)wall_ns / 100)
-		base = (double)wall_ns / 100; /* nearly all of it was ours: how nearly is not known */
+		/* nearly all of it was ours: how nearly is not known */
+		base = (double)wall_ns / 100;
 	return 100 * cost_ns / base;
 }
 

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * budget: when the allocators carry their probes, so that the cost stays below --max-overhead.
- * L8 trace. Pure: told what was seen, answers what to do.
+ * L8 trace. Pure: what was seen in, what to do out.
  *
  * The cost is a share of the processor time the targets would use without us, of one core at least:
  * a busy program is slowed down by so much, an idle one costs so much of a core.
  *
- * The budget is for the start, until there is something to compare with, and for heaps that rise. While none does there
- * is nothing to find, and windows are rare enough to be lost in what requests differ by anyway.
+ * The budget is for the start, until there is something to compare with, and for heaps that rise.
+ * While none does there is nothing to find, and windows are rare enough to be lost in what
+ * requests differ by anyway.
  */
 #ifndef LMT_TRACE_BUDGET_H
 #define LMT_TRACE_BUDGET_H
@@ -35,7 +36,8 @@ enum budget_action { BUDGET_GO_ON, BUDGET_TAKE_OFF, BUDGET_PUT_ON };
 struct budget_seen {
 	uint64_t now_ns;
 	uint64_t cpu_ns;  /* of the targets */
-	uint64_t wait_ns; /* that they were ready but had no processor: not idle, and no time of theirs */
+	/* that they were ready but had no processor: not idle, and no time of theirs */
+	uint64_t wait_ns;
 	uint64_t events;  /* calls of the allocators that were recorded */
 	enum budget_heaps heaps;
 };
@@ -69,7 +71,10 @@ bool budget_can_calibrate(const struct budget *b, const struct budget_seen *seen
 /* Called every few milliseconds. */
 enum budget_action budget_step(struct budget *b, const struct budget_seen *seen);
 
-/* A window now, out of turn: those to come pay for it. At most one a second, else budget_may_ask() is false. */
+/*
+ * A window now, out of turn: those to come pay for it. At most one a second, else budget_may_ask()
+ * is false.
+ */
 bool budget_may_ask(const struct budget *b, uint64_t now_ns);
 enum budget_action budget_ask_window(struct budget *b, const struct budget_seen *seen);
 

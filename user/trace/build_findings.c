@@ -75,11 +75,11 @@ int build_findings(struct session *s, uint64_t now_ns, struct built_report *b)
 {
 	int rc = 0;
 
-	s->findings_told = 0;
+	s->findings_shown = 0;
 	vec_each(f, &s->findings.v) {
 		if (!session_wants_finding(s, f) || (!b->r.last && now_ns < f->not_before_ns))
 			continue;
-		s->findings_told++;
+		s->findings_shown++;
 		if (!b->whole && !b->r.last && f->reported && f->count < 2 * f->reported)
 			continue;
 		if (!b->whole)

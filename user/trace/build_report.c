@@ -128,7 +128,8 @@ static const char *allocator_text(struct built_report *b, const struct session_t
 }
 
 /* States as discovery saw them, numbered in order of address. */
-static int add_found_states(struct built_report *b, const struct session_target *t, uint32_t *number)
+static int add_found_states(struct built_report *b, const struct session_target *t,
+			    uint32_t *number)
 {
 	vec_each(rs, &t->resolved->states) {
 		struct report_state s = {
@@ -140,7 +141,8 @@ static int add_found_states(struct built_report *b, const struct session_target 
 			.allocator = allocator_text(b, t, rs),
 			.heap_known = true,
 			.heap_bytes = rs->gc.heap_bytes,
-			.gc_state = rs->layout ? gcstate_name(&rs->layout->l, rs->gc.gcstate) : NULL,
+			.gc_state =
+				rs->layout ? gcstate_name(&rs->layout->l, rs->gc.gcstate) : NULL,
 			.before_attach = true,
 		};
 
@@ -177,7 +179,8 @@ int build_report_static(struct session *s, bool with_functions, bool only_new,
 	int rc = past_report(&s->targets.past, only_new, !b->whole, s->names.strings, &b->r);
 
 	build_report_header(s, &b->r);
-	for (struct session_target *t = s->targets.all.v; !rc && t < s->targets.all.v + s->targets.all.n; t++) {
+	for (struct session_target *t = s->targets.all.v;
+	     !rc && t < s->targets.all.v + s->targets.all.n; t++) {
 		size_t first = only_new ? t->reported_runtimes : 0;
 
 		if (!session_shows_target(s, t))
@@ -285,7 +288,7 @@ static int add_live_states(struct session *s, struct built_report *b)
 	return 0;
 }
 
-/* Were only some of the blocks asked for? What a place allocated in all is no answer then. */
+/* Were only some of the blocks asked for? What a site allocated in all does not answer that. */
 static bool chooses_blocks(const struct trace_config *cfg)
 {
 	return cfg->older_ms || cfg->min_size || cfg->max_size;
@@ -319,7 +322,8 @@ static int add_site(struct session *s, struct built_report *b, const struct heap
 		return 0;
 	if (h->frame.where) {
 		out.frame.lua = strpool_get(s->names.strings, h->frame.where);
-		out.frame.name = h->frame.name ? strpool_get(s->names.strings, h->frame.name) : NULL;
+		out.frame.name =
+			h->frame.name ? strpool_get(s->names.strings, h->frame.name) : NULL;
 		out.frame.approx = h->frame.approx;
 	}
 	if (build_site_stacks(s, b, (size_t)(h - s->heap.sites.v), &out))
@@ -383,5 +387,6 @@ int build_report_live(struct session *s, const struct snapshot *snap, struct bui
 	b->r.top = s->cfg.top;
 	memcpy(b->r.lost, snap->stats, sizeof(b->r.lost));
 	b->r.end_realtime_ns = session_realtime(s, snap->end_ns);
-	return add_unseen(s, b) ?: add_unseen_faults(s, b) ?: (b->r.last ? sinks_add_to_last(s, &b->r) : 0);
+	rc = add_unseen(s, b) ?: add_unseen_faults(s, b);
+	return rc || !b->r.last ? rc : sinks_add_to_last(s, &b->r);
 }

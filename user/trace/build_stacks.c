@@ -49,7 +49,8 @@ int build_one_stack(const struct session *s, struct built_report *b, uint32_t st
 	return 0;
 }
 
-static int add_stack(const struct session *s, struct built_report *b, const struct heap_share *share)
+static int add_stack(const struct session *s, struct built_report *b,
+		     const struct heap_share *share)
 {
 	struct report_stack out = {
 		.samples = share->samples,

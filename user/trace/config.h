@@ -23,7 +23,7 @@ struct trace_config {
 	/* Whom: one of the pids, a command, or all (of a name, of a cgroup). */
 	const pid_t *pids;
 	size_t n_pids;
-	bool skip_missing;    /* a process that ended meanwhile is no error */
+	bool skip_missing;    /* a process that ended meanwhile is not an error */
 	bool all;
 	const char *name;     /* comm */
 	const char *cgroup;   /* path, and all below it */
@@ -37,7 +37,7 @@ struct trace_config {
 	uint64_t sample_bytes, stack_depth;
 	bool native;          /* C functions in the stacks… */
 	bool lua_only;        /* …are not shown */
-	bool each_call;       /* every allocator call is told of */
+	bool each_call;       /* every allocator call is given to the sinks */
 	uint64_t pause_budget_ms;
 	const char *const *watch_calls; /* MODULE:FUNCTION */
 	size_t n_watch_calls;

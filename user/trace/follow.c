@@ -80,7 +80,9 @@ static void drop(struct follow *f, struct candidate *c)
 
 void follow_add(struct session *s, pid_t pid, uint64_t delay_ns, bool once)
 {
-	struct candidate fresh = { .pid = pid, .due_ns = clock_ns(CLOCK_MONOTONIC) + delay_ns, .once = once,
+	struct candidate fresh = { .pid = pid,
+				   .due_ns = clock_ns(CLOCK_MONOTONIC) + delay_ns,
+				   .once = once,
 				   .seen = true };
 	struct candidate *c = find(&s->follow, pid);
 	uint64_t *at;
@@ -136,7 +138,8 @@ static void note_unseen(struct session *s, const struct candidate *c)
 	if (!*c->comm || s->cfg.cgroup || (!c->likely && (c->looked_at || s->cfg.name)))
 		return;
 	vec_each(u, &f->unseen) {
-		if (u->likely != c->likely || (strcmp(u->comm, c->comm) && f->unseen.n < UNSEEN_NAMES))
+		if (u->likely != c->likely ||
+		    (strcmp(u->comm, c->comm) && f->unseen.n < UNSEEN_NAMES))
 			continue;
 		u->n++;
 		return;
@@ -297,7 +300,8 @@ void follow_run(struct session *s)
 		c->tries++;
 		if (found == ENDED)
 			note_unseen(s, c);
-		if (found == TRACED || found == ENDED || (c->once && c->tries >= TRIES_OF_A_CHILD)) {
+		if (found == TRACED || found == ENDED ||
+		    (c->once && c->tries >= TRIES_OF_A_CHILD)) {
 			drop(&s->follow, c);
 			continue;
 		}

@@ -3,8 +3,8 @@
  * The command behind "--": traced from its first instruction. Its process is stopped by the BPF
  * side when it runs the command, when its dynamic loader maps libraries, and when it makes a state
  * with an allocator not met before; we place what probes are due and let it go on. So are its
- * children. Should we die in between, a guard of ours lets them all go on: it waits for the end of a
- * pipe whose other end only we have.
+ * children. Should we die in between, a guard of ours lets them all go on: it waits for the end of
+ * a pipe whose other end only we have.
  */
 #include "launch.h"
 
@@ -44,7 +44,9 @@ static void let_go(int map)
 		kill(pids[i], SIGCONT);
 }
 
-/* The guard: keeps nothing of ours open but the map and the pipe, or the probes would outlive us. */
+/*
+ * The guard: keeps nothing of ours open but the map and the pipe, or the probes would outlive us.
+ */
 static void guard(int map, int pipe_end)
 {
 	static pid_t pids[FAMILY];

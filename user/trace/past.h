@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * past: what the last report still says of processes that ended long ago, in few bytes each: who they
- * were, and which copies of Lua they ran.
- * L8 trace.
+ * past: what the last report still says of processes that ended long ago, in few bytes each: who
+ * they were, and which copies of Lua they ran. L8 trace.
  */
 #ifndef LMT_TRACE_PAST_H
 #define LMT_TRACE_PAST_H
@@ -20,7 +19,8 @@
 struct past_runtime {
 	uint32_t id;
 	unsigned int family;
-	uint32_t title, version, variant, module, build_id, layout, evidence; /* in the string pool */
+	/* in the string pool */
+	uint32_t title, version, variant, module, build_id, layout, evidence;
 };
 
 struct past_process {

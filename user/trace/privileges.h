@@ -10,8 +10,8 @@
 struct session;
 
 /*
- * Keeps the capabilities that later attaches, reads and writes of this session take, drops all others
- * for good, and never gains new ones. What cannot be dropped is told.
+ * Keeps the capabilities that later attaches, reads and writes of this session take, drops all
+ * others for good, and never gains new ones. What cannot be dropped is logged.
  */
 void privileges_drop(const struct session *s);
 

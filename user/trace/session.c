@@ -18,7 +18,7 @@
 #include "session_sample.h"
 
 #define BLOCK_BYTES 48     /* of a typical Lua block: tables, closures, short strings */
-#define GROWTH_ROOM 4      /* the ledger has room for so many times the heap found */
+#define GROWTH_ROOM 4      /* the ledger has room for this many times the heap found */
 #define MIN_BLOCKS (1u << 20)
 #define MAX_BLOCKS (16u << 20)
 #define MIN_STATES (1u << 14)
@@ -118,8 +118,8 @@ static int attach_all(struct session *s, struct errmsg *err)
 {
 	/* Entries of closed states come back some seconds later. */
 	const char *without = getenv("LUAMEMTRACE_WITHOUT");
-	uint32_t told = (uint32_t)s->cfg.max_states;
-	uint32_t entries = (told < MIN_STATES ? MIN_STATES : told) + LMT_SLOT_MAX;
+	uint32_t states = (uint32_t)s->cfg.max_states;
+	uint32_t entries = (states < MIN_STATES ? MIN_STATES : states) + LMT_SLOT_MAX;
 	struct attach_config cfg = {
 		.max_blocks = ledger_blocks(s),
 		.max_states = entries,
@@ -258,7 +258,7 @@ static int finish(struct session *s, int rc, struct errmsg *err)
 	launch_go(s);
 	if (rc)
 		return errmsg_set(err, rc, "the trace broke off: %s", strerror(-rc));
-	/* A reader that has seen enough closes the pipe; that is no failure. */
+	/* A reader that has seen enough closes the pipe; that is not a failure. */
 	if (s->write_errno && s->write_errno != EPIPE)
 		return errmsg_set(err, -EIO, "cannot write the report: %s",
 				  strerror(s->write_errno));
@@ -271,7 +271,9 @@ int session_trace(struct session *s, struct errmsg *err)
 	int rc;
 
 	loop_hold_signals(s);
-	/* The environment can hide what newer kernels have, so that the older ways are tested too. */
+	/*
+	 * The environment can hide what newer kernels have, so that the older ways are tested too.
+	 */
 	feature_probe(&s->features, FEATURE_NEEDED, getenv("LUAMEMTRACE_ATTACH"));
 	rc = feature_check(&s->features, err);
 	if (rc)

@@ -33,7 +33,13 @@ struct session_clock {
 	uint64_t next_join_ns; /* of a census; see session_join.c */
 };
 
-enum session_end { SESSION_RUNNING, SESSION_SIGNAL, SESSION_DURATION, SESSION_COUNT, SESSION_TARGETS };
+enum session_end {
+	SESSION_RUNNING,
+	SESSION_SIGNAL,
+	SESSION_DURATION,
+	SESSION_COUNT,
+	SESSION_TARGETS
+};
 
 struct session {
 	struct trace_config cfg;
@@ -49,7 +55,7 @@ struct session {
 	struct session_cost cost;
 	struct heap heap;
 	struct findings findings;
-	uint64_t findings_told; /* of the last report */
+	uint64_t findings_shown; /* of the last report */
 	struct session_names names;
 	struct trace_sink *sinks[SESSION_SINKS];
 	unsigned int n_sinks;
@@ -69,7 +75,10 @@ void session_free(struct session *s);
 /* Attaches, runs until the end, gives what it sees to the sinks. */
 int session_trace(struct session *s, struct errmsg *err);
 
-/* session_files.c: now and then, gives up what was read of files, and files that nobody has any more. */
+/*
+ * session_files.c: now and then, gives up what was read of files, and files that nobody has any
+ * more.
+ */
 void session_rest_files(struct session *s);
 /* For session_track.c: what happens to the targets while the trace runs. */
 int session_enter_states(struct session *s, struct session_target *t);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the trace costs: measured, kept below --max-overhead, told in the report. */
+/* What the trace costs: measured, kept below --max-overhead, reported. */
 #include "session_budget.h"
 
 #include <string.h>
@@ -11,7 +11,7 @@
 #include "session_sample.h"
 
 #define RUNS_ENOUGH 200          /* of the programs, to tell what one costs */
-#define RUNS_A_CALL 1.5          /* entry and return of one that allocates, entry of one that frees */
+#define RUNS_A_CALL 1.5          /* two of one that allocates, one of one that frees */
 #define LAZY_TICKS 10
 #define RARE_LOOK_NS 150e6 /* between looks at probes that may not be rarely hit */
 #define RARE_SHARE 0.2     /* of the budget, for each sort of them */
@@ -47,7 +47,8 @@ static uint64_t cpu_now(struct session *s)
 		struct timespec ts;
 		clockid_t clock;
 
-		if (session_target_ended(t) || clock_getcpuclockid(t->target->pid, &clock) || clock_gettime(clock, &ts))
+		if (session_target_ended(t) || clock_getcpuclockid(t->target->pid, &clock) ||
+		    clock_gettime(clock, &ts))
 			continue;
 		sum += (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 	}
@@ -106,7 +107,8 @@ void session_budget_start(struct session *s)
 	*b = (struct budget){
 		.max_pct = s->cfg.max_overhead_pct,
 		.may_stay_exact = s->cfg.mode == MODE_AUTO,
-		.only_exact = s->cfg.mode == MODE_EXACT || (s->cfg.mode == MODE_AUTO && keeps_all(s)),
+		.only_exact =
+			s->cfg.mode == MODE_EXACT || (s->cfg.mode == MODE_AUTO && keeps_all(s)),
 	};
 	budget_start(b, &seen);
 	attach_measure(s->attach, true);
@@ -157,7 +159,8 @@ static int go_to_windows(struct session *s)
 			 "from now on in windows only", b->full_pct, b->max_pct);
 	s->cost.windows = s->gc.always = true;
 	attach_pause(s->attach);
-	if (!s->cost.rare[PLAN_FFI].off) /* each takes the kernel some 50 ms: after what costs most */
+	/* each takes the kernel some 50 ms: after what costs most */
+	if (!s->cost.rare[PLAN_FFI].off)
 		attach_drop(s->attach, PLAN_FFI);
 	s->cost.rare[PLAN_FFI].off = true;
 	rc = session_sample_window(s);
@@ -166,9 +169,10 @@ static int go_to_windows(struct session *s)
 }
 
 /*
- * PUC Lua yields by luaD_throw(), where memory errors are noticed, and a copy of Lua that had no state may
- * make one: a program that does so all the time would pay more for that than for the windows. Exact sees
- * the same at the allocator. What C is given through the FFI is held against a whole ledger: windows have none.
+ * PUC Lua yields by luaD_throw(), where memory errors are noticed, and a copy of Lua that had no
+ * state may make one: a program that does so all the time would pay more for that than for the
+ * windows. Exact sees the same at the allocator. What C is given through the FFI is held against a
+ * whole ledger: windows have none.
  */
 static const struct {
 	enum plan_program program;
@@ -248,7 +252,8 @@ int session_budget_window(struct session *s)
 	if (!budget_may_ask(&s->cost.budget, clock_ns(CLOCK_MONOTONIC)))
 		return 0; /* asking every process takes time */
 	seen = look_now(s);
-	return budget_ask_window(&s->cost.budget, &seen) == BUDGET_PUT_ON ? attach_resume(s->attach) : 0;
+	return budget_ask_window(&s->cost.budget, &seen) == BUDGET_PUT_ON ? attach_resume(s->attach)
+									  : 0;
 }
 
 void session_budget_report(struct session *s, struct report *r)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * session_budget: what the trace costs: measured, kept below --max-overhead, told. L8 trace.
+ * session_budget: what the trace costs: measured, kept below --max-overhead, reported. L8 trace.
  */
 #ifndef LMT_TRACE_SESSION_BUDGET_H
 #define LMT_TRACE_SESSION_BUDGET_H

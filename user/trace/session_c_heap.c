@@ -24,7 +24,8 @@ static void probe_function(struct session *s, struct session_target *t, struct f
 	struct errmsg why;
 	int rc;
 
-	rc = plan_extra(file, fn->vaddr, fn->name, LMT_PROBE_C_HEAP, fn->args, &s->features, &site, &why);
+	rc = plan_extra(file, fn->vaddr, fn->name, LMT_PROBE_C_HEAP, fn->args, &s->features, &site,
+			&why);
 	site.layout = layout;
 	site.probe.args = fn->what;
 	if (!rc)
@@ -34,8 +35,8 @@ static void probe_function(struct session *s, struct session_target *t, struct f
 }
 
 /* By name, or in a program without names by what Lua's own allocator there calls. */
-static size_t find_functions(const struct session_target *t, const struct file *file, struct c_alloc_function *fn,
-			     bool *by_name)
+static size_t find_functions(const struct session_target *t, const struct file *file,
+			     struct c_alloc_function *fn, bool *by_name)
 {
 	size_t n = c_alloc_find(file->elf, fn, C_ALLOC_MAX);
 
@@ -46,7 +47,8 @@ static size_t find_functions(const struct session_target *t, const struct file *
 	return n;
 }
 
-size_t session_look_for_c_heap(struct session *s, struct session_target *t, char *where, size_t size)
+size_t session_look_for_c_heap(struct session *s, struct session_target *t, char *where,
+			       size_t size)
 {
 	struct c_alloc_function fn[C_ALLOC_MAX];
 	size_t n = 0, len = 0;
@@ -56,7 +58,8 @@ size_t session_look_for_c_heap(struct session *s, struct session_target *t, char
 		struct file *file = files_get(&s->files, m);
 		bool by_name = true;
 		size_t found = file && file->elf ? find_functions(t, file, fn, &by_name) : 0;
-		const char *unseen = file && file->elf ? c_alloc_unseen(file->elf, found, by_name) : NULL;
+		const char *unseen =
+			file && file->elf ? c_alloc_unseen(file->elf, found, by_name) : NULL;
 
 		n += found;
 		if (found && len < size)
@@ -121,7 +124,8 @@ static void name_by_address(struct session *s, struct session_target *t, struct 
 static void name_by_stack(struct session *s, struct heap_site *site)
 {
 	uint32_t frames[STACKDB_FRAMES];
-	size_t n = stackdb_frames(&s->names.stacks, heap_stack_of(&s->heap, site->c_place), frames, STACKDB_FRAMES);
+	size_t n = stackdb_frames(&s->names.stacks, heap_stack_of(&s->heap, site->c_place), frames,
+				  STACKDB_FRAMES);
 
 	for (size_t i = 0; i < n; i++) {
 		const struct stack_frame *f = &s->names.stacks.frames.v[frames[i]];

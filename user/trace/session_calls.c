@@ -13,8 +13,8 @@ static bool shown(const struct session *s, const struct heap_state *st, uint64_t
 {
 	const struct trace_config *cfg = &s->cfg;
 
-	return (!cfg->only_state || (st && st->number == cfg->only_state)) && bytes >= cfg->min_size &&
-	       (!cfg->max_size || bytes <= cfg->max_size);
+	return (!cfg->only_state || (st && st->number == cfg->only_state)) &&
+	       bytes >= cfg->min_size && (!cfg->max_size || bytes <= cfg->max_size);
 }
 
 static void set_place(struct session *s, const struct heap_state *st, uint32_t site,

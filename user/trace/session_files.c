@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files in the long run. What was read of them is given up when nobody asks for it; and a file that no
- * process has mapped any more is closed, with its probes, for we would keep its inode, and the file system
- * of a container that is gone, for as long as we live.
+ * Files in the long run. What was read of them is given up when nobody asks for it; and a file
+ * that no process has mapped any more is closed, with its probes, for we would keep its inode, and
+ * the file system of a container that is gone, for as long as we live.
  */
 #include "session.h"
 
@@ -23,7 +23,10 @@ static uint64_t forget_ns(void)
 	return s && atoi(s) > 0 ? (uint64_t)atoi(s) * S : FORGET_NS;
 }
 
-/* Those that live have their files; others are looked at now and then, if they are of interest at all. */
+/*
+ * Those that live have their files; others are looked at now and then, if they are of interest at
+ * all.
+ */
 static void see_files(struct session *s)
 {
 	vec_each(t, &s->targets.all) {

@@ -72,7 +72,8 @@ void session_on_modules(struct session *s, struct session_target *t)
 }
 
 /* Names an address of a module; section and symbol as far as the file says. */
-static struct named_address name_address(struct session *s, struct session_target *t, uint64_t uaddr)
+static struct named_address name_address(struct session *s, struct session_target *t,
+					 uint64_t uaddr)
 {
 	struct named_address a = { 0 };
 	struct whereis w;
@@ -86,8 +87,11 @@ static struct named_address name_address(struct session *s, struct session_targe
 		vaddr = file_vaddr(file, m, uaddr);
 		if (!whereis(file->elf, vaddr, &w))
 			continue;
-		a = (struct named_address){ .module = m->path, .section = w.section, .symbol = w.symbol,
-					    .offset = vaddr, .writable = w.writable,
+		a = (struct named_address){ .module = m->path,
+					    .section = w.section,
+					    .symbol = w.symbol,
+					    .offset = vaddr,
+					    .writable = w.writable,
 					    .in_file = w.in_file };
 		return a;
 	}
@@ -177,8 +181,8 @@ static uint64_t map_limit(pid_t pid)
 	return prlimit(pid, RLIMIT_AS, NULL, &r) || r.rlim_cur == RLIM_INFINITY ? 0 : r.rlim_cur;
 }
 
-static const char *allocator_of(struct session *s, struct session_target *t, const struct heap_state *st,
-				bool *own)
+static const char *allocator_of(struct session *s, struct session_target *t,
+				const struct heap_state *st, bool *own)
 {
 	struct gcpoll_state *poll = st ? gcpoll_find(&s->gc, st->index) : NULL;
 	char text[512];
@@ -223,8 +227,8 @@ static bool saw_all(struct session *s, struct session_target *t)
 	live_stats(s->live, stats);
 	vec_each(site, &t->plan->sites)
 		probed += site->program == PLAN_ALLOC;
-	return !s->cost.windows && !stats[LMT_STAT_MAP_FULL] && !stats[LMT_STAT_NO_PENDING] && !t->missed_calls &&
-	       probed == t->resolved->allocators.n && !missed_frees(s, t->slot);
+	return !s->cost.windows && !stats[LMT_STAT_MAP_FULL] && !stats[LMT_STAT_NO_PENDING] &&
+	       !t->missed_calls && probed == t->resolved->allocators.n && !missed_frees(s, t->slot);
 }
 
 static const char *module_of_runtime(const struct session_target *t, uint32_t id)
@@ -250,11 +254,15 @@ static void name_copies(struct session *s, struct session_target *t, struct noti
 		return;
 	}
 	vec_each(rt, &t->resolved->runtimes)
-		if (home && rt->id != home && n->caller.module && !strcmp(rt->module, n->caller.module))
+		if (home && rt->id != home && n->caller.module &&
+		    !strcmp(rt->module, n->caller.module))
 			n->foreign_module = rt->module;
 }
 
-/* The whole stack of a place: 0 where its Lua frames could not be read in time, but the line is known. */
+/*
+ * The whole stack of a place: 0 where its Lua frames could not be read in time, but the line is
+ * known.
+ */
 static uint32_t stack_of(const struct session *s, uint32_t index, const struct frame *leaf)
 {
 	uint32_t stack = heap_stack_of(&s->heap, index), frames[STACKDB_FRAMES];
@@ -280,9 +288,11 @@ static void name_frames(struct session *s, struct noticed *n)
 		n->below = sites[e->site].flags & LMT_SITE_BELOW;
 	if (LMT_BLOCK_SIZE(&e->block)) {
 		n->alloc_frame = heap_get_frame(&s->heap, live_place_of(s->live, e->block.site));
-		n->alloc_stack = stack_of(s, e->block.site, &n->alloc_frame); /* a sampled block's own */
+		/* a sampled block's own */
+		n->alloc_stack = stack_of(s, e->block.site, &n->alloc_frame);
 		if (!n->alloc_stack) /* …else that of the line's first */
-			n->alloc_stack = stack_of(s, live_place_of(s->live, e->block.site), &n->alloc_frame);
+			n->alloc_stack =
+				stack_of(s, live_place_of(s->live, e->block.site), &n->alloc_frame);
 	}
 	if (e->e.arg0 == LMT_FIND_ERR_MEM)
 		n->other_frame = heap_get_frame(&s->heap, (uint32_t)e->arg[LMT_ERR_START]);
@@ -356,7 +366,8 @@ int session_on_finding(struct session *s, struct session_target *t, const struct
 	if (e->ip && !target_module_at(t->target, e->ip))
 		target_refresh(t->target, NULL);
 	if (ev->arg0 == LMT_FIND_STALE_ARG && !e->probe &&
-	    !session_passes_pointer(s, t, e->arg[LMT_STALE_FUNCTION], (unsigned int)e->arg[LMT_STALE_ARGUMENT]))
+	    !session_passes_pointer(s, t, e->arg[LMT_STALE_FUNCTION],
+				    (unsigned int)e->arg[LMT_STALE_ARGUMENT]))
 		return 0;
 	n.state = st && st->number ? st : NULL;
 	name_frames(s, &n);

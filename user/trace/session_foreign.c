@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two copies of Lua on one state, while the allocators are not probed: a copy that has made no state has
- * nothing to allocate, so its own ways to the allocator are probed, at no cost to a healthy process.
+ * Two copies of Lua on one state, while the allocators are not probed: a copy that has made no
+ * state has nothing to allocate, so its own ways to the allocator are probed, at no cost to a
+ * healthy process.
  */
 #include "session_find.h"
 
 #include "base/log.h"
 
-/* Of which the first argument is L; the others as luaM_realloc_(L, block, osize, nsize) has them. */
+/*
+ * Of which the first argument is L; the others as luaM_realloc_(L, block, osize, nsize) has them.
+ */
 static const struct {
 	enum func_id id;
 	uint8_t args;
@@ -23,13 +26,15 @@ static bool has_state(struct session *s, const struct session_target *t, uint32_
 	const struct lmt_state *table = live_states(s->live, &n);
 
 	for (uint32_t i = 1; i < n; i++)
-		if (table[i].slot == (uint32_t)t->slot && table[i].g && !(table[i].flags & LMT_STATE_DEAD) &&
+		if (table[i].slot == (uint32_t)t->slot && table[i].g &&
+		    !(table[i].flags & LMT_STATE_DEAD) &&
 		    (!table[i].runtime || table[i].runtime == runtime))
 			return true; /* or one of which that is not known */
 	return false;
 }
 
-static void probe_way(struct session *s, struct session_target *t, const struct runtime *rt, size_t i)
+static void probe_way(struct session *s, struct session_target *t, const struct runtime *rt,
+		      size_t i)
 {
 	const char *name = func_name(ways[i].id);
 	struct plan_site site;

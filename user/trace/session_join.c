@@ -19,7 +19,7 @@
 #define CPU_NS 3000000000ull    /* …and many states in many tries; the trace waits meanwhile */
 #define FIRST_PAUSE_NS 2000000000ull
 #define CALM_PAUSE_NS 20000000000ull /* while no heap rises */
-#define SHARE 30          /* a census takes at most this part of the time, as one of so many */
+#define SHARE 30          /* a census takes at most one part in this many of the time */
 
 struct join {
 	struct session *s;
@@ -28,7 +28,7 @@ struct join {
 	vec_of(struct confirm_object) of; /* each ask */
 };
 
-/* Half told by windows it may be refuted; told by the ledger it is so, and only the path is missing. */
+/* What windows suggest may be refuted; what the ledger says is so, and only the path is missing. */
 static bool wants_join(const struct session *s, const struct heap_site *site)
 {
 	if (s->cost.windows)
@@ -57,8 +57,8 @@ static struct heap_site *site_at(struct session *s, uint32_t index, size_t *at_r
 }
 
 /*
- * Before a thread PUC Lua leaves room for its host, as in the state's own block; from 5.5 on the main thread with
- * its room is a member of global_State.
+ * Before a thread PUC Lua leaves room for its host, as in the state's own block; from 5.5 on the
+ * main thread with its room is a member of global_State.
  */
 static uint64_t object_of(const struct heap_state *st, enum block_kind kind, uint64_t block)
 {
@@ -66,14 +66,18 @@ static uint64_t object_of(const struct heap_state *st, enum block_kind kind, uin
 
 	if (kind != KIND_THREAD || !l || l->family != LMT_FAMILY_PUC)
 		return block;
-	return block + (uint64_t)(l->g_minus_L.off < 0 ? l->block_L.off - l->G_main.off : l->block_L.off);
+	return block +
+	       (uint64_t)(l->g_minus_L.off < 0 ? l->block_L.off - l->G_main.off : l->block_L.off);
 }
 
-static int ask(struct join *j, size_t site, uint64_t uaddr, bool path, struct estimate_sample *sample)
+static int ask(struct join *j, size_t site, uint64_t uaddr, bool path,
+	       struct estimate_sample *sample)
 {
 	const struct heap_site *h = &j->s->heap.sites.v[site];
 	const struct heap_state *st = &j->s->heap.states.v[h->state];
-	struct census_ask a = { .G = st->st.g, .uaddr = object_of(st, h->kind, uaddr), .wants_path = path,
+	struct census_ask a = { .G = st->st.g,
+				.uaddr = object_of(st, h->kind, uaddr),
+				.wants_path = path,
 				.group = site };
 	struct confirm_object of = { .sample = sample, .site = site, .kind = h->kind };
 
@@ -130,7 +134,7 @@ static uint32_t text_of(struct session *s, const struct census *c, const struct 
 static bool take_answers(struct join *j, const struct census *c)
 {
 	struct session *s = j->s;
-	size_t told = 0, held = 0;
+	size_t answered = 0, held = 0;
 
 	confirm_reject(j->asks.v, j->of.v, j->asks.n);
 	for (size_t i = 0; i < j->asks.n; i++) {
@@ -140,7 +144,7 @@ static bool take_answers(struct join *j, const struct census *c)
 
 		if (a->answer == CENSUS_NOT_TOLD)
 			continue;
-		told++;
+		answered++;
 		held += a->answer == CENSUS_HELD;
 		if (sample) {
 			estimate_join(sample, a->answer == CENSUS_HELD, site->kind);
@@ -150,8 +154,9 @@ static bool take_answers(struct join *j, const struct census *c)
 		if ((a->answer == CENSUS_HELD || !sample) && a->path.n && !site->holder)
 			site->holder = text_of(s, c, &a->path);
 	}
-	log_debug("a census was asked for %zu objects: %zu are held, %zu gone or replaced", told, held, told - held);
-	return told > 0;
+	log_debug("a census was asked for %zu objects: %zu are held, %zu gone or replaced", answered, held,
+		  answered - held);
+	return answered > 0;
 }
 
 static void mark_asked(struct join *j)
@@ -161,7 +166,10 @@ static void mark_asked(struct join *j)
 			site->joins++;
 }
 
-/* The census looks at states that resolve knows: those born since the attach are to be told to it. */
+/*
+ * The census looks at states that resolve knows: those born since the attach must be made known to
+ * it.
+ */
 static void resolve_new_states(struct join *j)
 {
 	bool fresh = false;
@@ -175,7 +183,8 @@ static void resolve_new_states(struct join *j)
 		if (!fresh && target_refresh(j->t->target, NULL))
 			return;
 		fresh = true;
-		i = resolve_add_state(j->t->resolved, j->t->target, &j->t->mem, st->st.main, st->st.g);
+		i = resolve_add_state(j->t->resolved, j->t->target, &j->t->mem, st->st.main,
+				      st->st.g);
 		if (i >= 0)
 			j->t->resolved->states.v[i].tag = st->index;
 	}
@@ -191,7 +200,8 @@ static void tell_unjoined(struct join *j, const char *why)
 		log_debug("out of memory");
 }
 
-static const struct census_state *answer_of(const struct join *j, const struct census *c, uint32_t index)
+static const struct census_state *answer_of(const struct join *j, const struct census *c,
+					    uint32_t index)
 {
 	vec_each(cs, &c->states)
 		if (cs->done && j->t->resolved->states.v[cs->index].tag == index)
@@ -199,11 +209,14 @@ static const struct census_state *answer_of(const struct join *j, const struct c
 	return NULL;
 }
 
-/* Of states whose collector hardly runs: what is held takes the place of what a collection leaves. */
+/*
+ * Of states whose collector hardly runs: what is held takes the place of what a collection leaves.
+ */
 static void note_held(struct join *j, const struct census *c)
 {
 	vec_each(st, &j->s->heap.states) {
-		struct gcpoll_state *poll = st->rare && is_open(j, st) ? gcpoll_find(&j->s->gc, st->index) : NULL;
+		struct gcpoll_state *poll =
+			st->rare && is_open(j, st) ? gcpoll_find(&j->s->gc, st->index) : NULL;
 		const struct census_state *cs = answer_of(j, c, st->index);
 
 		if (!poll || !gcstall_wants_census(&poll->stall))
@@ -255,7 +268,8 @@ static bool is_small(const struct session *s, const struct session_target *t)
 	return sum <= MAX_HEAP;
 }
 
-static void join_target(struct session *s, struct session_target *t, const struct snapshot *snap, bool last)
+static void join_target(struct session *s, struct session_target *t, const struct snapshot *snap,
+			bool last)
 {
 	struct join j = { .s = s, .t = t };
 	bool wanted = false;
@@ -280,7 +294,8 @@ static void join_target(struct session *s, struct session_target *t, const struc
 /* Not while a window is open: it would be as long as the census. */
 void session_join_look(struct session *s, const struct snapshot *snap, bool last)
 {
-	uint64_t before = clock_ns(CLOCK_PROCESS_CPUTIME_ID), now = clock_ns(CLOCK_MONOTONIC), pause;
+	uint64_t before = clock_ns(CLOCK_PROCESS_CPUTIME_ID), now = clock_ns(CLOCK_MONOTONIC),
+		 pause;
 	uint64_t least = s->cost.budget.sparse ? CALM_PAUSE_NS : FIRST_PAUSE_NS;
 
 	if (!last && (now < s->clock.next_join_ns || s->cost.budget.phase == BUDGET_WINDOW ||

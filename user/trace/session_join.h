@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * session_join: before a place is called a leak, a census says who holds its objects; and of the objects
- * born in windows, which of them live. L8 trace.
+ * session_join: before a place is called a leak, a census says who holds its objects; and of the
+ * objects born in windows, which of them live. L8 trace.
  */
 #ifndef LMT_TRACE_SESSION_JOIN_H
 #define LMT_TRACE_SESSION_JOIN_H
@@ -11,7 +11,10 @@
 struct session;
 struct snapshot;
 
-/* After the verdicts of a look, before what is found is told. Never fails: a path may stay unknown. */
+/*
+ * After the verdicts of a look, before findings are reported. Never fails: a path may stay
+ * unknown.
+ */
 void session_join_look(struct session *s, const struct snapshot *snap, bool last);
 
 #endif

@@ -16,7 +16,7 @@
 #define GC_POLL_MS 20
 #define SNAPSHOT_MS 1000   /* between looks at the trends; stretched when a look takes long */
 #define RECORD_MS 3000     /* the longest between two moments of a recording */
-#define LOOK_DEATHS 2000   /* …or until so many states were closed, whose entries are wanted back */
+#define LOOK_DEATHS 2000   /* …or until this many were closed: entries are wanted back */
 #define LOOK_SHARE 10      /* then a look may take this part of the time */
 
 /* The sources of events of the loop, by the number epoll gives back. */
@@ -127,7 +127,8 @@ static int on_snapshot_timer(struct session *s, struct loop *l)
 		pause = took * 50;
 	if (sinks_record(s) && pause > RECORD_MS * 1000000ull)
 		pause = RECORD_MS * 1000000ull;
-	its.it_value = (struct timespec){ (time_t)(pause / 1000000000u), (long)(pause % 1000000000u) };
+	its.it_value =
+		(struct timespec){ (time_t)(pause / 1000000000u), (long)(pause % 1000000000u) };
 	its.it_interval = its.it_value;
 	timerfd_settime(l->snapshot_fd, 0, &its, NULL);
 	return rc;
@@ -204,7 +205,8 @@ static int on_source(struct session *s, struct loop *l, uint64_t id)
 		launch_reap(s);
 		sinks_tick(s);
 		rc = session_budget_step(s);
-		if (!rc && s->clock.deaths > LOOK_DEATHS && clock_ns(CLOCK_MONOTONIC) > s->clock.next_look_ns)
+		if (!rc && s->clock.deaths > LOOK_DEATHS &&
+		    clock_ns(CLOCK_MONOTONIC) > s->clock.next_look_ns)
 			rc = on_snapshot_timer(s, l);
 		break;
 	case SRC_SNAPSHOT:

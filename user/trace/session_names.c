@@ -22,8 +22,8 @@ void names_keep_copy(struct session_names *n, const struct lmt_memory *copy)
 	n->copies[n->n_copies++ % SESSION_COPIES] = *copy;
 }
 
-void names_open_copies(const struct session_names *n, const struct memread *below, uint32_t slot, uint32_t site,
-		       struct memread_copies *c, struct memread *ret)
+void names_open_copies(const struct session_names *n, const struct memread *below, uint32_t slot,
+		       uint32_t site, struct memread_copies *c, struct memread *ret)
 {
 	*c = (struct memread_copies){ .below = below };
 	for (unsigned int i = 1; i <= SESSION_COPIES; i++) {
@@ -49,7 +49,8 @@ struct native_stack *names_next_native(struct session_names *n)
 	return n->natives ? &n->natives[n->n_natives++ % SESSION_NATIVES] : NULL;
 }
 
-const struct native_stack *names_take_native(struct session_names *n, const struct lmt_stack_event *e)
+const struct native_stack *names_take_native(struct session_names *n,
+					     const struct lmt_stack_event *e)
 {
 	if (!(e->flags & LMT_STACK_NATIVE))
 		return NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * session_names: what addresses of the targets are called, learned while they live: strings, stacks, and what
- * of them is still on its way. L8 trace.
+ * session_names: what addresses of the targets are called, learned while they live: strings,
+ * stacks, and what of them is still on its way. L8 trace.
  */
 #ifndef LMT_TRACE_SESSION_NAMES_H
 #define LMT_TRACE_SESSION_NAMES_H
@@ -33,13 +33,14 @@ void names_deinit(struct session_names *n);
 void names_keep_copy(struct session_names *n, const struct lmt_memory *copy);
 
 /* The target's memory as it was when the site was met, as far as it was copied; the latest copy. */
-void names_open_copies(const struct session_names *n, const struct memread *below, uint32_t slot, uint32_t site,
-		       struct memread_copies *c, struct memread *ret);
+void names_open_copies(const struct session_names *n, const struct memread *below, uint32_t slot,
+		       uint32_t site, struct memread_copies *c, struct memread *ret);
 
 /* Where the next C stack goes; NULL: out of memory. */
 struct native_stack *names_next_native(struct session_names *n);
 
 /* The C stack that belongs to a Lua stack, or NULL; good until the next one. */
-const struct native_stack *names_take_native(struct session_names *n, const struct lmt_stack_event *e);
+const struct native_stack *names_take_native(struct session_names *n,
+					     const struct lmt_stack_event *e);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a closed state left behind may have been given to plain free() since, which passes no allocator
- * that we probe. So the target's malloc is asked, as long as the target lives.
+ * What a closed state left behind may have been given to plain free() since, which passes no
+ * allocator that we probe. So the target's malloc is asked, as long as the target lives.
  */
 #include "session_find.h"
 
@@ -9,8 +9,8 @@
 
 #define LEARN_FROM 64
 
-static struct chunk_rule learn(struct session *s, struct session_target *t, const struct snapshot *snap,
-			       struct chunk_block *b)
+static struct chunk_rule learn(struct session *s, struct session_target *t,
+			       const struct snapshot *snap, struct chunk_block *b)
 {
 	uint64_t uaddr[LEARN_FROM], size[LEARN_FROM];
 	size_t n = live_some_blocks(s->live, (uint32_t)t->slot, uaddr, size, LEARN_FROM);

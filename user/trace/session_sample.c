@@ -17,7 +17,10 @@ static bool read_text(void *ctx, uint32_t state, uint64_t uaddr, uint8_t *text, 
 	return t && !session_target_ended(t) && memread_exact(&t->mem, uaddr, text, n);
 }
 
-/* Since 5.2 the allocator is told; before, and in LuaJIT, the block's own header tells. */
+/*
+ * Since 5.2 the allocator is passed the kind; before, and in LuaJIT, the block's own header says
+ * it.
+ */
 static bool block_is_object(void *ctx, const struct snapshot_site *site, uint64_t uaddr)
 {
 	struct session *s = ctx;
@@ -53,8 +56,8 @@ static bool is_asked_for(enum block_kind kind)
 }
 
 /*
- * The word that the VM uses for its own lists: a short string's neighbour in the table of all strings (PUC Lua
- * since 5.3), a function's in the list of what is to be marked.
+ * The word that the VM uses for its own lists: a short string's neighbour in the table of all
+ * strings (PUC Lua since 5.3), a function's in the list of what is to be marked.
  */
 static uint32_t loose_word(const struct lmt_layout *l, enum block_kind kind)
 {
@@ -112,7 +115,8 @@ int session_sample_window(struct session *s)
 static int sample_stretch(struct session *s)
 {
 	uint64_t now = live_tick(s->live), since = s->cost.stretch_ms;
-	struct snapshot_filter fresh = { .since_ms = since ? since : now > STRETCH_MS ? now - STRETCH_MS : 0 };
+	uint64_t first = now > STRETCH_MS ? now - STRETCH_MS : 0;
+	struct snapshot_filter fresh = { .since_ms = since ? since : first };
 	struct snapshot snap;
 	int rc = snapshot_take(s->live, &fresh, &s->gc, &snap);
 
@@ -149,7 +153,8 @@ static void judge_standstill(struct session *s, double scale, double seconds)
 		struct gc_standstill still;
 
 		if (st && gcstall_standstill(&p->stall, &still) && still.stopped)
-			heap_apply_standstill(&s->heap, st, still.bytes_per_s, s->cost.windows ? scale : 0, seconds);
+			heap_apply_standstill(&s->heap, st, still.bytes_per_s,
+					      s->cost.windows ? scale : 0, seconds);
 	}
 }
 

@@ -207,9 +207,12 @@ static bool is_closed(const struct lmt_state *st)
 	return st->flags & (LMT_STATE_CLOSING | LMT_STATE_DEAD);
 }
 
-/* The line of a site whose state is gone: by what was copied, for its memory is another's by now. */
+/*
+ * The line of a site whose state is gone: by what was copied, for its memory is another's by now.
+ */
 static struct frame frame_of_copies(struct session *s, const struct lmt_event *e,
-				    const struct lmt_layout *l, uint64_t g, const struct lmt_site *site)
+				    const struct lmt_layout *l, uint64_t g,
+				    const struct lmt_site *site)
 {
 	struct memread_copies copies;
 	struct frame frame = { 0 };
@@ -244,8 +247,8 @@ static int on_site(struct session *s, struct session_target *t, const struct lmt
 	names_open_copies(&s->names, &cached, e->slot, i, &copies, &mem);
 	if (LMT_TAG_IS_PLACE(sites[i].tag) || !is_closed(&states[e->state])) {
 		kind = kind_of_block(&cached, &layout->l, e->arg1);
-		frames_resolve(&mem, &layout->l, states[e->state].g, e->arg1, &sites[i], s->names.strings,
-			       &frame);
+		frames_resolve(&mem, &layout->l, states[e->state].g, e->arg1, &sites[i],
+			       s->names.strings, &frame);
 	}
 	/* What was read of a state that is gone by now may be another's. */
 	if (!LMT_TAG_IS_PLACE(sites[i].tag) && is_closed(&states[e->state])) {
@@ -294,12 +297,18 @@ static int on_stack(struct session *s, struct session_target *t, const struct lm
 	if (layout && e->n && (LMT_FRAME_FLAGS(&e->frame[0]) & LMT_FRAME_KIND) == LMT_FRAME_JIT)
 		kind_await_object(&t->mem, &layout->l, e->e.arg1);
 	memread_open_cached(&cache, &t->mem, &mem);
-	n = frames_stack(&(struct frames_source){
-				 .mem = &mem, .l = layout ? &layout->l : NULL, .g = states[e->e.state].g,
-				 .block = e->e.arg1, .pool = s->names.strings, .target = t->target,
-				 .files = &s->files, .resolved = t->resolved,
-				 .runtime = states[e->e.state].runtime,
-				 .top = heap_get_frame(&s->heap, live_place_of(s->live, index)) },
+	n = frames_stack(&(struct frames_source){ .mem = &mem,
+						  .l = layout ? &layout->l : NULL,
+						  .g = states[e->e.state].g,
+						  .block = e->e.arg1,
+						  .pool = s->names.strings,
+						  .target = t->target,
+						  .files = &s->files,
+						  .resolved = t->resolved,
+						  .runtime = states[e->e.state].runtime,
+						  .top = heap_get_frame(&s->heap,
+									live_place_of(s->live,
+										      index)) },
 			 e, native, frames, STACKDB_FRAMES);
 	if (layout && is_closed(&states[e->e.state]))
 		return 0; /* what was read may be another's */
@@ -340,7 +349,8 @@ static int on_process_event(struct session *s, struct session_target *t, const s
 	} else if (e->kind == LMT_EV_EXEC) {
 		follow_exec(s, e);
 	} else if (t) {
-		rc = session_budget_window(s); /* a library with its own Lua may crash it at its first call */
+		/* a library with its own Lua may crash it at its first call */
+		rc = session_budget_window(s);
 		if (!rc)
 			rc = session_rescan_target(s, t);
 		launch_continue(t);
@@ -395,7 +405,9 @@ int session_on_event(const struct lmt_event *e, void *ctx)
 
 #define KINDS_AT_A_TIME 2000 /* sites: bounds the system calls of one look */
 
-/* Lua 5.1 and LuaJIT do not tell their allocator what a block is for: look into one of each site. */
+/*
+ * Lua 5.1 and LuaJIT do not tell their allocator what a block is for: look into one of each site.
+ */
 int session_read_kinds(struct session *s, const struct snapshot *snap)
 {
 	int looked = 0;

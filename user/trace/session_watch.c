@@ -18,8 +18,8 @@
 #define ADDRESSES 8 /* of one name, at most */
 
 /*
- * Functions that FFI code hands buffers to, and which of their first four arguments are pointers. Not what
- * follows a format: in a call without it the register holds whatever was there before.
+ * Functions that FFI code hands buffers to, and which of their first four arguments are pointers.
+ * Not what follows a format: in a call without it the register holds whatever was there before.
  */
 struct pointers {
 	const char *name;
@@ -72,7 +72,8 @@ static bool is_module(const struct module *m, const char *name, size_t len)
 	return !strncmp(base, name, len) && (!base[len] || base[len] == '.' || base[len] == '-');
 }
 
-bool session_passes_pointer(struct session *s, struct session_target *t, uint64_t function, unsigned int argument)
+bool session_passes_pointer(struct session *s, struct session_target *t, uint64_t function,
+			    unsigned int argument)
 {
 	const struct module *m = target_module_at(t->target, function);
 	struct file *file = m ? files_get(&s->files, m) : NULL;
@@ -99,8 +100,8 @@ static void add_address(uint64_t vaddr, uint64_t *ret, size_t *n)
 }
 
 /*
- * What goes by that name. memcpy() and its like have several forms, one of which is chosen for the machine:
- * it is the one that other modules were given when they were loaded.
+ * What goes by that name. memcpy() and its like have several forms, one of which is chosen for the
+ * machine: it is the one that other modules were given when they were loaded.
  */
 static size_t find_addresses(struct session *s, struct session_target *t, struct file *file,
 			     const char *name, uint64_t *ret)
@@ -155,12 +156,15 @@ static int gather_address(struct session *s, struct file *file, uint64_t vaddr, 
 	rc = plan_extra(file, vaddr, name, LMT_PROBE_C_CALL, args, &s->features, &site, err);
 	if (rc)
 		return rc;
-	return vec_push(&w->plan.sites, site) || vec_push(&w->names, strpool_add(s->names.strings, name))
-		       ? errmsg_set(err, -ENOMEM, "out of memory") : 0;
+	return vec_push(&w->plan.sites, site) ||
+			       vec_push(&w->names, strpool_add(s->names.strings, name))
+		       ? errmsg_set(err, -ENOMEM, "out of memory")
+		       : 0;
 }
 
-static int gather_function(struct session *s, struct session_target *t, const struct module *m, const char *name,
-			   unsigned int args, struct watch_list *w, struct errmsg *err)
+static int gather_function(struct session *s, struct session_target *t, const struct module *m,
+			   const char *name, unsigned int args, struct watch_list *w,
+			   struct errmsg *err)
 {
 	struct file *file = files_get(&s->files, m);
 	uint64_t vaddr[ADDRESSES];
@@ -174,8 +178,12 @@ static int gather_function(struct session *s, struct session_target *t, const st
 	return rc;
 }
 
-/* All with one link: each link takes the kernel some 50 ms to take off. What one refuses goes by itself. */
-static int watch(struct session *s, struct session_target *t, struct watch_list *w, struct errmsg *err)
+/*
+ * All with one link: each link takes the kernel some 50 ms to take off. What one refuses goes by
+ * itself.
+ */
+static int watch(struct session *s, struct session_target *t, struct watch_list *w,
+		 struct errmsg *err)
 {
 	int rc = attach_plan(s->attach, t->slot, t->target->pid, &w->plan, err), worst = 0;
 
@@ -222,8 +230,8 @@ bool session_uses_ffi(const struct session_target *t)
 		if (!st->layout || st->layout->l.family != LMT_FAMILY_LUAJIT)
 			continue;
 		c = st->layout->l.G_ctype_state;
-		if (layout_has(c) && memread_uint(&t->mem, st->G + (uint64_t)c.off, c.size, &ctypes) &&
-		    ctypes)
+		if (layout_has(c) &&
+		    memread_uint(&t->mem, st->G + (uint64_t)c.off, c.size, &ctypes) && ctypes)
 			return true;
 	}
 	return false;

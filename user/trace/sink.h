@@ -25,7 +25,9 @@ struct trace_look {
 	const struct report *r; /* for those that take reports, else NULL */
 };
 
-/* In the order of a trace; any may be NULL. An int is 0 or a negative errno, which ends the trace. */
+/*
+ * In the order of a trace; any may be NULL. An int is 0 or a negative errno, which ends the trace.
+ */
 struct trace_sink_ops {
 	/* Before anything is attached: tells what cannot be written. */
 	int (*open)(struct trace_sink *k, struct session *s, struct errmsg *err);
@@ -70,7 +72,10 @@ struct trace_sink {
 /* The session takes the sink over; before session_trace(). -E2BIG. */
 int session_add_sink(struct session *s, struct trace_sink *take);
 
-/* A report could not be written (an errno; 0: not known why): the trace ends. EPIPE is no failure. */
+/*
+ * A report could not be written (an errno; 0: not known why): the trace ends. EPIPE is not a
+ * failure.
+ */
 void session_write_failed(struct session *s, int why);
 
 /* For the engine: all sinks in turn. */

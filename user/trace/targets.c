@@ -67,10 +67,12 @@ static int shed(struct session *s, struct session_target *t)
 /* The entry of the process that ended first, of which a short note is kept. */
 static struct session_target *take_oldest(struct session *s)
 {
-	struct session_target *t = &s->targets.all.v[s->targets.retired.v[s->targets.first_retired++]];
+	struct session_target *t =
+		&s->targets.all.v[s->targets.retired.v[s->targets.first_retired++]];
 
 	if (session_shows_target(s, t) &&
-	    past_add(&s->targets.past, t->target, t->resolved, t->reported_runtimes != 0, s->cfg.max_states, s->names.strings))
+	    past_add(&s->targets.past, t->target, t->resolved, t->reported_runtimes != 0,
+		     s->cfg.max_states, s->names.strings))
 		log_warn("out of memory: process %d is not reported", t->target->pid);
 	free_target(t);
 	if (s->targets.first_retired >= 1024) { /* drops the used part */
@@ -89,7 +91,8 @@ static struct session_target *take_entry(struct session *s)
 
 	if (ended > SESSION_KEEP_ENDED || (ended && s->targets.all.n == SESSION_MAX_TARGETS))
 		return take_oldest(s);
-	return s->targets.all.n < SESSION_MAX_TARGETS ? &s->targets.all.v[s->targets.all.n++] : NULL;
+	return s->targets.all.n < SESSION_MAX_TARGETS ? &s->targets.all.v[s->targets.all.n++]
+						      : NULL;
 }
 
 int session_open_target(struct session *s, pid_t pid, bool without_lua, struct session_target **ret,
@@ -337,7 +340,8 @@ static bool has_left(const struct snapshot_state *st, uint64_t now_ns)
 
 static bool of_ended_target(struct session *s, const struct snapshot_state *st)
 {
-	const struct session_target *t = st->st.slot < LMT_SLOT_MAX ? s->targets.of_slot[st->st.slot] : NULL;
+	const struct session_target *t =
+		st->st.slot < LMT_SLOT_MAX ? s->targets.of_slot[st->st.slot] : NULL;
 
 	return t && session_target_ended(t);
 }

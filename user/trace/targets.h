@@ -51,13 +51,15 @@ struct session_target {
 	int pid_fd;      /* readable when the process has ended */
 	int exit_status; /* once ended, as wait() says; -1 unknown */
 	uint64_t library_kib; /* mapped code; a change tells of dlopen() */
-	size_t reported_runtimes; /* JSON: so many are out, and with them the process' own record */
+	/* JSON: how many are out, and with them the process' own record */
+	size_t reported_runtimes;
 	vec_of(struct session_watch) watched;
 	struct session_stranger strangers[SESSION_STRANGERS]; /* by a hash of g */
 	bool held;         /* we started it: it waits for our probes at each step */
 	bool ffi_seen;     /* …and what it calls is watched */
 	bool c_heap_done;  /* its malloc() was looked for */
-	bool plain_frees;  /* memory of a closed state was given back past the allocators we probe */
+	/* memory of a closed state was given back past the allocators we probe */
+	bool plain_frees;
 	bool missed_calls; /* an allocator was called before it got its probe, or has none */
 	bool unjoined;     /* it was said that a census could not be taken in mid-trace */
 };
@@ -87,7 +89,7 @@ int session_open_target(struct session *s, pid_t pid, bool without_lua, struct s
 			struct errmsg *err);
 int session_watch_target(struct session *s, struct session_target *t);
 int session_attach_target(struct session *s, struct session_target *t, struct errmsg *err);
-/* Opens and attaches while the trace runs; what fails is told, and counted as not seen. */
+/* Opens and attaches while the trace runs; what fails is logged, and counted as not seen. */
 struct session_target *session_add_target(struct session *s, pid_t pid, bool without_lua);
 /* Has Lua, and was traced: a process that was only looked at is not reported. */
 bool session_shows_target(const struct session *s, const struct session_target *t);
