@@ -29,7 +29,8 @@ wait_for 20 has_line "process $target is not traced" "$TMP/all.err"
 is "$?" 0 "-a names the process"
 sleep 1
 kill -INT "$tracer"
-wait_for 5 gone "$tracer"
+ended() { ! kill -0 "$tracer"; }
+wait_for 5 ended
 is "$?" 0 "-a ends at SIGINT"
 is "$(grep -c "process $target is not traced" "$TMP/all.err")" 1 "-a names it once"
 done_testing

@@ -267,8 +267,9 @@ static enum look look_at(struct session *s, struct candidate *c)
 		return proc_is_there(c->pid) ? NOT_YET : ENDED;
 	c->looked_at = true;
 	if (resolve_has_lua(t, &s->files))
-		found = session_add_target(s, c->pid, false) ? TRACED :
-			proc_is_there(c->pid)		     ? NEVER : ENDED;
+		found = session_add_target(s, c->pid, false, c->refused) ? TRACED :
+			proc_is_there(c->pid)				 ? NEVER : ENDED;
+	c->refused = c->refused || found == NEVER;
 	target_free(t);
 	return found;
 }

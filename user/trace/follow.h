@@ -26,6 +26,7 @@ struct candidate {
 	bool once;      /* a child of a target: looked at soon, then forgotten */
 	bool likely;    /* its program, or its parent, is known to run Lua */
 	bool looked_at; /* while it lived, at what it had mapped by then */
+	bool refused;   /* …and could not be traced, which was said */
 	bool seen;
 };
 

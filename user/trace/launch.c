@@ -169,7 +169,7 @@ void launch_continue(const struct session_target *t)
 /* A process of ours runs another program. */
 void launch_on_exec(struct session *s, pid_t pid)
 {
-	session_add_target(s, pid, true);
+	session_add_target(s, pid, true, false);
 	kill(pid, SIGCONT);
 }
 

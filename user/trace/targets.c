@@ -191,7 +191,7 @@ int session_attach_target(struct session *s, struct session_target *t, struct er
 	return rc ? rc : attach_publish(s->attach, t->slot, pid, err);
 }
 
-struct session_target *session_add_target(struct session *s, pid_t pid, bool without_lua)
+struct session_target *session_add_target(struct session *s, pid_t pid, bool without_lua, bool said)
 {
 	struct session_target *t = NULL;
 	struct errmsg err;
@@ -207,7 +207,7 @@ struct session_target *session_add_target(struct session *s, pid_t pid, bool wit
 		log_debug("tracing process %d (%s) from now on", pid, t->target->info.comm);
 		return t;
 	}
-	if (rc != -ESRCH)
+	if (rc != -ESRCH && !said)
 		log_warn("process %d is not traced: %s", pid, err.text);
 	if (t)
 		session_end_target(s, t);
