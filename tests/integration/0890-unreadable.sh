@@ -1,5 +1,6 @@
 #!/bin/bash
 # A target whose memory nobody may read (kernel.yama.ptrace_scope 3): one line at once, no loop.
+# alone: traces the whole system
 # SPDX-License-Identifier: MIT
 . "$(dirname "$0")/lib.sh"
 need_root
