@@ -113,6 +113,8 @@ only '#include <sqlite3\.h>' 'user/archive/(store|replay|schema)[a-z_]*\.[ch]' \
 only '#include <(curses|ncurses)' 'user/report/tui[a-z_]*\.c' "curses is for report/tui*.c"
 only '#include <sys/ptrace\.h>|PTRACE_' 'user/census/stop\.c' \
 	"ptrace is for census/stop.c"
+only 'utsname|uname\(|/proc/version|osrelease|(LINUX|KERNEL)_VERSION' 'user/trace/build_report\.c|user/cli/cmd_doctor\.c' \
+	"no feature is decided by a kernel's version: it is tried; the version is shown only"
 # /proc of a target. Our own (/proc/self) and the kernel's settings (/proc/sys) are no target's.
 only '"/proc("|/%)' 'user/discover/(proc|task)\.c|user/resolve/memread\.c' \
 	"/proc/PID is for discover/{proc,task}.c and resolve/memread.c"

@@ -69,10 +69,10 @@ end_target() { # text
 text_differs() { textdiff $target "$(readlink -f /proc/$target/exe)"; }
 leaks() { jq -Mr 'select(.type == "finding" and .kind == "leak") | .stack[0].lua' "$1" | sort -u | tr '\n' ' '; }
 lost() { jq -Mc 'select(.type == "end") | .lost | del(.read_fault) | with_entries(select(.value > 0))' /tmp/trace; }
-as_caps() { # capabilities command…
+as_caps() { # capabilities command… (busybox has a setpriv of its own that knows less)
 	local caps=$1
 	shift
-	setpriv --reuid=1000 --regid=1000 --clear-groups --inh-caps=-all,$caps --ambient-caps=-all,$caps \
+	/usr/bin/setpriv --reuid=1000 --regid=1000 --clear-groups --inh-caps=-all,$caps --ambient-caps=-all,$caps \
 		--bounding-set=-all,$caps "$@"
 }
 CAPS=+bpf,+perfmon,+sys_ptrace
@@ -208,12 +208,12 @@ t_commands() {
 caps_trace() { # text: with the three capabilities, of a process of root's; with SYS_ADMIN where the kernel wants that
 	local rc
 	start_leak lua5.4
-	as_caps $CAPS $LMT -p $target -m exact -d 6 $PAUSE --json >/tmp/trace 2>/tmp/trace.err
+	as_caps $CAPS $LMT -p $target -m exact -d 30 $PAUSE --json >/tmp/trace 2>/tmp/trace.err
 	rc=$?
 	grep '^luamemtrace: ' /tmp/trace.err
 	if [ $rc = 77 ] && grep -q CAP_SYS_ADMIN /tmp/trace.err; then
 		result 0 "$1: this kernel wants CAP_SYS_ADMIN, and that is said"
-		as_caps $CAPS,+sys_admin $LMT -p $target -m exact -d 6 $PAUSE --json >/tmp/trace 2>/tmp/trace.err
+		as_caps $CAPS,+sys_admin $LMT -p $target -m exact -d 30 $PAUSE --json >/tmp/trace 2>/tmp/trace.err
 		rc=$?
 	fi
 	result $rc "$1: the trace ends well"
