@@ -75,4 +75,15 @@ if command -v gdb >/dev/null; then
 else
 	skip "no gdb" "a target under gdb"
 fi
+# A frame whose saved pc lies in the midst of the first instruction
+for bytes in 1 2 3; do
+	"$HOSTS/oddpc" $bytes >"$TMP/oddpc.out" &
+	target=$!
+	pids+=("$target")
+	wait_for 10 has_line ready "$TMP/oddpc.out"
+	"$TRACER" -p "$target" -m exact -d 2 >/dev/null 2>&1
+	is "$?" 0 "a pc $bytes bytes behind the code's begin does not end the trace"
+	kill "$target"
+done
+
 done_testing

@@ -100,9 +100,9 @@ static const char *way_remedy(const struct features *f, enum feature_way way)
 		return "run as root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE";
 	if (f->ways[way].err == EPERM && !other)
 		return "run as root, or give it CAP_SYS_ADMIN as well";
-	if (way == WAY_PERF && other)
-		return "not needed, another way works";
-	return newer[way];
+	if (!other)
+		return newer[WAY_PERF];
+	return way == WAY_PERF ? "nothing needs doing: another way works" : newer[way];
 }
 
 /* Our own programs, all of them, loaded and attached by each way. */
@@ -180,7 +180,8 @@ static void check_emulation(struct checks *cs, const struct features *f)
 	char names[80] = "";
 
 	if (f->by_table) {
-		add(cs, "cheap probe sites", CHECK_NOTE, "run as root to measure them",
+		add(cs, "cheap probe sites", CHECK_NOTE, f->load.err == EPERM ? "run as root to measure them"
+		    : "nothing needs doing: where no probe can be placed none can be measured",
 		    "not tried: push, jumps, call and nop, as on all kernels");
 		return;
 	}

@@ -39,8 +39,8 @@ static inline bool lj_proto_holds(const struct lj *p, uint64_t proto, uint64_t p
 {
 	uint64_t n, code = lj_code(p, proto);
 
-	return lj_get(p, proto, p->l->P_sizecode, &n) && n <= LJ_MAX_BYTECODE && pc > code &&
-	       pc <= code + 4 * n;
+	return lj_get(p, proto, p->l->P_sizecode, &n) && n <= LJ_MAX_BYTECODE && pc >= code &&
+	       pc - code >= 4 && pc - code <= 4 * n;
 }
 
 /* The prototype of a function object, or 0. */

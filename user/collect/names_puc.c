@@ -329,6 +329,12 @@ static const struct machine *machine_of(const struct lmt_layout *l)
 	return NULL;
 }
 
+/* Behind one instruction at least: both are read from the target, which may hold anything there. */
+static bool in_code(uint64_t pc, uint64_t code)
+{
+	return pc >= code && (pc - code) / 4 >= 1 && (pc - code) / 4 <= MAX_CODE;
+}
+
 bool names_puc(const struct memread *mem, const struct lmt_layout *l, uint64_t proto, uint64_t pc,
 	       char *name, size_t size)
 {
@@ -336,8 +342,8 @@ bool names_puc(const struct memread *mem, const struct lmt_layout *l, uint64_t p
 	auto_free uint32_t *ins = NULL;
 	uint64_t code, n;
 
-	if (!c.m || !get(&c, l->P_code, &code) || !get(&c, l->P_sizecode, &n) || pc <= code ||
-	    (pc - code) / 4 > n || (pc - code) / 4 > MAX_CODE)
+	if (!c.m || !get(&c, l->P_code, &code) || !get(&c, l->P_sizecode, &n) || !in_code(pc, code) ||
+	    (pc - code) / 4 > n)
 		return false;
 	c.at = (uint32_t)((pc - code) / 4) - 1;
 	ins = malloc((c.at + 1) * sizeof(*ins));
@@ -353,7 +359,7 @@ bool names_puc_local(const struct memread *mem, const struct lmt_layout *l, uint
 	struct code c = { .mem = mem, .l = l, .proto = proto };
 	uint64_t code;
 
-	if (!get(&c, l->P_code, &code) || pc <= code || (pc - code) / 4 > MAX_CODE)
+	if (!get(&c, l->P_code, &code) || !in_code(pc, code))
 		return false;
 	c.at = (uint32_t)((pc - code) / 4) - 1;
 	return local(&c, reg, name, size);
