@@ -58,7 +58,7 @@ HOSTS := $(foreach r,$(HOST_RUNTIMES),$(HOST_SRCS:tests/hosts/%.c=$(B)/hosts/%-$
 	$(patsubst tests/hosts/plain/%,$(B)/hosts/%,$(basename $(PLAIN_SRCS)))
 INTEGRATION := $(sort $(wildcard tests/integration/[0-9]*.sh))
 
-.PHONY: all check fuzz soak check-integration hosts lint bench bench-census install clean help deps-check
+.PHONY: all check fuzz soak check-integration check-kernels check-compilers hosts lint bench bench-census install clean help deps-check
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -161,7 +161,13 @@ check-integration: all hosts ## Tests on real processes: needs root and BPF
 
 # Rooms in which no line is wider than 100 columns.
 NARROW := $(addprefix user/,base discover heap report archive trace record cli) tests/unit tests/fuzz
-lint: ## Layers, function lengths, shell scripts, manual, what is pointed at
+check-kernels: all hosts ## On Debian's kernels, in emulation: KERNELS='6.1 7.3'; SHORT=1 as the tests do
+	$(Q)BUILD=$(abspath $(B)) prove -e '' -v tests/kernels/run.sh :: $(if $(SHORT),--short) $(KERNELS)
+
+check-compilers: all hosts ## By each clang in reach, and on the next Debian's tool chain: root, an hour
+	$(Q)prove -e '' -v tools/check-compilers.sh :: $(B)
+
+lint: $(B)/bpf/luamemtrace.o ## Layers, function lengths, shell scripts, manual, what is pointed at
 	$(Q)tools/check-layers.sh
 	$(Q)tools/check-fnlen.py $$(git ls-files 'user/*.[ch]' 'bpf/*.[ch]' 'tests/*.[ch]')
 	$(Q)tools/check-width.py $$(git ls-files $(NARROW:%='%/*.[ch]'))
@@ -169,6 +175,7 @@ lint: ## Layers, function lengths, shell scripts, manual, what is pointed at
 	$(Q)tools/check-docs.sh
 	$(Q)tools/check-pointers.py
 	$(Q)mandoc -T lint -W warning docs/*.[58]
+	$(Q)tools/bpf-stack.py $<
 
 bench: all hosts ## Measure: bare, floor, exact; ratios
 	$(Q)BUILD=$(abspath $(B)) tests/bench/run.sh

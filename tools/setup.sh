@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what is needed on Debian or Ubuntu. usage: setup.sh build|try|test…  (test includes all)
+# Installs what is needed on Debian or Ubuntu. usage: setup.sh build|try|test|compilers…  (test includes the first two)
 # SPDX-License-Identifier: MIT
 set -eu
 build="gcc libc6-dev make clang bpftool libbpf-dev libelf-dev libdw-dev libzydis-dev zlib1g-dev
@@ -7,7 +7,8 @@ build="gcc libc6-dev make clang bpftool libbpf-dev libelf-dev libdw-dev libzydis
 try="luajit lua5.4"
 test="lua5.1 lua5.2 lua5.3 liblua5.1-0-dev liblua5.2-dev liblua5.3-dev liblua5.4-dev
 	libluajit-5.1-dev libcmocka-dev pkg-config perl python3 jq sqlite3 libxml2-utils xz-utils shellcheck mandoc git bsdextrautils
-	procps util-linux binutils libbpfcc-dev"
+	procps util-linux binutils libbpfcc-dev qemu-system-x86 busybox-static"
+compilers="clang-15 clang-16 debootstrap"
 
 packages=$build
 for what in "$@"; do
@@ -15,7 +16,8 @@ for what in "$@"; do
 	build) ;;
 	try) packages="$packages $try" ;;
 	test) packages="$packages $try $test" ;;
-	*) echo "usage: setup.sh build|try|test" >&2; exit 2 ;;
+	compilers) packages="$packages $compilers" ;;
+	*) echo "usage: setup.sh build|try|test|compilers" >&2; exit 2 ;;
 	esac
 done
 if ! command -v apt-get >/dev/null; then

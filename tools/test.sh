@@ -9,6 +9,7 @@ make lint
 make check
 if [ "$(id -u)" = 0 ]; then
 	make check-integration
+	make check-kernels SHORT=1
 else
 	echo "test.sh: not root: the tests on real processes were NOT run" >&2
 fi

@@ -143,8 +143,8 @@ static int probe_allocator(struct session *s, struct session_target *t, uint64_t
 #define STRANGER_WAIT_MAX_NS 1000000000ull
 
 /*
- * BPF asks with each of its calls: what could not be looked at, or is no state, is looked at again
- * ever more rarely. It may be one that is not made to the end yet.
+ * BPF asks with each of its calls: what could not be looked at, or is not a state, is looked at
+ * again ever more rarely. It may be one that is not made to the end yet.
  */
 static struct session_stranger *stranger_of(struct session_target *t, uint64_t g)
 {

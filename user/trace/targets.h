@@ -25,9 +25,7 @@ struct session_watch {
 	uint32_t name;  /* in the string pool */
 };
 
-/*
- * A state that BPF met and that could not be looked at, or is none: when it is worth another look.
- */
+/* A state that BPF met and that could not be looked at, or is none: when to look again. */
 struct session_stranger {
 	uint64_t g; /* its global_State */
 	uint64_t next_ns;
@@ -92,8 +90,8 @@ int session_open_target(struct session *s, pid_t pid, bool without_lua, struct s
 int session_watch_target(struct session *s, struct session_target *t);
 int session_attach_target(struct session *s, struct session_target *t, struct errmsg *err);
 /*
- * Opens and attaches while the trace runs; what fails is logged (said: it was before), and counted
- * as not seen.
+ * Opens and attaches while the trace runs; what fails is logged, unless that was said before, and
+ * counted as not seen.
  */
 struct session_target *session_add_target(struct session *s, pid_t pid, bool without_lua,
 					  bool said);
