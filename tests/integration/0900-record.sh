@@ -28,9 +28,10 @@ is "$(sqlite3 "$TMP/a.db" 'SELECT count(*) > 1 FROM v_series; SELECT count(*) FR
 is "$(sqlite3 "$TMP/a.db" 'PRAGMA integrity_check')" ok "and it is sound"
 
 # record
-"$TRACER" record -p "$target" -w "$TMP/r.db" 0.5 4 >"$TMP/r.out" 2>"$TMP/r.err"
+"$TRACER" record -p "$target" -w "$TMP/r.db" --flamegraph "$TMP/r.svg" 0.5 4 >"$TMP/r.out" 2>"$TMP/r.err"
 is $? 0 "record: status 0"
 is "$(wc -c <"$TMP/r.out")" 0 "record prints no report"
+like "$(cat "$TMP/r.svg")" "leak.lua" "and writes the graph that it was asked for"
 is "$(sqlite3 "$TMP/r.db" 'SELECT count(*) FROM v_snapshots')" 5 "INTERVAL COUNT: the first moment, then so many"
 second=$(sqlite3 "$TMP/r.db" "SELECT printf('%.3f', (time_ns - (SELECT value FROM meta WHERE key = 'start_ns')) / 1e9
 	+ 0.01) FROM snapshot WHERE id = 2")
