@@ -40,7 +40,8 @@ done
 for way in multi perf; do
 	export LUAMEMTRACE_ATTACH=$way
 	for rt in lua5.4 luajit; do
-		compare "$way-$rt" "$rt by $way" "$HOSTS/ledger-$rt" -t 2 -s 2 -b 2 -f \
+		compare "$way-$rt" "$rt by $way" "$HOSTS/ledger-$rt" -t 2 -s 2 -b 2 "$ROOT/tests/lua/mix.lua"
+		compare "refuse-$way-$rt" "$rt by $way, an allocator that refuses" "$HOSTS/ledger-$rt" -t 2 -s 2 -b 2 -f \
 			"$ROOT/tests/lua/mix.lua"
 	done
 done

@@ -131,13 +131,16 @@ books() { # runtime text arguments…: a program that keeps its own books must a
 	wait $target
 	result $? "$text: the target ends well"
 }
-t_books() { for rt in lua5.4 luajit; do books $rt "2 threads" -t 2 -s 2 -b 2 -f; done; }
+t_books() {
+	books lua5.4 "2 threads" -t 2 -s 2 -b 2 -f
+	books luajit "2 threads" -t 2 -s 2 -b 2
+}
 t_books8() { for rt in lua5.1 lua5.4 luajit; do books $rt "8 threads" -t 8 -s 1 -b 1; done; }
 t_books10() { for i in 1 2 3 4 5 6 7 8 9 10; do books lua5.4 "2 threads, run $i" -t 2 -s 2 -b 2 -f; done; }
 t_ways() {
 	for way in multi perf; do
 		export LUAMEMTRACE_ATTACH=$way
-		for rt in lua5.4 luajit; do books $rt "by $way" -t 2 -s 2 -b 2 -f; done
+		for rt in lua5.4 luajit; do books $rt "by $way" -t 2 -s 2 -b 2; done
 	done
 	unset LUAMEMTRACE_ATTACH
 }
