@@ -18,7 +18,7 @@ static void add(struct run *r, uint32_t window, uint64_t order)
 {
 	size_t i = r->n++;
 
-	r->sample[i] = (struct estimate_sample){ .state = 1, .window = window, .litter = 10,
+	r->sample[i] = (struct estimate_sample){ .state = 1, .window = window, .survivors = 10,
 						 .uaddr = 0x1000 + 0x40 * i };
 	r->asks[i] =
 		(struct census_ask){ .answer = CENSUS_HELD, .kind = CENSUS_TABLE, .order = order };

@@ -69,8 +69,8 @@ static void open_window(struct run *r, uint32_t cycle)
 static void take_census(struct run *r)
 {
 	vec_each(s, &r->e.samples)
-		estimate_join(s, is_held((enum place)(s->site - 1), s->window, r), KIND_TABLE);
-	r->e.joined = r->e.windows;
+		estimate_confirm(s, is_held((enum place)(s->site - 1), s->window, r), KIND_TABLE);
+	r->e.confirmed = r->e.windows;
 }
 
 /*
@@ -252,7 +252,7 @@ static void a_window_is_as_large_as_all_that_it_left(void **state)
 	assert_int_equal(estimate_count(&e, &other), 0);
 	estimate_close_window(&e);
 	assert_int_equal(e.samples.n, 1);
-	assert_int_equal(e.samples.v[0].litter, 100);
+	assert_int_equal(e.samples.v[0].survivors, 100);
 	estimate_deinit(&e);
 }
 
@@ -266,7 +266,7 @@ static void a_long_trace_says_the_same(void **state)
 		judge(&r, steadily, 200);
 		assert_true(r.e.thinned > 0);
 		/* …and a window is known to be as large as it was, however few of it are left. */
-		assert_in_range(r.e.samples.v[r.e.samples.n - 1].litter, (N_PLACES - 1) * BIRTHS,
+		assert_in_range(r.e.samples.v[r.e.samples.n - 1].survivors, (N_PLACES - 1) * BIRTHS,
 				N_PLACES * BIRTHS);
 		assert_only_leak(&r);
 		assert_in_range(r.heap.sites.v[LEAKS].live_bytes, windows * BIRTHS * SIZE * 30,

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "leave.h"
+#include "nonlocal_exit.h"
 #include "resolve/alloc_calls.h"
 #include "resolve/cfi.h"
 
@@ -184,7 +184,7 @@ int plan_allocator(const struct resolved *r, uint32_t allocator, const struct fe
 		return errmsg_set(err, -ENOENT, "the allocator at %s+0x%llx cannot be decoded (%s)",
 				  a->module, (unsigned long long)a->vaddr,
 				  code ? "no unwind entry starts there" : a->file->err.text);
-	why = a->built_in ? NULL : leaves_otherwise(code, fn);
+	why = a->built_in ? NULL : nonlocal_exit(code, fn);
 	if (why)
 		return errmsg_set(err, -ENOENT,
 				  "the allocator at %s+0x%llx may %s, and a return probe on it would "

@@ -151,5 +151,5 @@ void census_drop_answers(struct census *c)
 	for (size_t i = 0; i < c->opt->n_asks; i++)
 		vec_each(s, &c->states)
 			if (!s->done && c->resolved->states.v[s->index].G == c->opt->asks[i].G)
-				c->opt->asks[i].answer = CENSUS_NOT_TOLD;
+				c->opt->asks[i].answer = CENSUS_NOT_KNOWN;
 }

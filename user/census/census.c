@@ -9,7 +9,7 @@
 #include "anchors.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "discover/room.h"
+#include "discover/headroom.h"
 #include "glibc.h"
 
 #define SMALL_PROCESS (64ull << 20) /* bytes that may be copied without asking what they are */
@@ -302,7 +302,7 @@ static uint64_t lua_bytes(const struct census *c)
 /* Where memory runs out the kernel kills the largest process, which may be the one we look at. */
 static int enough_room(const struct census *c, uint64_t size, uint64_t lua, struct errmsg *err)
 {
-	uint64_t need = (c->sparse ? lua : size) + lua + lua / 5, room = room_bytes(""); /* docs/PERFORMANCE.md */
+	uint64_t need = (c->sparse ? lua : size) + lua + lua / 5, room = headroom_bytes(""); /* docs/PERFORMANCE.md */
 
 	if (need <= room / 4 * 3)
 		return 0;

@@ -29,7 +29,7 @@ enum census_by {
  * address may have been another state's before.
  */
 enum census_answer {
-	CENSUS_NOT_TOLD, /* the state's heap could not be walked */
+	CENSUS_NOT_KNOWN, /* the state's heap could not be walked */
 	CENSUS_ABSENT,   /* no object begins there */
 	CENSUS_UNHELD,   /* garbage that waits for the collector */
 	CENSUS_HELD,
@@ -84,7 +84,7 @@ enum census_dangling { CENSUS_PTR_NOTHING, CENSUS_PTR_FREED, CENSUS_PTR_UNHELD, 
 struct census_finding {
 	enum census_finding_kind kind;
 	uint64_t count;
-	uint32_t home, foreign;  /* module paths */
+	uint32_t owner, foreign;  /* module paths */
 	uint32_t ctype, field;   /* dangling: type, "" or the member */
 	uint64_t uaddr, target;  /* the cdata, and where it points */
 	enum census_dangling wrong;

@@ -50,7 +50,7 @@ static void count_node(struct copies *cp, const struct module *m, uint32_t objec
  * The copy that made the state: whose allocator it has; else as resolve tells, which looks at a
  * few tables only; else that of most tables.
  */
-static size_t home_of(const struct census *c, const struct census_state *s, const struct copies *cp)
+static size_t owner_of(const struct census *c, const struct census_state *s, const struct copies *cp)
 {
 	const struct resolved_state *rs = &c->resolved->states.v[s->index];
 	const struct runtime *rt = resolved_runtime(c->resolved, rs->runtime);
@@ -73,7 +73,7 @@ static int find_foreign(struct census *c, struct census_state *s, struct reach *
 {
 	const struct walk *w = r->w;
 	struct copies cp = { .n = 0 };
-	size_t home;
+	size_t owner;
 	int rc = 0;
 
 	for (uint32_t i = 0; i < w->n; i++) {
@@ -88,14 +88,14 @@ static int find_foreign(struct census *c, struct census_state *s, struct reach *
 		/* Since 5.3.4 an empty node is told by a NULL here, and nobody's is ever freed. */
 		count_node(&cp, m, i, layout_has(w->c->T_lastfree) && walk_get(p, w->c->T_lastfree));
 	}
-	home = home_of(c, s, &cp);
+	owner = owner_of(c, s, &cp);
 	for (size_t i = 0; !rc && i < cp.n; i++) {
 		struct census_finding f = { .kind = CENSUS_FOREIGN_NODES, .count = cp.count[i],
 					    .crashes = cp.freed[i] };
 
-		if (i == home)
+		if (i == owner)
 			continue;
-		f.home = strpool_add(c->pool, cp.module[home]->path);
+		f.owner = strpool_add(c->pool, cp.module[owner]->path);
 		f.foreign = strpool_add(c->pool, cp.module[i]->path);
 		f.uaddr = w->obj[cp.example[i]].uaddr;
 		path_build(r, cp.example[i], c->pool, &f.path);

@@ -98,7 +98,7 @@ static int take_all(struct run *r, struct errmsg *err)
 		if (rc)
 			p->failed = r->failed[r->n].text;
 		else
-			bridge_build(c, &p->bridge);
+			rss_breakdown_build(c, &p->rss_breakdown);
 		image_deinit(&c->copier.im);
 		first += (uint32_t)t->resolved->states.n;
 		r->n++;

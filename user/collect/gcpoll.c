@@ -164,8 +164,8 @@ static void poll_one(struct gcpoll_state *s, struct lmt_state *entry, uint64_t n
 	}
 	note_collections(s, &now, cycles_before, seen_ms);
 	note_range(s, now.heap_bytes, now_ms);
-	gcstall_note(&s->stall, now_ms, now.heap_bytes, s->cycles != cycles_before, now.stopped);
-	gctide_note(&s->tide, now_ms, now.heap_bytes, s->cycles != cycles_before);
+	gc_stall_note(&s->stall, now_ms, now.heap_bytes, s->cycles != cycles_before, now.stopped);
+	heap_trend_note(&s->trend, now_ms, now.heap_bytes, s->cycles != cycles_before);
 	s->gc = now;
 	if (!s->swept && at_rest(s, &now) && s->cycles) {
 		s->floor_last = now.heap_bytes;

@@ -19,8 +19,8 @@
 #include "base/hashmap.h"
 #include "base/vec.h"
 #include "cohort.h"
-#include "gcstall.h"
-#include "gctide.h"
+#include "gc_stall.h"
+#include "heap_trend.h"
 #include "pace.h"
 #include "resolve/states.h"
 
@@ -55,7 +55,7 @@ struct gcpoll_state {
 	bool settled;                    /* garbage that predates the trace is gone */
 	struct pace_point settled_at;
 	struct gc_stall stall;
-	struct gc_tide tide;
+	struct heap_trend trend;
 	struct pace *pace;               /* NULL until the state does anything */
 };
 

@@ -154,7 +154,7 @@ const struct lmt_site *live_stacks(const struct live *l, uint32_t *n_ret)
 	return (const struct lmt_site *)l->sites + l->maps->n_sites;
 }
 
-uint32_t live_place_of(const struct live *l, uint32_t site)
+uint32_t live_site_of(const struct live *l, uint32_t site)
 {
 	const struct lmt_site *sites = l->sites;
 

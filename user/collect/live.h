@@ -38,7 +38,7 @@ const struct lmt_site *live_sites(const struct live *l, uint32_t *n_ret);
 /* Whole stacks: entry i has the index (number of sites) + i, which sampled blocks carry. */
 const struct lmt_site *live_stacks(const struct live *l, uint32_t *n_ret);
 /* The place that a block's site stands for: itself, or that of a whole stack. 0: none. */
-uint32_t live_place_of(const struct live *l, uint32_t site);
+uint32_t live_site_of(const struct live *l, uint32_t site);
 /* Mean bytes between sampled stacks; 0 none. */
 uint64_t live_sample_bytes(const struct live *l);
 

@@ -94,7 +94,7 @@ static void add_orphan(struct scan *s, const struct lmt_block *b, uint64_t uaddr
 {
 	struct snapshot_orphans fresh = { .state = b->state, .size = LMT_BLOCK_SIZE(b),
 					  .tag = LMT_BLOCK_TAG(b), .prev_tag = LMT_BLOCK_PREV_TAG(b) };
-	uint32_t place = live_place_of(s->live, b->site);
+	uint32_t place = live_site_of(s->live, b->site);
 	uint64_t key = ((uint64_t)b->state << 32 ^ b->size_tags) * 0x9E3779B97F4A7C15ull, *at;
 	struct snapshot_orphans *o;
 
@@ -161,7 +161,7 @@ static void add_block(struct scan *s, uint64_t key, const struct lmt_block *b)
 	}
 	if (!passes(s, b))
 		return;
-	place = live_place_of(s->live, b->site);
+	place = live_site_of(s->live, b->site);
 	sum = place ? &s->by_site[place] : &s->no_site[b->state];
 	add_sample(s, sum, uaddr);
 	sum->bytes += bytes;

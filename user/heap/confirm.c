@@ -128,7 +128,7 @@ static void reject_outliers(struct census_ask *asks, const struct confirm_object
 		const struct survivors *l = survivors_of(survivors, &n_survivors, &of[i]);
 
 		if (l && asks[i].order && asks[i].answer == CENSUS_HELD &&
-		    l->oldest - asks[i].order > WINDOW_SLACK * of[i].sample->litter)
+		    l->oldest - asks[i].order > WINDOW_SLACK * of[i].sample->survivors)
 			asks[i].answer = CENSUS_ABSENT;
 	}
 }

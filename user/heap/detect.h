@@ -123,13 +123,13 @@ struct noticed {
 	struct named_address ptr, caller;
 	bool ptr_is_dummy;   /* what lies there is an empty hash node */
 	bool ptr_served;     /* the allocator serves from that part of the module */
-	const char *allocator, *home_module, *foreign_module;
+	const char *allocator, *owner_module, *foreign_module;
 	bool own_allocator;  /* Lua's: it takes what the system gives */
 	/* bytes that the process may map (RLIMIT_AS); 0: no limit, or not known */
 	uint64_t map_limit;
 	const char *function; /* that got a pointer */
 	const char *free_phase; /* the collector's state when the block was freed; NULL unknown */
-	const char *home_version; /* "5.3.6"; NULL unknown */
+	const char *owner_version; /* "5.3.6"; NULL unknown */
 	bool saw_all;        /* no call of any allocator in the process escaped us */
 	bool old_states;     /* states that predate us use the same allocator */
 };

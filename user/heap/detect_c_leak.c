@@ -35,7 +35,7 @@ void detect_c_leak(struct findings *fs, struct heap *h, const struct snapshot *s
 		f->state = st->number;
 		f->frame = s->frame;
 		f->below = s->below;
-		f->stack = heap_stack_of(h, s->c_place);
+		f->stack = heap_stack_of(h, s->c_site);
 		f->count = s->live_blocks;
 		evidence_number(f, "bytes", s->live_bytes);
 		evidence_number(f, "blocks", s->live_blocks);

@@ -22,7 +22,7 @@ static void say(struct findings *fs, struct finding *f, const struct noticed *n)
 			 n->ptr.section ? n->ptr.section : "image", n->ptr.module);
 	if (n->foreign_module)
 		finding_say(fs, f, "two copies of Lua share one lua_State: %s, called by %s, %s %s, which "
-			    "was never allocated", n->home_module ? n->home_module : "the state's allocator",
+			    "was never allocated", n->owner_module ? n->owner_module : "the state's allocator",
 			    n->foreign_module, n->e->nsize ? "moves" : "frees", what);
 	else
 		finding_say(fs, f, "%s %s %s, which was never allocated",
@@ -60,7 +60,7 @@ void detect_static_free(struct findings *fs, const struct noticed *n)
 	evidence_address(f, "offset", n->ptr.offset);
 	evidence_text(fs, f, "caller_module", n->caller.module);
 	evidence_text(fs, f, "caller_function", n->caller.symbol);
-	evidence_text(fs, f, "home_module", n->home_module);
+	evidence_text(fs, f, "home_module", n->owner_module);
 	evidence_text(fs, f, "foreign_module", n->foreign_module);
 	say(fs, f, n);
 }

@@ -27,7 +27,7 @@
 void estimate_deinit(struct estimate *e)
 {
 	vec_deinit(&e->samples);
-	hashmap_deinit(&e->litters);
+	hashmap_deinit(&e->survivors);
 }
 
 /* One sample in 2^thinned, by chance: in step with the order of places it would favour some. */
@@ -58,11 +58,11 @@ static void thin_out(struct estimate *e)
 
 int estimate_count(struct estimate *e, const struct snapshot_site *site)
 {
-	uint64_t *litter = hashmap_get_or_add(&e->litters, (uint64_t)site->state + 1);
+	uint64_t *survivors = hashmap_get_or_add(&e->survivors, (uint64_t)site->state + 1);
 
-	if (!litter)
+	if (!survivors)
 		return -ENOMEM;
-	*litter += site->live_blocks;
+	*survivors += site->live_blocks;
 	return 0;
 }
 
@@ -103,11 +103,11 @@ void estimate_close_window(struct estimate *e)
 {
 	for (size_t i = e->samples.n; i-- > 0 && e->samples.v[i].window == e->windows;) {
 		struct estimate_sample *s = &e->samples.v[i];
-		uint64_t *litter = hashmap_find(&e->litters, (uint64_t)s->state + 1);
+		uint64_t *survivors = hashmap_find(&e->survivors, (uint64_t)s->state + 1);
 
-		s->litter = litter ? *litter : 0;
+		s->survivors = survivors ? *survivors : 0;
 	}
-	hashmap_deinit(&e->litters);
+	hashmap_deinit(&e->survivors);
 	e->windows++;
 }
 
@@ -135,7 +135,7 @@ void estimate_check(struct estimate *e, const struct estimate_reader *r)
 	}
 }
 
-void estimate_join(struct estimate_sample *s, bool held, enum block_kind kind)
+void estimate_confirm(struct estimate_sample *s, bool held, enum block_kind kind)
 {
 	bool fixed = kind == KIND_STRING || kind == KIND_FUNCTION;
 
@@ -158,7 +158,7 @@ struct tally {
 	unsigned int old_windows;       /* …that outlived enough cycles */
 	struct third old;               /* those objects */
 	struct third third[3];          /* of the windows before that census, young ones too */
-	double joined, held;            /* blocks it was asked about, and found */
+	double confirmed, held;            /* blocks it was asked about, and found */
 	double blocks, bytes;           /* that the survivors stand for */
 	double in_window, squares;      /* bytes of the latest window; of those before, squared */
 	uint32_t cycles;                /* that the oldest survived */
@@ -171,14 +171,14 @@ static bool is_mature(const struct estimate_sample *s, uint32_t now)
 }
 
 static void count_held(struct tally *t, const struct estimate_sample *s, bool mature,
-		       uint32_t joined)
+		       uint32_t confirmed)
 {
-	struct third *third = &t->third[(uint64_t)s->window * 3 / joined];
+	struct third *third = &t->third[(uint64_t)s->window * 3 / confirmed];
 
 	t->class = (uint32_t)((s->bytes / s->blocks + HEAD_BYTES + CLASS_BYTES - 1) / CLASS_BYTES);
 	third->checked++;
 	t->old.checked += mature;
-	t->joined += s->blocks;
+	t->confirmed += s->blocks;
 	if (!s->held)
 		return;
 	third->held++;
@@ -193,17 +193,18 @@ static void count_held(struct tally *t, const struct estimate_sample *s, bool ma
 }
 
 /* Samples come in the order of their windows: what a census said of a place is known by then. */
-static void count(struct tally *t, const struct estimate_sample *s, uint32_t now, uint32_t joined)
+static void count(struct tally *t, const struct estimate_sample *s, uint32_t now,
+		  uint32_t confirmed)
 {
 	bool mature = is_mature(s, now), asked = s->object && s->asked;
 	double share = 1;
 
 	if (asked)
-		count_held(t, s, mature, joined);
+		count_held(t, s, mature, confirmed);
 	else if (!mature)
 		return; /* alive or not, that says nothing yet */
-	else if (t->joined > 0)
-		share = t->held / t->joined; /* as the others of its place */
+	else if (t->confirmed > 0)
+		share = t->held / t->confirmed; /* as the others of its place */
 	t->checked++;
 	if (s->gone || (s->changed && !s->held))
 		return;
@@ -232,15 +233,15 @@ static double floor_growth(struct gcpoll *gc, uint32_t index)
 				? (double)p->floor_last / (double)p->floor_first
 				: 1;
 
-	return p && p->stall.rare ? fmax(floors, gcstall_growth(&p->stall)) : floors;
+	return p && p->stall.rare ? fmax(floors, gc_stall_growth(&p->stall)) : floors;
 }
 
-bool estimate_wants_join(struct gcpoll *gc, uint32_t index)
+bool estimate_wants_census(struct gcpoll *gc, uint32_t index)
 {
 	const struct gcpoll_state *p = gcpoll_find(gc, index);
 
 	if (p && p->stall.rare)
-		return gcstall_wants_census(&p->stall);
+		return gc_stall_wants_census(&p->stall);
 	return floor_growth(gc, index) >= FLOOR_GROWTH;
 }
 
@@ -271,9 +272,9 @@ static bool keeps_all(const struct tally *t, const double born[3])
  * What goes as new comes does not grow, though the heap did while it filled. Before the first
  * census bytes that look the same have to do, and most must.
  */
-static bool may_grow(const struct tally *t, bool joined)
+static bool may_grow(const struct tally *t, bool confirmed)
 {
-	if (joined)
+	if (confirmed)
 		return t->held_windows >= MIN_WINDOWS && t->third[2].held &&
 		       as_many_held(&t->third[0], &t->third[2], 0.5);
 	return t->survived >= MIN_SURVIVED * t->checked && t->windows >= MIN_WINDOWS;
@@ -295,13 +296,13 @@ static double error_pct(const struct tally *t, uint32_t windows)
 
 /* All places of one state whose blocks are of one size, and may follow each other at an address. */
 struct class {
-	double joined, held;
+	double confirmed, held;
 };
 
 /* Does more live of what the place has made than others' objects at the same addresses explain? */
 static bool is_its_own(const struct tally *t, const struct class *c)
 {
-	return !c || t->held * c->joined >= BY_CHANCE * (c->held - t->held) * t->joined;
+	return !c || t->held * c->confirmed >= BY_CHANCE * (c->held - t->held) * t->confirmed;
 }
 
 struct judge {
@@ -312,7 +313,7 @@ struct judge {
 	uint32_t windows;      /* that have mature samples, or were asked about */
 	struct whole {
 		double held_bytes;
-		uint32_t joined; /* windows before its latest census; 0: none taken */
+		uint32_t confirmed; /* windows before its latest census; 0: none taken */
 		double born[3]; /* blocks, in each third of the windows before the census */
 	} *whole;               /* by position in heap.states: of all places */
 	double scale, seconds;
@@ -329,14 +330,14 @@ static int gather_classes(struct judge *j, const struct heap *h)
 		const struct tally *t = &j->tally[i];
 		uint64_t *at;
 
-		if (t->joined <= 0)
+		if (t->confirmed <= 0)
 			continue;
 		at = hashmap_get_or_add(&j->by_key, class_key(&h->sites.v[i], t));
 		if (!at || (!*at && vec_push(&j->classes, (struct class){ 0 })))
 			return -ENOMEM;
 		if (!*at)
 			*at = j->classes.n;
-		j->classes.v[*at - 1].joined += t->joined;
+		j->classes.v[*at - 1].confirmed += t->confirmed;
 		j->classes.v[*at - 1].held += t->held;
 	}
 	return 0;
@@ -357,7 +358,7 @@ static void judge(const struct judge *j, const struct heap *h, struct heap_site 
 	uint64_t *at = hashmap_find(&j->by_key, class_key(s, t));
 	const struct heap_state *st = &h->states.v[s->state];
 	double scale = scale_of(j, h, s);
-	bool joined = j->whole[s->state].joined > 0;
+	bool confirmed = j->whole[s->state].confirmed > 0;
 
 	/* The ledger knows of more than samples, once its cycles are there. */
 	if (j->e->only_rare && (!st->rare || s->verdict == VERDICT_LEAK))
@@ -377,11 +378,11 @@ static void judge(const struct judge *j, const struct heap *h, struct heap_site 
 		 * Where something may grow, and what it is no census could tell, nothing is known
 		 * to be stable.
 		 */
-		s->verdict = joined || (growth < FLOOR_GROWTH && !st->rare) ? VERDICT_STABLE
+		s->verdict = confirmed || (growth < FLOOR_GROWTH && !st->rare) ? VERDICT_STABLE
 									    : VERDICT_YOUNG;
 		s->growth_bytes_per_s = 0;
 	}
-	if (growth < FLOOR_GROWTH || !may_grow(t, joined) ||
+	if (growth < FLOOR_GROWTH || !may_grow(t, confirmed) ||
 	    !is_its_own(t, at ? &j->classes.v[*at - 1] : NULL))
 		return;
 	s->verdict = VERDICT_GROWING;
@@ -392,7 +393,7 @@ static void judge(const struct judge *j, const struct heap *h, struct heap_site 
 
 static void tally_samples(struct judge *j, struct heap *h)
 {
-	j->windows = j->e->joined;
+	j->windows = j->e->confirmed;
 	vec_each(s, &j->e->samples) {
 		struct heap_state *st = heap_find_state(h, s->state);
 
@@ -400,8 +401,8 @@ static void tally_samples(struct judge *j, struct heap *h)
 			continue;
 		if (is_mature(s, heap_cycles(st)) && s->window >= j->windows)
 			j->windows = s->window + 1;
-		if (s->asked && s->window >= j->whole[st - h->states.v].joined)
-			j->whole[st - h->states.v].joined = s->window + 1;
+		if (s->asked && s->window >= j->whole[st - h->states.v].confirmed)
+			j->whole[st - h->states.v].confirmed = s->window + 1;
 	}
 	vec_each(s, &j->e->samples) {
 		uint64_t *at = hashmap_find(&h->stacks.site_of, s->site);
@@ -410,9 +411,9 @@ static void tally_samples(struct judge *j, struct heap *h)
 
 		if (!at || !*at || !st)
 			continue;
-		count(&j->tally[*at - 1], s, heap_cycles(st), whole->joined);
+		count(&j->tally[*at - 1], s, heap_cycles(st), whole->confirmed);
 		if (s->object && s->asked)
-			whole->born[(uint64_t)s->window * 3 / whole->joined] += s->blocks;
+			whole->born[(uint64_t)s->window * 3 / whole->confirmed] += s->blocks;
 	}
 	for (size_t i = 0; i < h->sites.n; i++)
 		j->whole[h->sites.v[i].state].held_bytes += j->tally[i].bytes;

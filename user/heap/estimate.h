@@ -7,7 +7,7 @@
  * words. As long as these words are still there after collections the object has not been freed:
  * memory that was given away again holds other pointers, lengths or text. It is a sign, not a
  * proof, so it counts only where the heap as a whole grows too; and before a place is called a
- * leak a census tells which of them somebody still holds (trace/session_join.c).
+ * leak a census tells which of them somebody still holds (trace/session_confirm.c).
  */
 #ifndef LMT_HEAP_ESTIMATE_H
 #define LMT_HEAP_ESTIMATE_H
@@ -31,7 +31,7 @@ struct estimate_sample {
 	uint32_t cycle;  /* heap_cycles() of its state when the window closed */
 	uint32_t window;
 	/* objects of its state that were born in the window and alive when it closed, at most */
-	uint64_t litter;
+	uint64_t survivors;
 	double blocks, bytes; /* it stands for */
 	uint32_t loose;       /* offset of a word that changes while it lives; 0: none */
 	bool object;          /* not memory that an object owns */
@@ -43,10 +43,10 @@ struct estimate_sample {
 
 struct estimate {
 	vec_of(struct estimate_sample) samples;
-	struct hashmap litters; /* of the window that is being added: state + 1 → blocks */
+	struct hashmap survivors; /* of the window that is being added: state + 1 → blocks */
 	uint32_t windows;
 	unsigned int thinned; /* times: each sample stands for 2^thinned that were seen */
-	uint32_t joined; /* windows before the latest census; 0: none taken */
+	uint32_t confirmed; /* windows before the latest census; 0: none taken */
 	bool only_rare;  /* the ledger is whole: verdicts only, where the collector hardly runs */
 };
 
@@ -75,10 +75,10 @@ void estimate_close_window(struct estimate *e);
  * What a census says of an object: held by somebody or not. Of most kinds the content may change
  * while they live.
  */
-void estimate_join(struct estimate_sample *s, bool held, enum block_kind kind);
+void estimate_confirm(struct estimate_sample *s, bool held, enum block_kind kind);
 
 /* Has the heap of the state grown so much that a census may tell what of? */
-bool estimate_wants_join(struct gcpoll *gc, uint32_t index);
+bool estimate_wants_census(struct gcpoll *gc, uint32_t index);
 
 /* Looks at all samples again. */
 void estimate_check(struct estimate *e, const struct estimate_reader *r);

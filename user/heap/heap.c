@@ -238,7 +238,7 @@ static int apply_site(struct heap *h, const struct snapshot_site *from)
 	s->allocs += from->site.allocs;
 	s->alloc_bytes += from->site.alloc_bytes;
 	if (kind == KIND_C_HEAP)
-		s->c_place = from->index;
+		s->c_site = from->index;
 	else
 		s->reallocs += from->site.reallocs;
 	if (from->survived_cycles > s->survived_cycles)

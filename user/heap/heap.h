@@ -38,7 +38,7 @@ struct heap_state {
 	uint64_t heap_bytes;      /* latest the VM said */
 	uint64_t heap_at_attach;  /* predates us */
 	uint32_t gc_cycles;
-	bool rare;                /* the collector hardly runs; see collect/gcstall.h, also for: */
+	bool rare;                /* the collector hardly runs; see collect/gc_stall.h, also for: */
 	uint32_t turns, censuses;
 	struct lmt_state st;      /* latest counters */
 	uint64_t live_bytes, live_blocks;
@@ -67,7 +67,7 @@ struct heap_site {
 	uint64_t allocs, alloc_bytes;
 	uint64_t reallocs; /* times a block grew there */
 	uint64_t c_ip;       /* KIND_C_HEAP: where the C code that took it goes on */
-	uint32_t c_place;    /* one of its BPF sites */
+	uint32_t c_site;    /* one of its BPF sites */
 	/* the C function, and its module, in the string pool; 0 not looked up yet */
 	uint32_t c_function;
 	uint32_t c_module;
@@ -86,7 +86,7 @@ struct heap_site {
 	uint32_t stacks;  /* position + 1 of the first in heap.stacks; 0 none */
 	/* who holds its objects: an EVIDENCE_PATH in the string pool; 0 unknown */
 	uint32_t holder;
-	uint32_t joins;   /* times a census was asked for that */
+	uint32_t confirms;   /* times a census was asked for that */
 };
 
 /* States that ended, oldest first, and what happens when there are too many; see closed.c. */

@@ -131,7 +131,7 @@ static void write_evidence(struct jsonw *w, const struct census *c, const struct
 {
 	jsonw_object(w, "evidence");
 	if (f->kind == CENSUS_FOREIGN_NODES) {
-		jsonw_str(w, "home_module", strpool_get(c->pool, f->home));
+		jsonw_str(w, "home_module", strpool_get(c->pool, f->owner));
 		jsonw_str(w, "foreign_module", strpool_get(c->pool, f->foreign));
 		jsonw_u64(w, "foreign_nodes", f->count);
 		jsonw_addr(w, "table", f->uaddr);
@@ -176,19 +176,19 @@ static void write_findings(const struct census_report *cr, const struct census_p
 	}
 }
 
-static void write_bridge(const struct census_process *p, FILE *out)
+static void write_rss_breakdown(const struct census_process *p, FILE *out)
 {
 	struct jsonw w;
 
-	if (!p->bridge.rss_bytes)
+	if (!p->rss_breakdown.rss_bytes)
 		return;
 	jsonw_begin(&w, out);
 	jsonw_str(&w, "type", "memory");
 	jsonw_u64(&w, "pid", (uint64_t)p->census->target->pid);
-	jsonw_u64(&w, "rss_bytes", p->bridge.rss_bytes);
-	for (unsigned int i = 0; i < BRIDGE_MAX; i++)
-		if (p->bridge.bytes[i])
-			jsonw_s64(&w, bridge_key(i), p->bridge.bytes[i]);
+	jsonw_u64(&w, "rss_bytes", p->rss_breakdown.rss_bytes);
+	for (unsigned int i = 0; i < RSS_MAX; i++)
+		if (p->rss_breakdown.bytes[i])
+			jsonw_s64(&w, rss_part_key(i), p->rss_breakdown.bytes[i]);
 	jsonw_end(&w);
 }
 
@@ -236,7 +236,7 @@ void census_write_json(const struct census_report *cr, FILE *out)
 			write_groups(p, s, out);
 			write_holders(p, s, out);
 		}
-		write_bridge(p, out);
+		write_rss_breakdown(p, out);
 		vec_each(s, &p->census->states)
 			write_findings(cr, p, s, out);
 	}

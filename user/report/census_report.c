@@ -41,7 +41,7 @@ void census_finding_text(const struct census *c, const struct census_finding *f,
 
 	if (f->kind == CENSUS_FOREIGN_NODES)
 		snprintf(out, size, "%" PRIu64 " tables of a state of '%s' were made by the copy of Lua in "
-			 "'%s': two copies run on one state%s", f->count, strpool_get(c->pool, f->home),
+			 "'%s': two copies run on one state%s", f->count, strpool_get(c->pool, f->owner),
 			 strpool_get(c->pool, f->foreign), f->crashes
 			 ? "; whichever collects the other's tables will free static memory and crash"
 			 : "");

@@ -8,14 +8,14 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "census/bridge.h"
+#include "census/rss_breakdown.h"
 #include "census/census.h"
 #include "model.h"
 
 /* One process, and the numbers of its states in the report. */
 struct census_process {
 	const struct census *census;
-	struct bridge bridge;
+	struct rss_breakdown rss_breakdown;
 	uint32_t first_state; /* number of the first state */
 	const char *failed;   /* nothing could be told: why */
 };

@@ -160,7 +160,7 @@ static void write_state(const struct out *o, const struct census_process *p,
 	write_findings(o, s);
 }
 
-static void write_bridge(const struct out *o, const struct bridge *br)
+static void write_rss_breakdown(const struct out *o, const struct rss_breakdown *br)
 {
 	struct fmtbuf a;
 
@@ -168,13 +168,13 @@ static void write_bridge(const struct out *o, const struct bridge *br)
 		return;
 	fprintf(o->f, "\n%sresident memory%s  %s, of it\n", color(o, BOLD), color(o, RESET),
 		fmt_bytes(&a, br->rss_bytes));
-	for (unsigned int i = 0; i < BRIDGE_MAX; i++) {
+	for (unsigned int i = 0; i < RSS_MAX; i++) {
 		if (!br->bytes[i])
 			continue;
 		if (br->bytes[i] < 0)
-			fprintf(o->f, "  %12s  %s\n", fmt_signed_bytes(&a, br->bytes[i]), bridge_text(i));
+			fprintf(o->f, "  %12s  %s\n", fmt_signed_bytes(&a, br->bytes[i]), rss_part_text(i));
 		else
-			fprintf(o->f, "  %12s  %s\n", fmt_bytes(&a, (uint64_t)br->bytes[i]), bridge_text(i));
+			fprintf(o->f, "  %12s  %s\n", fmt_bytes(&a, (uint64_t)br->bytes[i]), rss_part_text(i));
 	}
 }
 
@@ -192,7 +192,7 @@ void census_write_text(const struct census_report *cr, FILE *f)
 		fputc('\n', f);
 		vec_each(s, &o.c->states)
 			write_state(&o, p, s);
-		write_bridge(&o, &p->bridge);
+		write_rss_breakdown(&o, &p->rss_breakdown);
 		if (o.c->copier.stops)
 			fprintf(f, "\nstopped %u times, for %.1f ms at most\n", o.c->copier.stops,
 				(double)o.c->copier.pause_ns / 1e6);

@@ -66,7 +66,7 @@ static void write_title(const struct text *t)
 }
 
 /* First of all: then no verdict means what it usually does. */
-static void write_standstills(const struct text *t)
+static void write_stalls(const struct text *t)
 {
 	struct fmtbuf b;
 
@@ -372,7 +372,7 @@ void text_write(const struct report *r, const struct format_options *opt, FILE *
 	if (!opt->first)
 		fputc('\n', out);
 	write_title(&t);
-	write_standstills(&t);
+	write_stalls(&t);
 	findings_write_text(r, opt, out);
 	write_states(&t);
 	write_sites(&t);

@@ -8,7 +8,7 @@
 
 #include "choose.h"
 #include "functions.h"
-#include "home.h"
+#include "owner.h"
 #include "known_bug.h"
 
 void resolved_free(struct resolved *r)
@@ -168,7 +168,7 @@ static struct runtime *place_state(struct resolved *r, const struct target *t,
 				   uint64_t alloc)
 {
 	const char *evidence = NULL;
-	const struct module *m = home_of_state(t, mem, st, &evidence);
+	const struct module *m = owner_of_state(t, mem, st, &evidence);
 	unsigned int family = st->layout->l.family, same = 0;
 	struct runtime *rt = NULL;
 

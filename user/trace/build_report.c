@@ -209,11 +209,11 @@ static bool shows_state(const struct session *s, const struct heap_state *h)
 	return true;
 }
 
-static void add_standstill(const struct gc_stall *stall, struct report_state *to)
+static void add_stall(const struct gc_stall *stall, struct report_state *to)
 {
-	struct gc_standstill still;
+	struct gc_stall_rate still;
 
-	if (!gcstall_standstill(stall, &still))
+	if (!gc_stall_rate(stall, &still))
 		return;
 	to->collector = still.stopped ? "stopped" : "rare";
 	to->still_s = still.seconds;
@@ -252,7 +252,7 @@ static int add_state(struct session *s, struct built_report *b, struct heap_stat
 	};
 
 	if (poll && !poll->gone && out.heap_known)
-		add_standstill(&poll->stall, &out);
+		add_stall(&poll->stall, &out);
 	if (poll && !poll->gone && h->layout)
 		out.gc_state = gcstate_name(h->layout, poll->gc.gcstate);
 	if (poll && !poll->gone && out.heap_known) {

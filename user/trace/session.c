@@ -13,7 +13,7 @@
 #include "privileges.h"
 #include "session_budget.h"
 #include "session_find.h"
-#include "session_join.h"
+#include "session_confirm.h"
 #include "session_loop.h"
 #include "session_sample.h"
 
@@ -216,7 +216,7 @@ int session_look(struct session *s, bool report, bool last)
 	if (!rc)
 		rc = session_sample_look(s);
 	if (!rc)
-		session_join_look(s, &snap, last);
+		session_confirm_look(s, &snap, last);
 	if (!rc)
 		session_find_look(s, &snap, last);
 	if (!rc && last)

@@ -30,7 +30,7 @@ struct session_clock {
 	uint64_t next_look_ns; /* after `deaths` of states since the latest look */
 	uint64_t deaths;
 	uint64_t next_rest_ns; /* of files that nobody asks of any more */
-	uint64_t next_join_ns; /* of a census; see session_join.c */
+	uint64_t next_confirm_ns; /* of a census; see session_confirm.c */
 };
 
 enum session_end {

@@ -74,9 +74,9 @@ static enum budget_heaps heaps_now(const struct session *s)
 	vec_each(p, &s->gc.states) {
 		if (p->gone)
 			continue;
-		if (p->tide.rising || (p->stall.rare && !gctide_known(&p->tide)))
+		if (p->trend.rising || (p->stall.rare && !heap_trend_known(&p->trend)))
 			return BUDGET_HEAPS_RISE;
-		if (!gctide_known(&p->tide))
+		if (!heap_trend_known(&p->trend))
 			heaps = BUDGET_HEAPS_UNKNOWN;
 	}
 	return heaps;
@@ -234,7 +234,7 @@ int session_budget_step(struct session *s)
 	what = budget_step(&s->cost.budget, &seen);
 	if (s->cost.budget.sparse != sparse) {
 		if (sparse)
-			s->clock.next_join_ns = 0; /* as soon as there are windows to ask of */
+			s->clock.next_confirm_ns = 0; /* as soon as there are windows to ask of */
 		log_debug(sparse ? "a heap rises: windows as dense as the budget allows"
 				 : "no heap rises: windows are rare from now on");
 	}

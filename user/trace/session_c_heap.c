@@ -124,7 +124,7 @@ static void name_by_address(struct session *s, struct session_target *t, struct 
 static void name_by_stack(struct session *s, struct heap_site *site)
 {
 	uint32_t frames[STACKDB_FRAMES];
-	size_t n = stackdb_frames(&s->names.stacks, heap_stack_of(&s->heap, site->c_place), frames,
+	size_t n = stackdb_frames(&s->names.stacks, heap_stack_of(&s->heap, site->c_site), frames,
 				  STACKDB_FRAMES);
 
 	for (size_t i = 0; i < n; i++) {

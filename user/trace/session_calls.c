@@ -20,7 +20,7 @@ static bool shown(const struct session *s, const struct heap_state *st, uint64_t
 static void set_place(struct session *s, const struct heap_state *st, uint32_t site,
 		      struct report_call *c)
 {
-	uint32_t n, place = live_place_of(s->live, site);
+	uint32_t n, place = live_site_of(s->live, site);
 	const struct lmt_site *sites = live_sites(s->live, &n);
 	struct frame f;
 	enum block_kind kind;

@@ -242,19 +242,19 @@ static const char *module_of_runtime(const struct session_target *t, uint32_t id
 static void name_copies(struct session *s, struct session_target *t, struct noticed *n)
 {
 	const struct lmt_finding *e = n->e;
-	uint32_t home = 0, states;
+	uint32_t owner = 0, states;
 	const struct lmt_state *table = live_states(s->live, &states);
 
 	if (e->e.state < states)
-		home = table[e->e.state].runtime;
-	n->home_module = module_of_runtime(t, home);
-	n->home_version = n->home_module ? resolved_runtime(t->resolved, home)->version : NULL;
+		owner = table[e->e.state].runtime;
+	n->owner_module = module_of_runtime(t, owner);
+	n->owner_version = n->owner_module ? resolved_runtime(t->resolved, owner)->version : NULL;
 	if (e->e.arg0 == LMT_FIND_CROSS_RUNTIME) {
 		n->foreign_module = module_of_runtime(t, (uint32_t)e->arg[0]);
 		return;
 	}
 	vec_each(rt, &t->resolved->runtimes)
-		if (home && rt->id != home && n->caller.module &&
+		if (owner && rt->id != owner && n->caller.module &&
 		    !strcmp(rt->module, n->caller.module))
 			n->foreign_module = rt->module;
 }
@@ -287,12 +287,12 @@ static void name_frames(struct session *s, struct noticed *n)
 	if (e->site < n_sites)
 		n->below = sites[e->site].flags & LMT_SITE_BELOW;
 	if (LMT_BLOCK_SIZE(&e->block)) {
-		n->alloc_frame = heap_get_frame(&s->heap, live_place_of(s->live, e->block.site));
+		n->alloc_frame = heap_get_frame(&s->heap, live_site_of(s->live, e->block.site));
 		/* a sampled block's own */
 		n->alloc_stack = stack_of(s, e->block.site, &n->alloc_frame);
 		if (!n->alloc_stack) /* …else that of the line's first */
 			n->alloc_stack =
-				stack_of(s, live_place_of(s->live, e->block.site), &n->alloc_frame);
+				stack_of(s, live_site_of(s->live, e->block.site), &n->alloc_frame);
 	}
 	if (e->e.arg0 == LMT_FIND_ERR_MEM)
 		n->other_frame = heap_get_frame(&s->heap, (uint32_t)e->arg[LMT_ERR_START]);

@@ -2,7 +2,7 @@
 #include "session_sample.h"
 
 #include "base/hashmap.h"
-#include "heap/standstill.h"
+#include "heap/stall.h"
 #include "session_budget.h"
 
 #define STRETCH_MS 1000 /* of births that the first sample of a whole ledger is taken from */
@@ -146,14 +146,14 @@ static bool note_rare(struct session *s)
 	return any;
 }
 
-static void judge_standstill(struct session *s, double scale, double seconds)
+static void judge_stall(struct session *s, double scale, double seconds)
 {
 	vec_each(p, &s->gc.states) {
 		struct heap_state *st = p->gone ? NULL : heap_find_state(&s->heap, p->index);
-		struct gc_standstill still;
+		struct gc_stall_rate still;
 
-		if (st && gcstall_standstill(&p->stall, &still) && still.stopped)
-			heap_apply_standstill(&s->heap, st, still.bytes_per_s,
+		if (st && gc_stall_rate(&p->stall, &still) && still.stopped)
+			heap_apply_stall(&s->heap, st, still.bytes_per_s,
 					      s->cost.windows ? scale : 0, seconds);
 	}
 }
@@ -167,7 +167,7 @@ void session_sample_judge(struct session *s)
 	s->cost.estimate.only_rare = !s->cost.windows;
 	if (s->cost.windows || s->cost.estimate.windows)
 		estimate_apply(&s->cost.estimate, &s->heap, &s->gc, scale, seconds);
-	judge_standstill(s, scale, seconds);
+	judge_stall(s, scale, seconds);
 }
 
 int session_sample_look(struct session *s)

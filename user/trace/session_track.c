@@ -307,7 +307,7 @@ static int on_stack(struct session *s, struct session_target *t, const struct lm
 						  .resolved = t->resolved,
 						  .runtime = states[e->e.state].runtime,
 						  .top = heap_get_frame(&s->heap,
-									live_place_of(s->live,
+									live_site_of(s->live,
 										      index)) },
 			 e, native, frames, STACKDB_FRAMES);
 	if (layout && is_closed(&states[e->e.state]))

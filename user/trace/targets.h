@@ -61,7 +61,7 @@ struct session_target {
 	/* memory of a closed state was given back past the allocators we probe */
 	bool plain_frees;
 	bool missed_calls; /* an allocator was called before it got its probe, or has none */
-	bool unjoined;     /* it was said that a census could not be taken in mid-trace */
+	bool unconfirmed;     /* it was said that a census could not be taken in mid-trace */
 };
 
 static inline bool session_target_ended(const struct session_target *t)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "session_join.h"
+#include "session_confirm.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,14 +14,14 @@
 #include "session.h"
 #include "session_sample.h"
 
-#define MAX_JOINS 3       /* of one place, while it has no answer */
+#define MAX_CONFIRMS 3       /* of one place, while it has no answer */
 #define MAX_HEAP (1024ull << 20) /* copying and walking more takes too long in mid-trace */
 #define CPU_NS 3000000000ull    /* …and many states in many tries; the trace waits meanwhile */
 #define FIRST_PAUSE_NS 2000000000ull
 #define CALM_PAUSE_NS 20000000000ull /* while no heap rises */
 #define SHARE 30          /* a census takes at most one part in this many of the time */
 
-struct join {
+struct confirming {
 	struct session *s;
 	struct session_target *t;
 	vec_of(struct census_ask) asks;
@@ -29,19 +29,19 @@ struct join {
 };
 
 /* What windows suggest may be refuted; what the ledger says is so, and only the path is missing. */
-static bool wants_join(const struct session *s, const struct heap_site *site)
+static bool wants_confirming(const struct session *s, const struct heap_site *site)
 {
 	if (s->cost.windows)
 		return site->verdict >= VERDICT_GROWING;
-	return site->verdict == VERDICT_LEAK && !site->holder && site->joins < MAX_JOINS;
+	return site->verdict == VERDICT_LEAK && !site->holder && site->confirms < MAX_CONFIRMS;
 }
 
-static bool is_open(const struct join *j, const struct heap_state *st)
+static bool is_open(const struct confirming *j, const struct heap_state *st)
 {
 	return !st->closed && !st->ended && st->number && st->pid == j->t->target->pid;
 }
 
-static bool is_of(const struct join *j, const struct heap_site *site)
+static bool is_of(const struct confirming *j, const struct heap_site *site)
 {
 	return is_open(j, &j->s->heap.states.v[site->state]);
 }
@@ -70,7 +70,7 @@ static uint64_t object_of(const struct heap_state *st, enum block_kind kind, uin
 	       (uint64_t)(l->g_minus_L.off < 0 ? l->block_L.off - l->G_main.off : l->block_L.off);
 }
 
-static int ask(struct join *j, size_t site, uint64_t uaddr, bool path,
+static int ask(struct confirming *j, size_t site, uint64_t uaddr, bool path,
 	       struct estimate_sample *sample)
 {
 	const struct heap_site *h = &j->s->heap.sites.v[site];
@@ -85,7 +85,7 @@ static int ask(struct join *j, size_t site, uint64_t uaddr, bool path,
 }
 
 /* The blocks of the ledger that tell of a place that leaks. */
-static int ask_of_ledger(struct join *j, const struct snapshot *snap)
+static int ask_of_ledger(struct confirming *j, const struct snapshot *snap)
 {
 	int rc = 0;
 
@@ -93,7 +93,7 @@ static int ask_of_ledger(struct join *j, const struct snapshot *snap)
 		size_t at;
 		struct heap_site *site = site_at(j->s, x->index, &at);
 
-		if (!site || !wants_join(j->s, site) || !is_of(j, site))
+		if (!site || !wants_confirming(j->s, site) || !is_of(j, site))
 			continue;
 		for (int i = 0; !rc && i < SNAPSHOT_SAMPLES; i++)
 			if (x->sample_uaddr[i])
@@ -103,7 +103,7 @@ static int ask_of_ledger(struct join *j, const struct snapshot *snap)
 }
 
 /* All that windows have left behind in the process; only of what may leak who holds it. */
-static int ask_of_samples(struct join *j)
+static int ask_of_samples(struct confirming *j)
 {
 	int rc = 0;
 
@@ -131,7 +131,7 @@ static uint32_t text_of(struct session *s, const struct census *c, const struct 
 }
 
 /* False when there were none: no heap could be walked. */
-static bool take_answers(struct join *j, const struct census *c)
+static bool take_answers(struct confirming *j, const struct census *c)
 {
 	struct session *s = j->s;
 	size_t answered = 0, held = 0;
@@ -142,12 +142,12 @@ static bool take_answers(struct join *j, const struct census *c)
 		struct heap_site *site = &s->heap.sites.v[j->of.v[i].site];
 		struct estimate_sample *sample = j->of.v[i].sample;
 
-		if (a->answer == CENSUS_NOT_TOLD)
+		if (a->answer == CENSUS_NOT_KNOWN)
 			continue;
 		answered++;
 		held += a->answer == CENSUS_HELD;
 		if (sample) {
-			estimate_join(sample, a->answer == CENSUS_HELD, site->kind);
+			estimate_confirm(sample, a->answer == CENSUS_HELD, site->kind);
 			if (!sample->held)
 				continue;
 		}
@@ -159,18 +159,18 @@ static bool take_answers(struct join *j, const struct census *c)
 	return answered > 0;
 }
 
-static void mark_asked(struct join *j)
+static void mark_asked(struct confirming *j)
 {
 	vec_each(site, &j->s->heap.sites)
-		if (wants_join(j->s, site) && is_of(j, site))
-			site->joins++;
+		if (wants_confirming(j->s, site) && is_of(j, site))
+			site->confirms++;
 }
 
 /*
  * The census looks at states that resolve knows: those born since the attach must be made known to
  * it.
  */
-static void resolve_new_states(struct join *j)
+static void resolve_new_states(struct confirming *j)
 {
 	bool fresh = false;
 
@@ -191,16 +191,16 @@ static void resolve_new_states(struct join *j)
 }
 
 /* Once for each process: without a census what windows saw cannot be called a leak. */
-static void tell_unjoined(struct join *j, const char *why)
+static void note_unconfirmed(struct confirming *j, const char *why)
 {
-	if (j->t->unjoined || !j->s->cost.windows || !j->t->plan)
+	if (j->t->unconfirmed || !j->s->cost.windows || !j->t->plan)
 		return;
-	j->t->unjoined = true;
+	j->t->unconfirmed = true;
 	if (plan_add_blind_spot(j->t->plan, "leaks of what was seen in windows: %s; -m exact needs no census", why))
 		log_debug("out of memory");
 }
 
-static const struct census_state *answer_of(const struct join *j, const struct census *c,
+static const struct census_state *answer_of(const struct confirming *j, const struct census *c,
 					    uint32_t index)
 {
 	vec_each(cs, &c->states)
@@ -212,25 +212,25 @@ static const struct census_state *answer_of(const struct join *j, const struct c
 /*
  * Of states whose collector hardly runs: what is held takes the place of what a collection leaves.
  */
-static void note_held(struct join *j, const struct census *c)
+static void note_held(struct confirming *j, const struct census *c)
 {
 	vec_each(st, &j->s->heap.states) {
 		struct gcpoll_state *poll =
 			st->rare && is_open(j, st) ? gcpoll_find(&j->s->gc, st->index) : NULL;
 		const struct census_state *cs = answer_of(j, c, st->index);
 
-		if (!poll || !gcstall_wants_census(&poll->stall))
+		if (!poll || !gc_stall_wants_census(&poll->stall))
 			continue;
-		gcstall_census(&poll->stall, cs ? cs->live_bytes : 0);
+		gc_stall_census(&poll->stall, cs ? cs->live_bytes : 0);
 		if (!cs)
 			continue;
-		gctide_held(&poll->tide, poll->stall.now.ms, cs->live_bytes);
+		heap_trend_held(&poll->trend, poll->stall.now.ms, cs->live_bytes);
 		log_debug("state %u, whose collector hardly runs: %llu of %llu bytes are held", st->number,
 			  (unsigned long long)cs->live_bytes, (unsigned long long)st->heap_bytes);
 	}
 }
 
-static void take_census(struct join *j, bool last)
+static void take_census(struct confirming *j, bool last)
 {
 	struct census_options opt = {
 		.pause_budget_ns = j->s->cfg.pause_budget_ms * 1000000ull,
@@ -248,11 +248,11 @@ static void take_census(struct join *j, bool last)
 	if (rc)
 		log_debug("no census of process %d: %s", j->t->target->pid, why.text);
 	if (rc == -EFBIG)
-		tell_unjoined(j, "there is not enough memory for a copy of its heap");
+		note_unconfirmed(j, "there is not enough memory for a copy of its heap");
 	else if (!rc && take_answers(j, &c))
-		j->s->cost.estimate.joined = j->s->cost.estimate.windows;
-	else if (!j->s->cost.estimate.joined && last)
-		tell_unjoined(j, "no copy of the heap could be made that adds up (see --pause-budget)");
+		j->s->cost.estimate.confirmed = j->s->cost.estimate.windows;
+	else if (!j->s->cost.estimate.confirmed && last)
+		note_unconfirmed(j, "no copy of the heap could be made that adds up (see --pause-budget)");
 	note_held(j, &c);
 	census_deinit(&c);
 	mark_asked(j);
@@ -268,21 +268,21 @@ static bool is_small(const struct session *s, const struct session_target *t)
 	return sum <= MAX_HEAP;
 }
 
-static void join_target(struct session *s, struct session_target *t, const struct snapshot *snap,
+static void confirm_target(struct session *s, struct session_target *t, const struct snapshot *snap,
 			bool last)
 {
-	struct join j = { .s = s, .t = t };
+	struct confirming j = { .s = s, .t = t };
 	bool wanted = false;
 
 	vec_each(site, &s->heap.sites)
-		wanted |= wants_join(s, site) && is_of(&j, site);
+		wanted |= wants_confirming(s, site) && is_of(&j, site);
 	vec_each(st, &s->heap.states)
 		wanted |= (s->cost.windows || st->rare) && is_open(&j, st) &&
-			  estimate_wants_join(&s->gc, st->index);
+			  estimate_wants_census(&s->gc, st->index);
 	if (!wanted)
 		return;
 	if (!is_small(s, t)) {
-		tell_unjoined(&j, "its heaps are too large for a census in mid-trace");
+		note_unconfirmed(&j, "its heaps are too large for a census in mid-trace");
 		return;
 	}
 	if (!ask_of_samples(&j) && (s->cost.windows || !ask_of_ledger(&j, snap)) && j.asks.n)
@@ -292,19 +292,19 @@ static void join_target(struct session *s, struct session_target *t, const struc
 }
 
 /* Not while a window is open: it would be as long as the census. */
-void session_join_look(struct session *s, const struct snapshot *snap, bool last)
+void session_confirm_look(struct session *s, const struct snapshot *snap, bool last)
 {
 	uint64_t before = clock_ns(CLOCK_PROCESS_CPUTIME_ID), now = clock_ns(CLOCK_MONOTONIC),
 		 pause;
 	uint64_t least = s->cost.budget.sparse ? CALM_PAUSE_NS : FIRST_PAUSE_NS;
 
-	if (!last && (now < s->clock.next_join_ns || s->cost.budget.phase == BUDGET_WINDOW ||
+	if (!last && (now < s->clock.next_confirm_ns || s->cost.budget.phase == BUDGET_WINDOW ||
 		      s->cost.budget.phase == BUDGET_CALIBRATE))
 		return;
 	vec_each(t, &s->targets.all)
 		if (!session_target_ended(t) && !t->held)
-			join_target(s, t, snap, last);
+			confirm_target(s, t, snap, last);
 	session_sample_judge(s);
 	pause = (clock_ns(CLOCK_PROCESS_CPUTIME_ID) - before) * SHARE;
-	s->clock.next_join_ns = clock_ns(CLOCK_MONOTONIC) + (pause > least ? pause : least);
+	s->clock.next_confirm_ns = clock_ns(CLOCK_MONOTONIC) + (pause > least ? pause : least);
 }

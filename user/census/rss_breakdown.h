@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bridge: why a process is larger than what its Lua states count. Part of the stage census.
+ * rss_breakdown: why a process is larger than what its Lua states count. Part of the stage census.
  *
  * Each resident page is put in one box by what it is mapped for; Lua's own bytes are then taken
  * out of the box they lie in, and what remains there is said as what it is: room of an allocator.
  */
-#ifndef LMT_CENSUS_BRIDGE_H
-#define LMT_CENSUS_BRIDGE_H
+#ifndef LMT_CENSUS_RSS_BREAKDOWN_H
+#define LMT_CENSUS_RSS_BREAKDOWN_H
 
 #include <stdint.h>
 
 struct census;
 
-#define BRIDGE_PARTS(X)                                                                     \
+#define RSS_PARTS(X)                                                                     \
 	X(LUA, "lua_bytes", "Lua objects, as the VMs count them")                           \
 	X(ABSENT, "lua_absent_bytes", "of these not in memory: never touched")              \
 	X(LJ_FREE, "lua_allocator_free_bytes", "free in LuaJIT's own allocator")            \
@@ -26,22 +26,22 @@ struct census;
 	X(SHARED, "shared_bytes", "shared memory")                                          \
 	X(REST, "rest_bytes", "counted by the kernel, seen nowhere")
 
-enum bridge_part {
-#define BRIDGE_PART(name, key, text) BRIDGE_##name,
-	BRIDGE_PARTS(BRIDGE_PART)
-#undef BRIDGE_PART
-	BRIDGE_MAX
+enum rss_part {
+#define RSS_PART(name, key, text) RSS_##name,
+	RSS_PARTS(RSS_PART)
+#undef RSS_PART
+	RSS_MAX
 };
 
-struct bridge {
+struct rss_breakdown {
 	uint64_t rss_bytes; /* 0: not known */
-	int64_t bytes[BRIDGE_MAX];
+	int64_t bytes[RSS_MAX];
 };
 
 /* After census_take(), while the copy is still there. */
-void bridge_build(struct census *c, struct bridge *ret);
+void rss_breakdown_build(struct census *c, struct rss_breakdown *ret);
 
-const char *bridge_key(enum bridge_part part);
-const char *bridge_text(enum bridge_part part);
+const char *rss_part_key(enum rss_part part);
+const char *rss_part_text(enum rss_part part);
 
 #endif

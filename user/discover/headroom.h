@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * room: how much memory we may still take before the kernel kills somebody for it, most likely the
- * process that is looked at. L1 discover.
+ * headroom: how much memory we may still take before the kernel kills somebody for it, most likely
+ * the process that is looked at. L1 discover.
  */
-#ifndef LMT_DISCOVER_ROOM_H
-#define LMT_DISCOVER_ROOM_H
+#ifndef LMT_DISCOVER_HEADROOM_H
+#define LMT_DISCOVER_HEADROOM_H
 
 #include <stdint.h>
 
@@ -13,6 +13,6 @@
  * 2; what the kernel could give back of its caches counts as free. UINT64_MAX when nothing is
  * told. root: "" (a folder in tests).
  */
-uint64_t room_bytes(const char *root);
+uint64_t headroom_bytes(const char *root);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "leave.h"
+#include "nonlocal_exit.h"
 
 #include <string.h>
 
@@ -92,7 +92,7 @@ static const char *look_into(const struct code *code, const struct code_function
 	return NULL;
 }
 
-const char *leaves_otherwise(const struct code *code, const struct code_function *fn)
+const char *nonlocal_exit(const struct code *code, const struct code_function *fn)
 {
 	struct followed f = { .fn = { fn }, .n = 1 };
 	const char *what = fn->has_lsda ? throws : NULL;

@@ -2,7 +2,7 @@
 /* Heaps as polls see them: each look falls anywhere into the sawtooth. */
 #include "unit.h"
 
-#include "collect/gctide.h"
+#include "collect/heap_trend.h"
 
 #define POLL_MS 20
 #define MIB 1048576ull
@@ -12,7 +12,7 @@ struct heap {
 	double floor, grows; /* bytes after a collection; more of them a second */
 	unsigned int cycle_ms;
 	uint32_t seed, cycles;
-	struct gc_tide tide;
+	struct heap_trend trend;
 	unsigned int alarm_ms;
 };
 
@@ -30,10 +30,10 @@ static void run(struct heap *h, unsigned int seconds)
 		tooth = h->cycle_ms <= POLL_MS ? (double)(h->seed >> 8) / (1 << 24)
 					       : (double)(h->ms % h->cycle_ms) / h->cycle_ms;
 		jitter = (double)(cycles * 2654435761u >> 16 & 0xff) / 25600;
-		gctide_note(&h->tide, h->ms, (uint64_t)(h->floor * (1 + jitter + tooth)),
+		heap_trend_note(&h->trend, h->ms, (uint64_t)(h->floor * (1 + jitter + tooth)),
 			    cycles != h->cycles);
 		h->cycles = cycles;
-		h->alarm_ms += h->tide.rising ? POLL_MS : 0;
+		h->alarm_ms += h->trend.rising ? POLL_MS : 0;
 	}
 }
 
@@ -46,7 +46,7 @@ static void a_heap_that_turns_over_does_not_rise(void **state)
 		struct heap h = { .floor = MIB, .cycle_ms = paces[i] };
 
 		run(&h, 600);
-		assert_true(gctide_known(&h.tide));
+		assert_true(heap_trend_known(&h.trend));
 		assert_true(h.alarm_ms < 60000); /* a tenth at most: by chance, at first */
 		h.alarm_ms = 0;
 		run(&h, 600);
@@ -81,10 +81,10 @@ static void a_cache_that_is_full_lets_it_rest(void **state)
 	run(&h, 10);
 	h.grows = MIB / 10.0;
 	run(&h, 10);
-	assert_true(h.tide.rising);
+	assert_true(h.trend.rising);
 	h.grows = 0;
 	run(&h, 20);
-	assert_false(h.tide.rising);
+	assert_false(h.trend.rising);
 	h.alarm_ms = 0;
 	run(&h, 100);
 	assert_int_equal(h.alarm_ms, 0);
@@ -99,10 +99,10 @@ static void a_heap_that_has_shrunk_is_measured_by_what_it_is(void **state)
 	run(&h, 10);
 	h.floor = MIB;
 	run(&h, 30);
-	assert_false(h.tide.rising);
+	assert_false(h.trend.rising);
 	h.grows = MIB / 100.0;
 	run(&h, 20);
-	assert_true(h.tide.rising);
+	assert_true(h.trend.rising);
 }
 
 static void before_two_stretches_nothing_is_known(void **state)
@@ -111,37 +111,37 @@ static void before_two_stretches_nothing_is_known(void **state)
 
 	(void)state;
 	run(&h, 15);
-	assert_false(gctide_known(&h.tide));
-	assert_false(h.tide.rising);
+	assert_false(heap_trend_known(&h.trend));
+	assert_false(h.trend.rising);
 	run(&h, 20);
-	assert_true(gctide_known(&h.tide));
+	assert_true(heap_trend_known(&h.trend));
 }
 
 static void a_heap_that_nobody_uses_keeps_nobody_waiting(void **state)
 {
-	struct gc_tide t = { 0 };
+	struct heap_trend t = { 0 };
 
 	(void)state;
 	for (uint64_t ms = 20; ms < 5000; ms += 20)
-		gctide_note(&t, ms, MIB, false);
-	assert_true(gctide_known(&t));
-	gctide_note(&t, 5000, MIB + 100, false);
-	assert_false(gctide_known(&t));
+		heap_trend_note(&t, ms, MIB, false);
+	assert_true(heap_trend_known(&t));
+	heap_trend_note(&t, 5000, MIB + 100, false);
+	assert_false(heap_trend_known(&t));
 }
 
 /* Where nothing is collected censuses tell. */
 static void what_censuses_find_held_rises_too(void **state)
 {
-	struct gc_tide t = { 0 };
+	struct heap_trend t = { 0 };
 
 	(void)state;
-	gctide_note(&t, 20, MIB, false);
-	gctide_held(&t, 4000, MIB);
-	gctide_note(&t, 5000, 8 * MIB, false);
-	gctide_held(&t, 8000, MIB + MIB / 100);
-	assert_true(gctide_known(&t));
+	heap_trend_note(&t, 20, MIB, false);
+	heap_trend_held(&t, 4000, MIB);
+	heap_trend_note(&t, 5000, 8 * MIB, false);
+	heap_trend_held(&t, 8000, MIB + MIB / 100);
+	assert_true(heap_trend_known(&t));
 	assert_false(t.rising);
-	gctide_held(&t, 16000, MIB + MIB / 10);
+	heap_trend_held(&t, 16000, MIB + MIB / 10);
 	assert_true(t.rising);
 }
 

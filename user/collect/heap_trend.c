@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "gctide.h"
+#include "heap_trend.h"
 
 #define STRETCH_MS 2000 /* a hundred polls: some come right after one of many quick collections */
 #define STRETCH_CYCLES 2
@@ -16,7 +16,7 @@ static bool is_above(uint64_t bytes, uint64_t than, double times)
 }
 
 /* The mark does not follow what rises, or what does so slowly would never be above it. */
-static void stay_calm(struct gc_tide *t, uint64_t low)
+static void stay_calm(struct heap_trend *t, uint64_t low)
 {
 	if (low >= t->mark) {
 		t->below = 0;
@@ -29,7 +29,7 @@ static void stay_calm(struct gc_tide *t, uint64_t low)
 	t->below = 0;
 }
 
-static void end_stretch(struct gc_tide *t, uint64_t low)
+static void end_stretch(struct heap_trend *t, uint64_t low)
 {
 	if (!t->stretches++)
 		t->mark = low;
@@ -50,7 +50,7 @@ static void end_stretch(struct gc_tide *t, uint64_t low)
 	t->mark = t->high;
 }
 
-static void begin_stretch(struct gc_tide *t, uint64_t now_ms, uint64_t bytes)
+static void begin_stretch(struct heap_trend *t, uint64_t now_ms, uint64_t bytes)
 {
 	t->start_ms = now_ms;
 	t->cycles = 0;
@@ -58,7 +58,7 @@ static void begin_stretch(struct gc_tide *t, uint64_t now_ms, uint64_t bytes)
 	t->begun = true;
 }
 
-void gctide_note(struct gc_tide *t, uint64_t now_ms, uint64_t bytes, bool flipped)
+void heap_trend_note(struct heap_trend *t, uint64_t now_ms, uint64_t bytes, bool flipped)
 {
 	if (!t->begun) {
 		t->first = bytes;
@@ -73,13 +73,13 @@ void gctide_note(struct gc_tide *t, uint64_t now_ms, uint64_t bytes, bool flippe
 	begin_stretch(t, now_ms, bytes);
 }
 
-void gctide_held(struct gc_tide *t, uint64_t now_ms, uint64_t bytes)
+void heap_trend_held(struct heap_trend *t, uint64_t now_ms, uint64_t bytes)
 {
 	end_stretch(t, bytes);
 	begin_stretch(t, now_ms, bytes);
 }
 
-bool gctide_known(const struct gc_tide *t)
+bool heap_trend_known(const struct heap_trend *t)
 {
 	return t->stretches >= MIN_STRETCHES || !t->moves;
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * gcstall: collectors that rarely complete a cycle, or never: stopped by the program, with a long
+ * gc_stall: collectors that rarely complete a cycle, or never: stopped by the program, with a long
  * pause, or with so big a heap that one takes minutes. What survives their cycles tells nothing for as
  * long. A census of the heap tells what is held as a collection would, and what is held now was so all
  * the time since its birth: so stretches of time stand in for cycles, once a census was taken after them.
  * L4 collect. Pure.
  */
-#ifndef LMT_COLLECT_GCSTALL_H
-#define LMT_COLLECT_GCSTALL_H
+#ifndef LMT_COLLECT_GC_STALL_H
+#define LMT_COLLECT_GC_STALL_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -35,22 +35,22 @@ struct gc_stall {
 };
 
 /* A look; flipped: a cycle was completed since the one before. */
-void gcstall_note(struct gc_stall *s, uint64_t now_ms, uint64_t bytes, bool flipped, bool stopped);
+void gc_stall_note(struct gc_stall *s, uint64_t now_ms, uint64_t bytes, bool flipped, bool stopped);
 
 /* Is a census due? */
-bool gcstall_wants_census(const struct gc_stall *s);
+bool gc_stall_wants_census(const struct gc_stall *s);
 
 /* It was taken, or tried and failed: held_bytes 0. */
-void gcstall_census(struct gc_stall *s, uint64_t held_bytes);
+void gc_stall_census(struct gc_stall *s, uint64_t held_bytes);
 
 /* How much more was held at the latest census than at the first one. */
-double gcstall_growth(const struct gc_stall *s);
+double gc_stall_growth(const struct gc_stall *s);
 
 /* For how long nothing was collected although the heap grows, and how fast. False: it does not. */
-struct gc_standstill {
+struct gc_stall_rate {
 	bool stopped; /* by the program, and for so long */
 	double seconds, bytes_per_s;
 };
-bool gcstall_standstill(const struct gc_stall *s, struct gc_standstill *ret);
+bool gc_stall_rate(const struct gc_stall *s, struct gc_stall_rate *ret);
 
 #endif

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * session_join: before a place is called a leak, a census says who holds its objects; and of the
+ * session_confirm: before a place is called a leak, a census says who holds its objects; and of the
  * objects born in windows, which of them live. L8 trace.
  */
-#ifndef LMT_TRACE_SESSION_JOIN_H
-#define LMT_TRACE_SESSION_JOIN_H
+#ifndef LMT_TRACE_SESSION_CONFIRM_H
+#define LMT_TRACE_SESSION_CONFIRM_H
 
 #include <stdbool.h>
 
@@ -15,6 +15,6 @@ struct snapshot;
  * After the verdicts of a look, before findings are reported. Never fails: a path may stay
  * unknown.
  */
-void session_join_look(struct session *s, const struct snapshot *snap, bool last);
+void session_confirm_look(struct session *s, const struct snapshot *snap, bool last);
 
 #endif

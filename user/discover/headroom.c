@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "room.h"
+#include "headroom.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -39,7 +39,7 @@ static uint64_t number_in(const char *dir, const char *name, const char *key, ui
 }
 
 /* In one cgroup, bytes. */
-static uint64_t room_in(const char *dir, const struct hierarchy *h)
+static uint64_t headroom_in(const char *dir, const struct hierarchy *h)
 {
 	uint64_t limit = number_in(dir, h->limit, "", UINT64_MAX); /* "max" is no number */
 	uint64_t used = number_in(dir, h->usage, "", 0);
@@ -52,7 +52,7 @@ static uint64_t room_in(const char *dir, const struct hierarchy *h)
 }
 
 /* In the cgroup and those above it, as far as they can be seen from here. */
-static uint64_t room_up(const char *root, const struct hierarchy *h, const char *cgroup)
+static uint64_t headroom_up(const char *root, const struct hierarchy *h, const char *cgroup)
 {
 	char dir[PATH_MAX];
 	size_t base = (size_t)snprintf(dir, sizeof(dir), "%s%s", root, h->mounted);
@@ -62,10 +62,10 @@ static uint64_t room_up(const char *root, const struct hierarchy *h, const char 
 		return least;
 	snprintf(dir + base, sizeof(dir) - base, "%s", strcmp(cgroup, "/") ? cgroup : "");
 	for (;;) {
-		uint64_t room = room_in(dir, h);
+		uint64_t headroom = headroom_in(dir, h);
 		char *slash = strrchr(dir + base, '/');
 
-		least = room < least ? room : least;
+		least = headroom < least ? headroom : least;
 		if (!slash)
 			return least;
 		*slash = '\0';
@@ -86,7 +86,7 @@ static bool names(const char *list, const char *controller)
 	return false;
 }
 
-uint64_t room_bytes(const char *root)
+uint64_t headroom_bytes(const char *root)
 {
 	char path[PATH_MAX], line[PATH_MAX];
 	uint64_t kib = number_in(root, "proc/meminfo", "MemAvailable:", UINT64_MAX);
@@ -104,10 +104,11 @@ uint64_t room_bytes(const char *root)
 		cgroup[strcspn(cgroup, "\n")] = '\0';
 		for (size_t i = 0; i < sizeof(hierarchies) / sizeof(hierarchies[0]); i++) {
 			const struct hierarchy *h = &hierarchies[i];
-			uint64_t room = names(list + 1, h->controller) ? room_up(root, h, cgroup)
-								       : UINT64_MAX;
+			uint64_t headroom = names(list + 1, h->controller)
+						    ? headroom_up(root, h, cgroup)
+						    : UINT64_MAX;
 
-			least = room < least ? room : least;
+			least = headroom < least ? headroom : least;
 		}
 	}
 	return least;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "bridge.h"
+#include "rss_breakdown.h"
 
 #include <string.h>
 
@@ -10,23 +10,23 @@
 
 #define PAGE 4096ull
 
-const char *bridge_key(enum bridge_part part)
+const char *rss_part_key(enum rss_part part)
 {
 	static const char *const key[] = {
-#define BRIDGE_PART(name, k, text) k,
-		BRIDGE_PARTS(BRIDGE_PART)
-#undef BRIDGE_PART
+#define RSS_PART(name, k, text) k,
+		RSS_PARTS(RSS_PART)
+#undef RSS_PART
 	};
 
 	return key[part];
 }
 
-const char *bridge_text(enum bridge_part part)
+const char *rss_part_text(enum rss_part part)
 {
 	static const char *const text[] = {
-#define BRIDGE_PART(name, k, t) t,
-		BRIDGE_PARTS(BRIDGE_PART)
-#undef BRIDGE_PART
+#define RSS_PART(name, k, t) t,
+		RSS_PARTS(RSS_PART)
+#undef RSS_PART
 	};
 
 	return text[part];
@@ -44,15 +44,15 @@ static bool is_shared(const struct proc_map *m)
 	       !strncmp(m->path, "/SYSV", 5);
 }
 
-static enum bridge_part box_of(const struct proc_map *m)
+static enum rss_part box_of(const struct proc_map *m)
 {
 	if (!strcmp(m->path, "[stack]"))
-		return BRIDGE_STACKS;
+		return RSS_STACKS;
 	if (is_shared(m))
-		return BRIDGE_SHARED;
+		return RSS_SHARED;
 	if (m->inode)
-		return m->prot & PROC_W ? BRIDGE_MODULES : BRIDGE_FILES;
-	return m->prot & PROC_X ? BRIDGE_MACHINE_CODE : BRIDGE_HEAP;
+		return m->prot & PROC_W ? RSS_MODULES : RSS_FILES;
+	return m->prot & PROC_X ? RSS_MACHINE_CODE : RSS_HEAP;
 }
 
 /* Free in LuaJIT's segments, and there: much of it was never touched. */
@@ -76,7 +76,7 @@ static uint64_t lj_free_bytes(const struct census *c, const struct chunks *ch)
 }
 
 /* Takes one LuaJIT state out of the private memory: what its allocator has, and has free. */
-static void take_luajit(struct census *c, const struct census_state *s, struct bridge *b)
+static void take_luajit(struct census *c, const struct census_state *s, struct rss_breakdown *b)
 {
 	const struct resolved_state *rs = &c->resolved->states.v[s->index];
 	struct walk w = { .im = &c->copier.im, .row = s->row, .l = &s->row->l, .c = &s->row->c };
@@ -92,38 +92,38 @@ static void take_luajit(struct census *c, const struct census_state *s, struct b
 		/* Big blocks have mappings of their own; then there is no rounding to tell. */
 		if (round < 0)
 			round = 0;
-		b->bytes[BRIDGE_LJ_FREE] += free_bytes;
-		b->bytes[BRIDGE_LJ_ROUND] += round;
-		b->bytes[BRIDGE_HEAP] -= free_bytes + round;
+		b->bytes[RSS_LJ_FREE] += free_bytes;
+		b->bytes[RSS_LJ_ROUND] += round;
+		b->bytes[RSS_HEAP] -= free_bytes + round;
 	}
 	chunks_deinit(&ch);
 }
 
-void bridge_build(struct census *c, struct bridge *b)
+void rss_breakdown_build(struct census *c, struct rss_breakdown *b)
 {
 	struct task_rss rss;
 
-	*b = (struct bridge){ 0 };
+	*b = (struct rss_breakdown){ 0 };
 	if (!task_read_rss(c->target->pid, &rss))
 		return;
 	vec_each(m, &c->copier.maps.maps) {
 		uint64_t bytes = in_rss(m) ? glibc_resident(c->mem, m->start, m->end) : 0;
 
 		b->bytes[box_of(m)] += (int64_t)bytes;
-		b->bytes[BRIDGE_HEAP_FREE] += (int64_t)glibc_free_bytes(&c->copier.im, c->mem, m);
+		b->bytes[RSS_HEAP_FREE] += (int64_t)glibc_free_bytes(&c->copier.im, c->mem, m);
 	}
-	b->bytes[BRIDGE_HEAP] -= b->bytes[BRIDGE_HEAP_FREE];
+	b->bytes[RSS_HEAP] -= b->bytes[RSS_HEAP_FREE];
 	vec_each(s, &c->states) {
 		if (!s->done)
 			continue;
-		b->bytes[BRIDGE_LUA] += (int64_t)s->vm_bytes;
-		b->bytes[BRIDGE_ABSENT] -= (int64_t)s->absent_bytes;
-		b->bytes[BRIDGE_HEAP] -= (int64_t)(s->vm_bytes - s->absent_bytes);
+		b->bytes[RSS_LUA] += (int64_t)s->vm_bytes;
+		b->bytes[RSS_ABSENT] -= (int64_t)s->absent_bytes;
+		b->bytes[RSS_HEAP] -= (int64_t)(s->vm_bytes - s->absent_bytes);
 		if (s->row->l.family == LMT_FAMILY_LUAJIT)
 			take_luajit(c, s, b);
 	}
 	b->rss_bytes = rss.total;
-	b->bytes[BRIDGE_REST] = (int64_t)rss.total;
-	for (unsigned int i = 0; i < BRIDGE_REST; i++)
-		b->bytes[BRIDGE_REST] -= b->bytes[i];
+	b->bytes[RSS_REST] = (int64_t)rss.total;
+	for (unsigned int i = 0; i < RSS_REST; i++)
+		b->bytes[RSS_REST] -= b->bytes[i];
 }

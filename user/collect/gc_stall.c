@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "gcstall.h"
+#include "gc_stall.h"
 
 #define RARE_MS 5000        /* without a completed cycle, while… */
 #define TOLD_MS 10000       /* …that is worth telling */
@@ -29,7 +29,7 @@ static void on_cycle(struct gc_stall *s, struct gc_mark now)
 	s->held_first = s->held_last = 0;
 }
 
-void gcstall_note(struct gc_stall *s, uint64_t now_ms, uint64_t bytes, bool flipped, bool stopped)
+void gc_stall_note(struct gc_stall *s, uint64_t now_ms, uint64_t bytes, bool flipped, bool stopped)
 {
 	struct gc_mark now = { now_ms, bytes };
 	bool fell = s->begun && (double)bytes < (double)s->high * FALL && s->high - bytes > RARE_BYTES;
@@ -60,12 +60,12 @@ void gcstall_note(struct gc_stall *s, uint64_t now_ms, uint64_t bytes, bool flip
 	s->pause_ms = FIRST_PAUSE_MS;
 }
 
-bool gcstall_wants_census(const struct gc_stall *s)
+bool gc_stall_wants_census(const struct gc_stall *s)
 {
 	return s->rare && s->now.ms >= s->next_ms && s->now.bytes != s->asked_bytes;
 }
 
-void gcstall_census(struct gc_stall *s, uint64_t held_bytes)
+void gc_stall_census(struct gc_stall *s, uint64_t held_bytes)
 {
 	bool more = !s->held_last || (double)held_bytes > (double)s->held_last * MORE_HELD;
 
@@ -82,12 +82,12 @@ void gcstall_census(struct gc_stall *s, uint64_t held_bytes)
 		s->held_first = held_bytes;
 }
 
-double gcstall_growth(const struct gc_stall *s)
+double gc_stall_growth(const struct gc_stall *s)
 {
 	return s->held_first ? (double)s->held_last / (double)s->held_first : 1;
 }
 
-bool gcstall_standstill(const struct gc_stall *s, struct gc_standstill *ret)
+bool gc_stall_rate(const struct gc_stall *s, struct gc_stall_rate *ret)
 {
 	bool stopped = s->stopped && s->now.ms - s->stop.ms >= STOPPED_MS;
 	const struct gc_mark *from = stopped ? &s->stop : &s->cycle;
@@ -96,7 +96,7 @@ bool gcstall_standstill(const struct gc_stall *s, struct gc_standstill *ret)
 		return false;
 	if (s->now.bytes < from->bytes + RARE_BYTES)
 		return false;
-	*ret = (struct gc_standstill){
+	*ret = (struct gc_stall_rate){
 		.stopped = stopped,
 		.seconds = (double)(s->now.ms - from->ms) / 1000,
 	};

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "standstill.h"
+#include "stall.h"
 
 #define SHARE 0.03 /* of the heap's growth */
 
-void heap_apply_standstill(struct heap *h, struct heap_state *st, double bytes_per_s, double scale,
+void heap_apply_stall(struct heap *h, struct heap_state *st, double bytes_per_s, double scale,
 			   double seconds)
 {
 	vec_each(s, &h->sites) {

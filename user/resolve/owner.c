@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "home.h"
+#include "owner.h"
 
 #include <stddef.h>
 
@@ -8,7 +8,7 @@
 #define TAG_TABLE 5
 
 /* LuaJIT: the dispatch table points into the interpreter. */
-static const struct module *home_luajit(const struct target *t, const struct memread *mem,
+static const struct module *owner_luajit(const struct target *t, const struct memread *mem,
 					const struct lua_state *st)
 {
 	const struct lmt_layout *l = &st->layout->l;
@@ -21,7 +21,7 @@ static const struct module *home_luajit(const struct target *t, const struct mem
 }
 
 /* PUC 5.2 and 5.3: global_State points at the version number of its copy. */
-static const struct module *home_by_version(const struct target *t, const struct memread *mem,
+static const struct module *owner_by_version(const struct target *t, const struct memread *mem,
 					    const struct lua_state *st)
 {
 	const struct lmt_layout *l = &st->layout->l;
@@ -52,7 +52,7 @@ static uint64_t dummy_node(const struct target *t, const struct lmt_layout *l,
  * tables of a state are its own copy's, so the first few found decide by majority. The process
  * runs on meanwhile: every object is checked and the walk is bounded.
  */
-static const struct module *home_by_dummy(const struct target *t, const struct memread *mem,
+static const struct module *owner_by_dummy(const struct target *t, const struct memread *mem,
 					  const struct lua_state *st)
 {
 	const struct lmt_layout *l = &st->layout->l;
@@ -82,19 +82,19 @@ static const struct module *home_by_dummy(const struct target *t, const struct m
 	return best;
 }
 
-const struct module *home_of_state(const struct target *t, const struct memread *mem,
+const struct module *owner_of_state(const struct target *t, const struct memread *mem,
 				   const struct lua_state *st, const char **evidence_ret)
 {
 	const struct module *m;
 
 	if (st->layout->l.family == LMT_FAMILY_LUAJIT) {
 		*evidence_ret = "dispatch table";
-		return home_luajit(t, mem, st);
+		return owner_luajit(t, mem, st);
 	}
 	*evidence_ret = "version pointer";
-	m = home_by_version(t, mem, st);
+	m = owner_by_version(t, mem, st);
 	if (m)
 		return m;
 	*evidence_ret = "empty table node";
-	return home_by_dummy(t, mem, st);
+	return owner_by_dummy(t, mem, st);
 }

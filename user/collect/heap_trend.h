@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * gctide: does what a heap holds rise? Asked of its lowest size over stretches of time that hold a
+ * heap_trend: does what a heap holds rise? Asked of its lowest size over stretches of time that hold a
  * few collections each, by polls alone: a leak, however slow, lifts it in the end; the sawtooth of a heap
  * that only turns over does not. Where the collector hardly runs censuses tell instead. It convicts
  * nobody: it says when looking closer is worth its price. L4 collect. Pure.
  */
-#ifndef LMT_COLLECT_GCTIDE_H
-#define LMT_COLLECT_GCTIDE_H
+#ifndef LMT_COLLECT_HEAP_TREND_H
+#define LMT_COLLECT_HEAP_TREND_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-struct gc_tide {
+struct heap_trend {
 	bool begun;
 	uint64_t start_ms; /* of this stretch */
 	uint32_t cycles;   /* completed in it */
@@ -27,12 +27,12 @@ struct gc_tide {
 };
 
 /* A look at the heap; flipped: a collection was completed since the one before. */
-void gctide_note(struct gc_tide *t, uint64_t now_ms, uint64_t bytes, bool flipped);
+void heap_trend_note(struct heap_trend *t, uint64_t now_ms, uint64_t bytes, bool flipped);
 
 /* A census takes the place of a whole stretch. */
-void gctide_held(struct gc_tide *t, uint64_t now_ms, uint64_t bytes);
+void heap_trend_held(struct heap_trend *t, uint64_t now_ms, uint64_t bytes);
 
 /* Is there anything to compare with yet? Of a heap that nobody uses all is known. */
-bool gctide_known(const struct gc_tide *t);
+bool heap_trend_known(const struct heap_trend *t);
 
 #endif

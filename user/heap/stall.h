@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * standstill: nothing is collected, since the program has stopped the collector. L5 correlate.
+ * stall: nothing is collected, since the program has stopped the collector. L5 correlate.
  * Pure.
  */
-#ifndef LMT_HEAP_STANDSTILL_H
-#define LMT_HEAP_STANDSTILL_H
+#ifndef LMT_HEAP_STALL_H
+#define LMT_HEAP_STALL_H
 
 #include "heap.h"
 
@@ -13,7 +13,7 @@
  * are called growing. bytes_per_s: of the heap; scale: calls of the allocators for each that was
  * seen, 0: the ledger is whole; seconds: since the start.
  */
-void heap_apply_standstill(struct heap *h, struct heap_state *st, double bytes_per_s, double scale,
+void heap_apply_stall(struct heap *h, struct heap_state *st, double bytes_per_s, double scale,
 			   double seconds);
 
 #endif

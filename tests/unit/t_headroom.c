@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "discover/room.h"
+#include "discover/headroom.h"
 
 static char root[] = "/tmp/t_room.XXXXXX";
 
@@ -46,12 +46,12 @@ static int end(void **state)
 static void the_machine_alone(void **state)
 {
 	(void)state;
-	assert_true(room_bytes(root) == UINT64_MAX); /* nothing is told */
+	assert_true(headroom_bytes(root) == UINT64_MAX); /* nothing is told */
 	put("proc/meminfo", "MemTotal: 9000 kB\nMemFree: 10 kB\nMemAvailable:    2048 kB\n");
-	assert_int_equal(room_bytes(root), 2048 << 10);
+	assert_int_equal(headroom_bytes(root), 2048 << 10);
 	put("proc/self/cgroup", "0::/\n1:name=systemd:/\nnonsense\n");
 	put("sys/fs/cgroup/memory.max", "max\n");
-	assert_int_equal(room_bytes(root), 2048 << 10);
+	assert_int_equal(headroom_bytes(root), 2048 << 10);
 }
 
 static void the_tightest_cgroup_counts(void **state)
@@ -63,12 +63,12 @@ static void the_tightest_cgroup_counts(void **state)
 	put("sys/fs/cgroup/pod/memory.current", "70000\n");
 	put("sys/fs/cgroup/pod/memory.stat", "anon 1\nfile 2\ninactive_file 20000\n");
 	put("sys/fs/cgroup/pod/app/memory.max", "max\n");
-	assert_int_equal(room_bytes(root), 50000);
+	assert_int_equal(headroom_bytes(root), 50000);
 	put("sys/fs/cgroup/pod/app/memory.max", "10000\n");
 	put("sys/fs/cgroup/pod/app/memory.current", "9000\n");
-	assert_int_equal(room_bytes(root), 1000);
+	assert_int_equal(headroom_bytes(root), 1000);
 	put("sys/fs/cgroup/pod/app/memory.current", "11000\n");
-	assert_int_equal(room_bytes(root), 0);
+	assert_int_equal(headroom_bytes(root), 0);
 }
 
 /* Inside a container the path is the host's, and what is mounted is its own cgroup. */
@@ -78,9 +78,9 @@ static void version_one(void **state)
 	put("proc/self/cgroup", "5:cpu,memory:/docker/abc\n3:memoryx:/\n0::/\n");
 	put("sys/fs/cgroup/memory/memory.limit_in_bytes", "1000000\n");
 	put("sys/fs/cgroup/memory/memory.usage_in_bytes", "300000\n");
-	assert_int_equal(room_bytes(root), 700000);
+	assert_int_equal(headroom_bytes(root), 700000);
 	put("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
-	assert_int_equal(room_bytes(root), 9223372036854771712u - 300000);
+	assert_int_equal(headroom_bytes(root), 9223372036854771712u - 300000);
 }
 
 int main(void)
