@@ -121,6 +121,24 @@ for f in --flamegraph=/nonexistent/x.svg --pprof=/nonexistent/x.pb.gz; do
 	is $? 74 "${f%%=*}: a file that cannot be written: status 74"
 	like "$(cat "$TMP/w.err")" "cannot write '/nonexistent/" "${f%%=*}: and the reason"
 done
+# Written beside, put in its place when whole: through no link, over nothing but a file
+echo precious >"$TMP/precious"
+ln -s "$TMP/precious" "$TMP/link.svg"
+"$TRACER" -p "$target" -m exact -d 1 -q --flamegraph="$TMP/link.svg" >/dev/null 2>"$TMP/w.err"
+is $? 74 "a symbolic link is not written through"
+like "$(cat "$TMP/w.err")" "is a symbolic link" "and that is said"
+is "$(cat "$TMP/precious")" precious "what it points to is as it was"
+mkfifo "$TMP/fifo.svg"
+timeout 20 "$TRACER" -p "$target" -m exact -d 1 -q --flamegraph="$TMP/fifo.svg" >/dev/null 2>"$TMP/w.err"
+is $? 74 "a FIFO is refused"
+echo old >"$TMP/old.svg"
+"$TRACER" -p "$target" -m exact -d 1 -q --flamegraph="$TMP/old.svg" >/dev/null 2>"$TMP/w.err"
+is "$? $(stat -c %a "$TMP/old.svg") $(grep -c '</svg>' "$TMP/old.svg")" "0 600 1" "a file is replaced, readable for its owner"
+echo old >"$TMP/old.svg"
+(ulimit -f 1; exec "$TRACER" -p "$target" -m exact -d 1 -q --flamegraph="$TMP/old.svg" >/dev/null 2>"$TMP/w.err")
+is $? 74 "a file that grows beyond the limit of files ends in status 74"
+is "$(cat "$TMP/old.svg")" old "what was there stays"
+is "$(find "$TMP" -name '*.svg.??????' | wc -l)" 0 "nothing is left behind"
 "$TRACER" -p "$target" -d 1 --flamegraph=/dev/full.txt >/dev/null 2>&1
 is $? 2 "a flame graph that is neither SVG nor HTML is wrong usage"
 "$TRACER" -p "$target" -d 1 --json --folded >/dev/null 2>&1

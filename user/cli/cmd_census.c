@@ -142,7 +142,7 @@ static int write_all(struct run *r, struct built_report *b, bool *findings_ret)
 		return rc;
 	*findings_ret = census_report_findings(&cr) > 0;
 	rc = write_graph(r, b);
-	if (rc || (o->flamegraph && !strcmp(o->flamegraph, "-")))
+	if (rc || (o->flamegraph && outfile_is_stdout(o->flamegraph)))
 		return rc;
 	if (o->folded)
 		census_write_folded(&cr, stdout);

@@ -2,6 +2,7 @@
 #include "commands.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,12 +88,22 @@ bool command_flush(void)
 	return errno == EPIPE;
 }
 
+/*
+ * A file that may not grow any more is a write that fails, not our end. Caught and not ignored:
+ * a command that we start would inherit that.
+ */
+static void on_file_limit(int signal)
+{
+	(void)signal;
+}
+
 int command_run(const struct command_row *row, int argc, char **argv)
 {
 	auto_free char *line = command_line(argc, argv);
 	struct options o;
 	int status;
 
+	signal(SIGXFSZ, on_file_limit);
 	if (begin(&o, row->command, argc, argv, &status)) {
 		o.line = line;
 		status = row->run(&o);

@@ -2,11 +2,10 @@
 #include "exports.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "report/page.h"
@@ -20,40 +19,10 @@ static bool has_suffix(const char *s, const char *suffix)
 	return n >= k && !strcmp(s + n - k, suffix);
 }
 
-static int open_one(const char *path, FILE **ret, struct errmsg *err)
-{
-	int fd;
-
-	if (!path)
-		return 0;
-	if (!strcmp(path, "-")) {
-		*ret = stdout;
-		return 0;
-	}
-	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644);
-	*ret = fd < 0 ? NULL : fdopen(fd, "w");
-	if (!*ret) {
-		int rc = errno;
-
-		if (fd >= 0)
-			close(fd);
-		return errmsg_set(err, -EIO, "cannot write '%s': %s; name a file that can be written",
-				  path, strerror(rc));
-	}
-	return 0;
-}
-
-static void close_one(FILE **f)
-{
-	if (*f && *f != stdout)
-		fclose(*f);
-	*f = NULL;
-}
-
 void exports_deinit(struct exports *e)
 {
 	for (size_t i = 0; i < EXPORTS; i++)
-		close_one(&e->out[i]);
+		outfile_deinit(&e->out[i]);
 	flame_free(e->flame);
 	e->flame = NULL;
 }
@@ -67,16 +36,6 @@ static void make_nonce(char nonce[33])
 		bytes[0] = 1;
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		snprintf(nonce + 2 * i, 3, "%02x", bytes[i]);
-}
-
-static int begin(FILE *f)
-{
-	return f != stdout && (ftruncate(fileno(f), 0) && errno != EINVAL) ? -errno : 0;
-}
-
-static int end(FILE *f)
-{
-	return fflush(f) || ferror(f) ? -EIO : 0;
 }
 
 static int write_graph(const struct exports *e, const struct options *opt, const struct report *r,
@@ -133,10 +92,10 @@ int exports_open(struct exports *e, const struct options *opt, struct errmsg *er
 	const char *graph = opt->flamegraph;
 	int rc = 0;
 
-	if (graph && strcmp(graph, "-") && !has_suffix(graph, ".svg") && !has_suffix(graph, ".html"))
+	if (graph && !outfile_is_stdout(graph) && !has_suffix(graph, ".svg") && !has_suffix(graph, ".html"))
 		return errmsg_set(err, -EINVAL, "'%s' is neither FILE.svg nor FILE.html", graph);
 	for (size_t i = 0; !rc && i < EXPORTS; i++)
-		rc = open_one(path_of(opt, i), &e->out[i], err);
+		rc = path_of(opt, i) ? outfile_open(&e->out[i], path_of(opt, i), err) : 0;
 	return rc;
 }
 
@@ -154,7 +113,7 @@ unsigned int exports_take_stdout(const struct options *opt)
 	unsigned int n = opt->folded != 0;
 
 	for (size_t i = 0; i < EXPORTS; i++)
-		n += path_of(opt, i) && !strcmp(path_of(opt, i), "-");
+		n += path_of(opt, i) && outfile_is_stdout(path_of(opt, i));
 	return n;
 }
 
@@ -163,15 +122,14 @@ static int write_all(struct exports *e, const struct options *opt, const struct 
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < EXPORTS; i++) {
-		if (!e->out[i])
+		if (!e->out[i].f)
 			continue;
-		rc = begin(e->out[i]);
-		rc = rc ? rc : exports[i].write(e, opt, r, e->out[i]);
-		rc = rc ? rc : end(e->out[i]);
+		rc = exports[i].write(e, opt, r, e->out[i].f);
+		rc = rc ? rc : outfile_commit(&e->out[i]);
 	}
 	if (!rc && opt->folded) {
 		folded_write(e->flame, (enum metric)(opt->folded - 1), stdout);
-		rc = end(stdout);
+		rc = fflush(stdout) || ferror(stdout) ? -EIO : 0;
 	}
 	return rc;
 }
@@ -241,6 +199,9 @@ int exports_new(const struct options *opt, struct trace_sink **ret)
 		return -ENOMEM;
 	k->opt = opt;
 	k->sink = (struct trace_sink){ .ops = &ops, .fd = -1, .takes_reports = true };
+	/* They are put into a folder that may be another user's. */
+	if (opt->flamegraph || opt->html || opt->pprof)
+		k->sink.capabilities = 1ull << CAP_DAC_OVERRIDE | 1ull << CAP_FOWNER;
 	*ret = &k->sink;
 	return 0;
 }

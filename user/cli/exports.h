@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "base/err.h"
+#include "base/outfile.h"
 #include "options.h"
 #include "report/flame.h"
 
@@ -18,13 +19,13 @@ struct trace_sink;
 #define EXPORTS 3 /* rows of the table in exports.c */
 
 struct exports {
-	FILE *out[EXPORTS];  /* NULL: not wanted */
+	struct outfile out[EXPORTS]; /* not open: not wanted */
 	struct flame *flame; /* from the first interval report on, the base of a comparison */
 };
 
 /*
  * Opens what is to be written, so that a file that cannot be is known before the trace; what is
- * in it stays until there is something new. -EIO with the text for the user.
+ * there stays until there is something new. -EIO with the text for the user.
  */
 int exports_open(struct exports *e, const struct options *opt, struct errmsg *err);
 void exports_deinit(struct exports *e);

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/fmt.h"
 #include "base/opt.h"
+#include "base/outfile.h"
 #include "commands.h"
 #include "exports.h"
 #include "heap/suppress.h"
@@ -199,7 +200,7 @@ static int check_outputs(const struct options *o, struct errmsg *err)
 		return errmsg_set(err, -EINVAL,
 				  "only one of %s--json, --folded and a file named '-' can go to stdout",
 				  o->screen ? "top, " : "");
-	if (o->pprof && !strcmp(o->pprof, "-") && isatty(STDOUT_FILENO))
+	if (o->pprof && outfile_is_stdout(o->pprof) && isatty(STDOUT_FILENO))
 		return errmsg_set(err, -EINVAL,
 				  "--pprof - would write binary data to the terminal; name a file or a pipe");
 	return 0;
