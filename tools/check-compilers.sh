@@ -25,19 +25,24 @@ try() {
 	[ "$(grep -c 'our programs load and attach' "$work/$1.log")" -ge 2 ]
 	ok $? "$1: our programs load and attach here"
 	ln -sfn "$dir/hosts" "$2/hosts"
-	BUILD=$2 KERNELS_DIR=$dir/kernels tests/kernels/run.sh --short $OLD_KERNEL >"$work/$1-old.log" 2>&1
-	ok $? "$1: load, line and books on $OLD_KERNEL"
+	GROUP="old: load,line" BUILD=$2 KERNELS_DIR=$dir/kernels tests/kernels/run.sh $OLD_KERNEL >"$work/$1-old.log" 2>&1
+	ok $? "$1: loads on $OLD_KERNEL and names the line"
 	grep '^not ok' "$work/$1-old.log" | sed 's/^/# /'
 }
 
-for clang in clang-14 clang-15 clang-16 clang-17; do
-	if command -v "$clang" >/dev/null; then
-		make -s -j"$(nproc)" B="$work/$clang" CLANG="$clang" all >"$work/$clang-make.log" 2>&1
-		ok $? "$clang: builds"
-		try "$clang" "$work/$clang"
-	else
-		skip "$clang is not installed (tools/setup.sh compilers)"
+# Each from 14 on that is installed or in the archive.
+tools/archive.sh "$work" || echo "# the archive cannot be reached: only what is here is tried"
+versions=$({ APT_CONFIG=$work/apt.conf apt-cache pkgnames clang- 2>/dev/null | sed -nE 's/^clang-([0-9]+)$/\1/p'
+	printf '%s\n' 14 15 16 17 18 19; } | sort -un | awk '$1 >= 14')
+for version in $versions; do
+	clang=$(command -v "clang-$version" || tools/get-clang.sh "$work" "$version" 2>"$work/clang-$version-get.log")
+	if [ -z "$clang" ]; then
+		skip "clang-$version: not installed, and $(tail -n 1 "$work/clang-$version-get.log")"
+		continue
 	fi
+	make -s -j"$(nproc)" B="$work/by-clang-$version" CLANG="$clang" all >"$work/clang-$version-make.log" 2>&1
+	ok $? "clang-$version: builds"
+	try "clang-$version" "$work/by-clang-$version"
 done
 
 # The next release in a folder of its own: its clang for the objects, its whole tool chain for the rest.
@@ -56,18 +61,17 @@ else
 	rm -rf "$root/src"
 	mkdir "$root/src"
 	git ls-files -z | xargs -0 cp --parents -t "$root/src"
-	clang=$suite-clang-$(chroot "$root" clang --version | sed -nE '1s/.*version ([0-9]+).*/\1/p')
 	chroot "$root" sh -c "cd /src && make -s -j$(nproc) all" >"$work/$suite-make.log" 2>&1
 	ok $? "$suite: the whole program builds"
 	chroot "$root" sh -c 'cd /src && make -s check' >"$work/$suite-check.log" 2>&1
 	ok $? "$suite: unit tests pass"
 	grep -E '^not ok|Failed' "$work/$suite-check.log" | sed 's/^/# /' | head
-	# Its object in a program that runs here.
-	make -s -j"$(nproc)" B="$work/$clang" all >"$work/$clang-make.log" 2>&1
-	cp "$root/src/build/bpf/luamemtrace.o" "$work/$clang/bpf/luamemtrace.o"
-	make -s -j"$(nproc)" B="$work/$clang" all >>"$work/$clang-make.log" 2>&1
-	ok $? "$clang: its object goes into the program"
-	try "$clang" "$work/$clang"
+	# Its object, made with its libbpf and bpftool, in a program that runs here.
+	make -s -j"$(nproc)" B="$work/by-$suite" all >"$work/by-$suite-make.log" 2>&1
+	cp "$root/src/build/bpf/luamemtrace.o" "$work/by-$suite/bpf/luamemtrace.o"
+	make -s -j"$(nproc)" B="$work/by-$suite" all >>"$work/by-$suite-make.log" 2>&1
+	ok $? "$suite: its object goes into the program"
+	try "$suite" "$work/by-$suite"
 fi
 echo "1..$n"
 [ "$failed" = 0 ]

@@ -1,64 +1,56 @@
 #!/bin/bash
 # Unpacks Debian's cloud kernels into DIR/x/VERSION, without installing them, and prints for each series
 # "SERIES PATH" of its vmlinuz, or "SERIES none" where the archive has none. usage: get.sh DIR SERIES…
-# SERIES: 6.1, …, or newest. The archive is that of the machine's own apt configuration; security kernels
-# move on, so the newest of a series is taken. What is there already is not fetched again.
+# SERIES: 6.1, …, or newest. Security kernels move on, so the newest of a series is taken; where it cannot be
+# fetched, one that was unpacked before.
 # SPDX-License-Identifier: MIT
-set -eu
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
 dir=$(realpath -m "$1")
 shift
-mkdir -p "$dir"/{lists/partial,cache/archives/partial,state,parts,debs,x}
-# shellcheck disable=SC2016  # apt's own placeholder
-uris=$(apt-get indextargets --format '$(REPO_URI)' | sort -u)
-main=$(grep -m1 '/debian/\?$' <<<"$uris" || :)
-security=$(grep -m1 'debian-security/\?$' <<<"$uris" || :)
-# One list a source, so that one that is gone does not take the others with it.
-rm -f "$dir"/parts/*
-for suite in bullseye bookworm trixie trixie-backports forky sid; do
-	[ -z "$main" ] || echo "deb [trusted=yes] $main $suite main" >"$dir/parts/$suite.list"
-done
-for suite in bullseye bookworm trixie; do
-	[ -z "$security" ] || echo "deb [trusted=yes] $security $suite-security main" >"$dir/parts/$suite-security.list"
-done
-cat >"$dir/apt.conf" <<CONF
-Dir::Etc::SourceList "/dev/null";
-Dir::Etc::SourceParts "$dir/parts";
-Dir::State::Lists "$dir/lists";
-Dir::State "$dir/state";
-Dir::Cache "$dir/cache";
-Acquire::Languages "none";
-APT::Sandbox::User "root";
-CONF
-export APT_CONFIG=$dir/apt.conf
-# A day old is new enough: the lists are large.
-if [ -z "$(find "$dir/lists" -name '*_Packages*' -mtime -1 | head -n 1)" ]; then
-	apt-get update -qq >&2 || echo "get.sh: some of the archive's lists could not be fetched" >&2
-fi
+mkdir -p "$dir"/{debs,x}
+conf=$dir/apt.conf
 
-packages() { apt-cache pkgnames 2>/dev/null | grep -E '^linux-(image|binary)-[0-9].*cloud-amd64$' | grep -vE 'unsigned|dbg'; }
-series_of() { sed -nE 's/^linux-[a-z]+-([0-9]+\.[0-9]+)[.+].*/\1/p'; }
+# renew [--fresh]: the names of all kernels in the archive in $packages
+renew() {
+	"$here/../../tools/archive.sh" "$dir" "$@" || echo "get.sh: the archive cannot be reached" >&2
+	packages=$(APT_CONFIG=$conf apt-cache pkgnames 2>/dev/null | grep -E '^linux-(image|binary)-[0-9].*cloud-amd64$' |
+		grep -vE 'unsigned|dbg')
+}
+# All series in reach, oldest first
+all_series() { { echo "$packages"; ls "$dir/x"; } | sed -nE 's/^(linux-[a-z]+-)?([0-9]+\.[0-9]+)[.+].*/\2/p' | sort -uV; }
+# The image of the newest kernel of a series that is unpacked
+unpacked() { find "$dir/x" -path "$dir/x/$1[.+]*/*vmlinuz*" | sort -V | tail -n 1; }
 
-unpack() { # package directory
-	local deb
-	(cd "$dir/debs" && apt-get download -qq "$1" >&2) || return 1
-	deb=$(find "$dir/debs" -name "$1_*.deb" | sort -V | tail -n 1)
-	mkdir -p "$2.new"
-	dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$2.new" --wildcards '*vmlinuz*' || return 1
-	rm -rf "$2" "$deb"
-	mv "$2.new" "$2"
+# fetch SERIES: unpacks the newest kernel of a series, if it is not there
+fetch() {
+	local package version deb
+	package=$(grep -E "^linux-[a-z]+-${1//./\\.}[.+]" <<<"$packages" | sort -t- -k3V | tail -n 1)
+	[ -n "$package" ] || return 1
+	# From 6.19 on linux-image-… is empty and linux-binary-… holds the kernel.
+	! grep -qFx "${package/linux-image/linux-binary}" <<<"$packages" || package=${package/linux-image/linux-binary}
+	version=${package#linux-*-}
+	[ ! -d "$dir/x/$version" ] || return 0
+	(cd "$dir/debs" && APT_CONFIG=$conf apt-get download -qq "$package" >&2) || return 1
+	deb=$(find "$dir/debs" -name "${package}_*.deb" | sort -V | tail -n 1)
+	rm -rf "$dir/x.new"
+	mkdir "$dir/x.new"
+	dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$dir/x.new" --wildcards '*vmlinuz*' || return 1
+	rm -f "$deb"
+	mv "$dir/x.new" "$dir/x/$version"
 }
 
+renew
+renewed=
 for wanted; do
 	series=$wanted
-	[ "$wanted" != newest ] || series=$(packages | series_of | sort -V | tail -n 1)
-	package=$(packages | grep -E "^linux-[a-z]+-${series//./\\.}[.+]" | sort -V | tail -n 1 || :)
-	# From 6.19 on linux-image-… is empty and linux-binary-… holds the kernel.
-	! apt-cache show "${package/linux-image/linux-binary}" >/dev/null 2>&1 || package=${package/linux-image/linux-binary}
-	version=${package#linux-*-}
-	image=
-	if [ -n "$package" ]; then
-		[ -n "$(find "$dir/x/$version" -name 'vmlinuz*' 2>/dev/null)" ] || unpack "$package" "$dir/x/$version" || :
-		image=$(find "$dir/x/$version" -name 'vmlinuz*' 2>/dev/null | head -n 1)
+	[ "$wanted" != newest ] || series=$(all_series | tail -n 1)
+	# A list may be older than what it lists; new ones are fetched once.
+	if ! fetch "$series" && [ -z "$renewed" ]; then
+		renew --fresh
+		renewed=1
+		fetch "$series"
 	fi
+	image=$(unpacked "$series")
 	echo "${series:-$wanted} ${image:-none}"
 done

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Boots Debian's kernels in emulation and runs the tracer there. TAP.
-# usage: run.sh [--short] [SERIES…]     BUILD: where it was built (and hosts); KERNELS_DIR: what was fetched
+# usage: run.sh [--short] [SERIES…]     BUILD: where it was built (and hosts), logs and table.md go to its kernels/
+# KERNELS_DIR: what was fetched; GROUP: one boot instead of all, "NAME: TESTS PARAMETERS"
 #
 # What the machine that runs this has for a kernel says nothing about those of users. --short: load, the
 # line, books, on the four kernels that matter most, with preemption.
@@ -8,24 +9,29 @@
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 build=${BUILD:-$here/../../build}
-dir=${KERNELS_DIR:-$build/kernels}
+out=$build/kernels
+dir=$(realpath -m "${KERNELS_DIR:-$out}")
 short=
 [ "${1:-}" != --short ] || { short=1; shift; }
+# A group is a boot: COLUMN of the table: TESTS PARAMETERS
 if [ -n "$short" ]; then
 	wanted=(6.1 6.12 6.18 newest)
-	groups=("load,line,books preempt=full")
+	groups=("short: load,line,books preempt=full")
 	LEAST=3
 else
 	wanted=(6.1 6.12 6.16 6.17 6.18 6.19 7.0 7.1 7.2 7.3)
-	groups=("load,exact,books,books8 preempt=full" "books10 preempt=full" "books,books8 preempt=lazy"
-		"books,books8 preempt=none" "ways,errors,kill preempt=full" "books,books8 preempt=full smp=1"
-		"default,commands" "caps,sysctl" "scope3" "load,line,caps lockdown=integrity"
-		"load,line,caps,commands lockdown=confidentiality")
+	groups=("main: load,exact,books,books8 preempt=full" "ten times: books10 preempt=full"
+		"lazy: books,books8 preempt=lazy" "none: books,books8 preempt=none"
+		"ways: ways,errors,kill preempt=full" "one CPU: books,books8 preempt=full smp=1"
+		"commands: default,commands" "rights: caps,sysctl" "unreadable: scope3"
+		"integrity: load,line,caps lockdown=integrity"
+		"confidentiality: load,line,books,caps,commands lockdown=confidentiality")
 	LEAST=1
 fi
+[ -z "${GROUP:-}" ] || groups=("$GROUP")
 [ $# = 0 ] || { wanted=("$@"); LEAST=1; }
 n=0 failed=0 booted=0
-mkdir -p "$dir/logs"
+mkdir -p "$out/logs"
 
 ok() { # status text
 	n=$((n + 1))
@@ -46,29 +52,45 @@ results() {
 	done < <(tr -d '\r' <"$2" | grep -a '^RESULT ')
 }
 
-# group SERIES VMLINUZ "TESTS PARAMETER…"
+# group SERIES VMLINUZ "COLUMN: TESTS PARAMETERS"
 group() {
-	local series=$1 image=$2 tests params name log smp=2 before=$failed
-	read -r tests params <<<"$3"
+	local series=$1 image=$2 column=${3%%:*} tests params name log smp=2 before=$failed sent
+	read -r tests params <<<"${3#*: }"
 	[[ $params != *smp=1* ]] || smp=1
 	name="$series ${params:+$params }($tests)"
-	log=$dir/logs/$series-${3//[ ,]/_}.log
+	log=$out/logs/$series-${column// /-}.log
 	# shellcheck disable=SC2086  # words
-	SMP=$smp LIMIT=${LIMIT:-900} nice "$here/boot.sh" "$image" "$dir/guest.cpio" "$log" "$tests" $params
+	SMP=$smp LIMIT=${LIMIT:-900} nice "$here/boot.sh" "$image" "$out/guest.cpio" "$log" "$tests" $params
 	ok $? "$name: the guest comes to its end"
-	results "$series ${params:+$params}" "$log"
-	[ "$n_results" -gt 0 ]
-	ok $? "$name: says what it has seen"
+	results "$series${params:+ $params}" "$log"
+	sent=$(tr -d '\r' <"$log" | sed -n 's/^LMT-KERNEL-DONE \([0-9]*\) .*/\1/p')
+	[ "$n_results" -gt 0 ] && [ "$n_results" = "$sent" ]
+	ok $? "$name: $n_results results have come, ${sent:-none} were sent"
 	if [ "$failed" != "$before" ]; then
 		echo "# the end of $log:"
 		tr -d '\r' <"$log" | tail -n 40 | sed 's/^/#   /'
 	fi
-	printf '| %s | %s | %s | %s |\n' "$(tr -d '\r' <"$log" | sed -n 's/^LMT-KERNEL-DONE //p')" "$tests" "$params" \
-		"$(tr -d '\r' <"$log" | grep -ac '^RESULT ok') of $n_results" >>"$dir/table.md"
+	cell "$log" $((failed - before))
 }
 
-"$here/initramfs.sh" "$dir/guest.cpio" || { echo "Bail out! no guest could be made"; exit 1; }
-printf '| kernel | tests | parameters | right, %s |\n|---|---|---|---|\n' "$(date +%F)" >"$dir/table.md"
+# cell LOG STATUS: what the table says of a boot: the number of results that were right, and what was not
+cell() {
+	local right skipped
+	right=$(grep -ac '^RESULT ok' "$1") skipped=$(grep -ac '^RESULT skip' "$1")
+	if [ "$2" != 0 ]; then
+		row+=" **FAILS** ($right right) |"
+	elif [ "$right" = 0 ]; then
+		row+=" – |"
+	else
+		row+=" $right$([ "$skipped" = 0 ] || echo " ($skipped skipped)") |"
+	fi
+}
+
+"$here/initramfs.sh" "$out/guest.cpio" || { echo "Bail out! no guest could be made"; exit 1; }
+{
+	echo "| right on $(date +%F) |$(printf ' %s |' "${groups[@]%%:*}")"
+	echo "|---|$(printf -- '---|%.0s' "${groups[@]}")"
+} >"$out/table.md"
 while read -r series image; do
 	if [ "$image" = none ]; then
 		n=$((n + 1))
@@ -76,7 +98,10 @@ while read -r series image; do
 		continue
 	fi
 	booted=$((booted + 1))
+	version=${image#"$dir"/x/}
+	row="| ${version%%-cloud*} |"
 	for g in "${groups[@]}"; do group "$series" "$image" "$g"; done
+	echo "$row" >>"$out/table.md"
 done < <("$here/get.sh" "$dir" "${wanted[@]}" | sort -uV)
 [ "$booted" -ge "$LEAST" ]
 ok $? "$booted kernels were in reach, $LEAST are the least"
