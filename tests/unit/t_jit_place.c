@@ -12,12 +12,13 @@ enum {
 	BASE = 0x400000, BYTES = 0x8000,
 	AT_GG = BASE + 0x1000, AT_TRACES = BASE + 0x3000, AT_TRACE = BASE + 0x3100,
 	AT_SNAPS = BASE + 0x3400, AT_MAP = BASE + 0x3600, AT_IR = BASE + 0x3800,
-	AT_PROTO = BASE + 0x4000, AT_BLOCK = BASE + 0x5000, AT_MCODE = BASE + 0x6000,
-	MCODE_BYTES = 0x400,
+	AT_PROTO = BASE + 0x4000, AT_OTHER = BASE + 0x4400, AT_FN = BASE + 0x4800,
+	AT_BLOCK = BASE + 0x5000, AT_MCODE = BASE + 0x6000, AT_MAKER = BASE + 0x7000,
+	MCODE_BYTES = 0x400, FIRST_CONSTANT = 0x7ff0,
 };
 
 /* Bytecodes of 2.1 by number. */
-enum { BC_MOV = 18, BC_CAT = 38, BC_TNEW = 52, BC_TSETV = 60, BC_CALL = 66, BC_RET = 74,
+enum { BC_ISLT, BC_MOV = 18, BC_CAT = 38, BC_TNEW = 52, BC_TSETV = 60, BC_CALL = 66, BC_RET = 74,
        BC_JMP = 88, BC_FUNCF = 89 };
 
 struct fixture {
@@ -71,6 +72,29 @@ static void bytecodes(struct fixture *f, const uint8_t *ops, unsigned int n)
 		store(f, pc_of(f, i), 4, ops[i] | (ops[i] == BC_JMP ? 0x7ff00000u : 0));
 }
 
+/* A call of the function that makes blocks, which returns to an offset of the machine code. */
+static void call_before(struct fixture *f, unsigned int mcofs)
+{
+	store(f, AT_MCODE + mcofs - 5, 1, 0xe8);
+	store(f, AT_MCODE + mcofs - 4, 4, (uint32_t)(AT_MAKER - (AT_MCODE + mcofs)));
+}
+
+/* A Lua function that makes a string is among the constants of the trace. */
+static void tie_to_a_maker(struct fixture *f)
+{
+	static const uint8_t ops[] = { BC_FUNCF, BC_CAT, BC_RET };
+	const struct lmt_layout *l = f->lj.l;
+	uint64_t code = AT_OTHER + (uint64_t)l->size_proto.off;
+
+	set(f, AT_OTHER, l->P_sizecode, N_OF(ops));
+	for (unsigned int i = 0; i < N_OF(ops); i++)
+		store(f, code + 4 * i, 4, ops[i]);
+	store(f, AT_FN + 9, 1, 8);
+	set(f, AT_FN, l->fn_pc, code);
+	store(f, AT_IR + 4, 1, 8); /* a function… */
+	store(f, AT_IR + 8, 8, AT_FN); /* …this */
+}
+
 /* func; mov; tnew; mov; tsetv; cat; ret: with snapshots before tnew, tsetv, cat and ret */
 static int setup(void **state)
 {
@@ -91,13 +115,18 @@ static int setup(void **state)
 	set(f, AT_TRACE, l->tr_nsnap, 4);
 	set(f, AT_TRACE, l->tr_snap, AT_SNAPS);
 	set(f, AT_TRACE, l->tr_snapmap, AT_MAP);
-	set(f, AT_TRACE, l->tr_ir, AT_IR);
+	set(f, AT_TRACE, l->tr_ir, AT_IR - 8 * FIRST_CONSTANT);
+	set(f, AT_TRACE, l->tr_nk, FIRST_CONSTANT);
 	set(f, AT_TRACE, l->tr_startpt, AT_PROTO);
 	bytecodes(f, ops, N_OF(ops));
 	snap(f, 0, 0, 1);
 	snap(f, 1, 0x100, 4);
 	snap(f, 2, 0x200, 5);
 	snap(f, 3, 0x300, 6);
+	memset(f->mem + (AT_MCODE - BASE), 0x90, MCODE_BYTES); /* nop */
+	call_before(f, 0x80);
+	call_before(f, 0x180);
+	call_before(f, 0x280);
 	*state = f;
 	return 0;
 }
@@ -111,6 +140,7 @@ static int teardown(void **state)
 /* A block with the header of this type; 0: an array or the like. */
 static uint64_t block(struct fixture *f, unsigned int gct)
 {
+	store(f, AT_BLOCK + 8, 1, 1); /* white */
 	store(f, AT_BLOCK + 9, 1, gct);
 	return AT_BLOCK;
 }
@@ -158,6 +188,79 @@ static void two_alike_on_the_way_are_not_certain(void **state)
 
 	bytecodes(f, ops, N_OF(ops));
 	assert_int_equal(bytecode_at(f, 0x80, block(f, 11), &certain), 2);
+	assert_false(certain);
+}
+
+/* As many calls as instructions: each has its own. */
+static void of_two_alike_the_number_of_the_call_tells_which(void **state)
+{
+	static const uint8_t ops[] = {
+		BC_FUNCF, BC_MOV, BC_TNEW, BC_TNEW, BC_TSETV, BC_CAT, BC_RET
+	};
+	struct fixture *f = *state;
+	bool certain;
+
+	bytecodes(f, ops, N_OF(ops));
+	call_before(f, 0x40);
+	assert_int_equal(bytecode_at(f, 0x40, block(f, 11), &certain), 2);
+	assert_true(certain);
+	assert_int_equal(bytecode_at(f, 0x80, block(f, 11), &certain), 3);
+	assert_true(certain);
+}
+
+/* A table that is left out does not call: which one did? */
+static void more_calls_or_fewer_than_instructions_are_not_certain(void **state)
+{
+	struct fixture *f = *state;
+	bool certain;
+
+	call_before(f, 0x40);
+	assert_int_equal(bytecode_at(f, 0x80, block(f, 11), &certain), 2);
+	assert_false(certain);
+}
+
+/* A call that ends the machine code of a snapshot returns to where the next begins. */
+static void a_call_right_before_a_snapshot_is_not_behind_it(void **state)
+{
+	struct fixture *f = *state;
+	bool certain;
+
+	call_before(f, 0x300);
+	assert_int_equal(bytecode_at(f, 0x300, block(f, 4), &certain), 5);
+	assert_false(certain);
+	store(f, AT_MCODE + 0x280 - 5, 4, 0x90909090);
+	store(f, AT_MCODE + 0x280 - 1, 1, 0x90);
+	assert_int_equal(bytecode_at(f, 0x300, block(f, 4), &certain), 5);
+	assert_true(certain);
+}
+
+static void behind_a_branch_nothing_is_certain(void **state)
+{
+	static const uint8_t ops[] = {
+		BC_FUNCF, BC_ISLT, BC_TNEW, BC_MOV, BC_TSETV, BC_CAT, BC_RET
+	};
+	struct fixture *f = *state;
+	bool certain;
+
+	bytecodes(f, ops, N_OF(ops));
+	assert_int_equal(bytecode_at(f, 0x80, block(f, 11), &certain), 2);
+	assert_false(certain);
+}
+
+static void what_a_built_in_makes_belongs_to_its_call(void **state)
+{
+	static const uint8_t ops[] = {
+		BC_FUNCF, BC_MOV, BC_CALL, BC_MOV, BC_TSETV, BC_CAT, BC_RET
+	};
+	struct fixture *f = *state;
+	bool certain;
+
+	bytecodes(f, ops, N_OF(ops));
+	assert_int_equal(bytecode_at(f, 0x80, block(f, 4), &certain), 2);
+	assert_true(certain);
+	/* Was it a function of the trace that makes strings? The line stays that of the call. */
+	tie_to_a_maker(f);
+	assert_int_equal(bytecode_at(f, 0x80, block(f, 4), &certain), 2);
 	assert_false(certain);
 }
 
@@ -242,6 +345,11 @@ int main(void)
 		PLACE_TEST(the_one_instruction_between_two_snapshots_is_certain),
 		PLACE_TEST(memory_of_an_object_is_placed_but_not_certain),
 		PLACE_TEST(two_alike_on_the_way_are_not_certain),
+		PLACE_TEST(of_two_alike_the_number_of_the_call_tells_which),
+		PLACE_TEST(more_calls_or_fewer_than_instructions_are_not_certain),
+		PLACE_TEST(a_call_right_before_a_snapshot_is_not_behind_it),
+		PLACE_TEST(behind_a_branch_nothing_is_certain),
+		PLACE_TEST(what_a_built_in_makes_belongs_to_its_call),
 		PLACE_TEST(the_way_ends_at_a_jump_back),
 		PLACE_TEST(without_offsets_the_first_maker_behind_the_start_is_taken),
 		PLACE_TEST(an_address_outside_any_trace_is_refused),

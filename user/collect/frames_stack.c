@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "jit_stack.h"
+#include "jit_way.h"
 #include "names.h"
 #include "symbols.h"
 
@@ -13,6 +14,7 @@ struct raw {
 	struct lmt_frame f[STACKDB_FRAMES];
 	uint16_t flags[STACKDB_FRAMES]; /* STACK_… */
 	size_t n;
+	bool untold; /* the innermost is what a trace runs on top of, and the trace is gone */
 };
 
 static void push(struct raw *r, uint64_t at, uint64_t pc, unsigned int flags)
@@ -21,6 +23,27 @@ static void push(struct raw *r, uint64_t at, uint64_t pc, unsigned int flags)
 		return;
 	r->f[r->n] = (struct lmt_frame){ at, pc };
 	r->flags[r->n++] = (uint16_t)flags;
+}
+
+static uint64_t lua_frame(uint64_t proto)
+{
+	return proto | (uint64_t)LMT_FRAME_LUA << 48;
+}
+
+/* After a tail call inside a trace, the stack still has the function that called. */
+static bool is_same(const struct lj *p, const struct jit_place *place, uint64_t base)
+{
+	return base == place->proto ||
+	       (place->replaced && jit_maker_from(p, base, lj_code(p, base) + 4, OP_TAIL_CALL));
+}
+
+static void push_base(const struct lj *p, struct raw *r, const struct lmt_frame *base, uint64_t pc)
+{
+	uint64_t at = base->at, proto;
+
+	if (pc && !lj_proto_holds(p, LMT_FRAME_ADDR(base), pc) && jit_proto_at(p, pc, &proto))
+		at = lua_frame(proto);
+	push(r, at, pc, STACK_JIT | (!pc ? STACK_APPROX : 0u));
 }
 
 /*
@@ -36,6 +59,7 @@ static void push_trace(const struct frames_source *src, const struct lj *p, stru
 	size_t n = 0;
 
 	if (!mcode_pc || !jit_place(p, mcode_pc, src->block, &place)) {
+		r->untold = base && !r->n;
 		if (base)
 			push(r, base->at, 0, STACK_JIT | STACK_APPROX);
 		return;
@@ -43,22 +67,18 @@ static void push_trace(const struct frames_source *src, const struct lj *p, stru
 	n = jit_stack(p, &place, in, LMT_STACK_FRAMES, &base_pc);
 	for (size_t i = 0; i < n; i++)
 		push(r, in[i].at, in[i].pc,
-		     STACK_JIT | ((i == 0 && !place.certain) || (i == 1 && place.caller_pc)
-					  ? STACK_APPROX : 0u));
-	if (!base)
-		return;
-	if (n)
-		push(r, base->at, base_pc,
-		     STACK_JIT | (!base_pc || (n == 1 && place.caller_pc) ? STACK_APPROX : 0u));
-	else
-		push(r, place.proto | (uint64_t)LMT_FRAME_LUA << 48, place.pc,
-		     STACK_JIT | (place.certain ? 0u : STACK_APPROX));
+		     STACK_JIT | (i == 0 && !place.certain ? STACK_APPROX : 0u));
+	if (!n)
+		push(r, lua_frame(place.proto), place.pc, STACK_JIT | (place.certain ? 0u : STACK_APPROX));
+	if (base && (n || !is_same(p, &place, LMT_FRAME_ADDR(base))))
+		push_base(p, r, base, base_pc);
 }
 
 static void expand(const struct frames_source *src, const struct lj *p,
 		   const struct lmt_stack_event *ev, struct raw *r)
 {
 	r->n = 0;
+	r->untold = false;
 	for (uint32_t i = 0; i < ev->n; i++) {
 		const struct lmt_frame *f = &ev->frame[i];
 		uint32_t flags = LMT_FRAME_FLAGS(f);
@@ -192,6 +212,12 @@ size_t frames_stack(const struct frames_source *src, const struct lmt_stack_even
 		if (kind == LMT_FRAME_LUA) {
 			bool known = resolve_lua(src, &p, &r.f[i], &frame);
 
+			/* The place is in a function that was inlined on top of this one. */
+			if (r.untold && innermost && known && take_top(src, &lua[n].f) &&
+			    lua[n].f.line_defined != frame.line_defined) {
+				lua[n++].f.flags |= STACK_JIT;
+				innermost = false;
+			}
 			if (!(innermost && take_top(src, &frame)) && !known)
 				continue;
 			innermost = false;

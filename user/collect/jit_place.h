@@ -6,6 +6,8 @@
 #ifndef LMT_COLLECT_JIT_PLACE_H
 #define LMT_COLLECT_JIT_PLACE_H
 
+#include <stddef.h>
+
 #include "lj_read.h"
 
 struct jit_place {
@@ -13,9 +15,9 @@ struct jit_place {
 	uint64_t pc;  /* behind the instruction */
 	bool certain; /* nothing else on the way makes such a block: the line is exact */
 	uint64_t trace; /* 0: unknown */
-	uint64_t snap;  /* number of a snapshot that has the functions around it; if trace */
-	uint64_t caller_pc; /* not 0: the place is in a function that the snapshot's innermost one
-			       calls there, and no snapshot has it */
+	uint64_t snap;  /* number of a snapshot that has the functions around it; if trace… */
+	size_t level;   /* …and how many of its frames are around it */
+	bool replaced;  /* level 0: the frame below has another function on the stack still */
 };
 
 /*
@@ -23,8 +25,5 @@ struct jit_place {
  * is gone or too old to tell.
  */
 bool jit_place(const struct lj *p, uint64_t mcode_pc, uint64_t block, struct jit_place *ret);
-
-/* The prototype that holds a pc, from the bytecode alone; false when there is none nearby. */
-bool jit_proto_at(const struct lj *p, uint64_t pc, uint64_t *proto_ret);
 
 #endif

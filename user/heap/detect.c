@@ -150,6 +150,12 @@ struct finding *finding_of_key(struct findings *fs, enum finding_kind kind, cons
 	return f;
 }
 
+enum confidence finding_confidence(const struct finding *f)
+{
+	return f->frame.approx && f->confidence == CONFIDENCE_CERTAIN ? CONFIDENCE_LIKELY
+								     : f->confidence;
+}
+
 static uint32_t format_text(struct findings *fs, const char *fmt, va_list ap)
 {
 	char text[1024];

@@ -152,6 +152,8 @@ struct finding *finding_of_noticed(struct findings *fs, enum finding_kind kind,
 				   const struct noticed *n);
 struct finding *finding_of_key(struct findings *fs, enum finding_kind kind, const struct noticed *n,
 			       uint64_t key);
+/* As it is told: what names a line that may be a neighbour's is not certain. */
+enum confidence finding_confidence(const struct finding *f);
 void finding_say(struct findings *fs, struct finding *f, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 void finding_advise(struct findings *fs, struct finding *f, const char *fmt, ...)

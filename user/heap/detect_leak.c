@@ -46,8 +46,7 @@ void detect_leak(struct findings *fs, struct heap *h, const struct snapshot *sna
 		if (!f->time_ns)
 			f->time_ns = snap->end_ns;
 		f->severity = SEVERITY_ERROR;
-		f->confidence = s->frame.where && !s->frame.approx ? CONFIDENCE_CERTAIN
-								   : CONFIDENCE_LIKELY;
+		f->confidence = s->frame.where ? CONFIDENCE_CERTAIN : CONFIDENCE_LIKELY;
 		f->pid = st->pid;
 		f->state = st->number;
 		f->frame = s->frame;

@@ -41,7 +41,7 @@ static int add_finding(struct session *s, struct built_report *b, const struct f
 	struct report_finding out = {
 		.kind = f->kind,
 		.severity = f->severity,
-		.confidence = f->confidence,
+		.confidence = finding_confidence(f),
 		.realtime_ns = session_realtime(s, f->time_ns),
 		.pid = f->pid,
 		.tid = f->tid,
