@@ -3,8 +3,8 @@
  * outfile: a file that is written for a user, by root, in folders that others may write to as well.
  * L0 base.
  *
- * It is written beside its place, under a name that nobody can have taken, readable for its owner only,
- * and put there when it is whole: no link is followed, and what was there before stays until then.
+ * It is written beside its place, under a name that nobody can have taken, readable for its owner
+ * only, and put there when it is whole: no link is followed, and what was there stays until then.
  */
 #ifndef LMT_BASE_OUTFILE_H
 #define LMT_BASE_OUTFILE_H
@@ -23,7 +23,7 @@ struct outfile {
 /* "-" and "/dev/stdout" are. */
 bool outfile_is_stdout(const char *path);
 
-/* What is there already must be a regular file. -EIO with the reason. */
+/* As above. What is there already must be a regular file. -EIO with the reason. */
 int outfile_open(struct outfile *o, const char *path, struct errmsg *err);
 
 /* Puts it in its place; closed then. 0, or -EIO with errno set, also of a write that failed before. */
