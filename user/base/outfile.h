@@ -23,7 +23,7 @@ struct outfile {
 /* "-" and "/dev/stdout" are. */
 bool outfile_is_stdout(const char *path);
 
-/* As above. What is there already must be a regular file. -EIO with the reason. */
+/* What is there already must be a regular file. 0, or -EIO with the reason. */
 int outfile_open(struct outfile *o, const char *path, struct errmsg *err);
 
 /* Puts it in its place; closed then. 0, or -EIO with errno set, also of a write that failed before. */
