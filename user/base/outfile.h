@@ -20,13 +20,13 @@ struct outfile {
 	char *temp; /* where it is being written */
 };
 
-/* "-" and "/dev/stdout" are. */
+/* Does the path mean standard output: "-", "/dev/stdout"? */
 bool outfile_is_stdout(const char *path);
 
 /* What is there already must be a regular file. 0, or -EIO with the reason. */
 int outfile_open(struct outfile *o, const char *path, struct errmsg *err);
 
-/* Puts it in its place; closed then. 0, or -EIO with errno set, also of a write that failed before. */
+/* Puts it in its place; closed then. 0, or -EIO with errno set, also of an earlier write. */
 int outfile_commit(struct outfile *o);
 
 /* What was not committed is removed. All zero is allowed. */
