@@ -28,6 +28,7 @@ run() { # name seed luajit option…: $TMP/NAME.calls: "size line"; .sites: "siz
 }
 
 # The line of each size of block, where the interpreter made nearly all of that size; and its size.
+# shellcheck disable=SC2016  # awk's own fields
 truth='{ all[$1]++
 	if (++made[$1, $2] > most[$1]) { most[$1] = made[$1, $2]; line[$1] = $2; size[$2] = $1 } next }
 	function known(n) { return n >= 280 && most[n] >= 20 && most[n] >= all[n] - 2 }'
