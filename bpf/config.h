@@ -46,7 +46,7 @@ struct lmt_config {
 	__u32 each_call;   /* tell of each allocator call */
 	__u32 native;      /* whole stacks carry a copy of the C stack */
 	__u32 never;       /* 0; see share_no_stack() */
-	__u32 pad;
+	__u32 no_storage;  /* threads are refused theirs; for tests of spare_hits */
 	__u64 sample_bytes; /* mean bytes between two sampled allocations; 0: none, 1: all */
 };
 

@@ -161,11 +161,57 @@ static __always_inline void *thread_storage(void *map, __u64 flags)
 DEFINE_MAKE(hits)
 DEFINE_MAKE(walks)
 
+/*
+ * Up to 6.19 a thread that is preempted while the kernel looks at its storage keeps the others of its CPU
+ * from having one made (bpf_task_storage_trylock() in kernel/bpf/bpf_task_storage.c). Who is refused gets
+ * an entry here, and stays with it to its end: on_exit() deletes it.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 256);
+	__type(key, __u32); /* tid */
+	__type(value, struct hit);
+} spare_hits __weak SEC(".maps");
+
+/* What a new entry of spare_hits holds: nothing. Never written. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct hit);
+} blank_hit __weak SEC(".maps");
+
+/* Was any thread ever refused its storage? Saves the common case a look-up. */
+volatile __u32 spare_used __weak = 0;
+
+static __noinline struct hit *spare_hit(void)
+{
+	__u32 tid = (__u32)bpf_get_current_pid_tgid();
+
+	return bpf_map_lookup_elem(&spare_hits, &tid);
+}
+
+static __noinline struct hit *make_hit(void)
+{
+	__u32 tid = (__u32)bpf_get_current_pid_tgid(), zero = 0;
+	struct hit *blank;
+
+	if (!config.no_storage && make_hits())
+		return thread_storage(&hits, 0);
+	blank = bpf_map_lookup_elem(&blank_hit, &zero);
+	if (!blank || bpf_map_update_elem(&spare_hits, &tid, blank, BPF_NOEXIST))
+		return 0;
+	spare_used = 1;
+	return bpf_map_lookup_elem(&spare_hits, &tid);
+}
+
 static __always_inline struct hit *hit_get(bool create)
 {
-	struct hit *h = thread_storage(&hits, 0);
+	struct hit *h = spare_used ? spare_hit() : 0;
 
-	return h || !create || !make_hits() ? h : thread_storage(&hits, 0);
+	if (!h)
+		h = thread_storage(&hits, 0);
+	return h || !create ? h : make_hit();
 }
 
 static __always_inline struct walk *walk_get(void)

@@ -10,6 +10,7 @@
 
 #include "emit.bpf.h"
 #include "filter.bpf.h"
+#include "hit.bpf.h"
 #include "hold.bpf.h"
 
 #include <bpf/bpf_tracing.h>
@@ -51,14 +52,16 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	return 0;
 }
 
-/* Its pid may be given to somebody who must not be stopped. */
+/* Its pid may be given to somebody who must not be stopped, its tid to a thread that keeps nothing yet. */
 SEC("raw_tp/sched_process_exit")
 int on_exit(void *ctx)
 {
 	__u64 id = bpf_get_current_pid_tgid();
-	__u32 tgid = id >> 32;
+	__u32 tgid = id >> 32, tid = (__u32)id;
 
-	if ((__u32)id == tgid)
+	if (tid == tgid)
 		bpf_map_delete_elem(&followed_pids, &tgid);
+	if (spare_used)
+		bpf_map_delete_elem(&spare_hits, &tid);
 	return 0;
 }

@@ -29,6 +29,7 @@ struct attach_config {
 	bool follow_all;  /* tell of every exec in the system */
 	bool c_heap;      /* malloc() is followed too */
 	bool luajit;      /* LuaJIT may be among the targets: its programs take long to verify */
+	bool no_storage; /* as on kernels that refuse it; for tests */
 	bool floor; /* programs that do nothing: the cost of the probes alone */
 	uint32_t without; /* probes that are left out, by LMT_PROBE_…; bit 0: the look at chunks */
 	uint32_t max_stacks;

@@ -116,6 +116,7 @@ static void set_sizes(struct attach *a, const struct attach_config *cfg)
 	a->skel->rodata->config.state_max = a->maps.n_states;
 	a->skel->rodata->config.follow_all = cfg->follow_all;
 	a->skel->rodata->config.floor = cfg->floor;
+	a->skel->rodata->config.no_storage = cfg->no_storage;
 	a->skel->rodata->config.first_stack = a->maps.n_sites;
 	a->skel->rodata->config.stack_mask = a->maps.n_stacks - 1;
 	a->skel->rodata->config.stack_depth = cfg->stack_depth;

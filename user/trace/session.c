@@ -129,6 +129,7 @@ static int attach_all(struct session *s, struct errmsg *err)
 		.luajit = may_meet_luajit(s),
 		.c_heap = session_wants_c_heap(s),
 		.floor = getenv("LUAMEMTRACE_FLOOR") != NULL, /* tests/bench */
+		.no_storage = getenv("LUAMEMTRACE_NO_STORAGE") != NULL, /* tests */
 		.without = without ? (uint32_t)strtoul(without, NULL, 0) : 0, /* the same */
 		.max_stacks = MAX_STACKS,
 		.stack_depth = (uint32_t)s->cfg.stack_depth,
