@@ -50,6 +50,11 @@ root=$work/$suite
 packages=$(sed -n '/^build="/,/"$/p' tools/setup.sh | tr '"\n\t' '   ' | sed 's/build= *//')
 # shellcheck disable=SC2016  # apt's own placeholder
 mirror=$(apt-get indextargets --format '$(REPO_URI)' | sort -u | grep -m1 '/debian/\?$')
+# inside COMMAND: in its copy of the sources, with a /proc, which tests read, that goes with the command
+inside() {
+	# shellcheck disable=SC2016  # of the inner shells
+	unshare -m sh -c 'mount -t proc proc "$1/proc" && exec chroot "$1" sh -c "cd /src && $2"' sh "$root" "$1"
+}
 if [ ! -e "$root/done" ] && command -v debootstrap >/dev/null; then
 	debootstrap --variant=minbase --include="$(echo "$packages" libcmocka-dev pkg-config perl python3 jq sqlite3 \
 		libxml2-utils xz-utils git bsdextrautils procps binutils file luajit lua5.4 | tr -s ' ' ',')" \
@@ -61,9 +66,9 @@ else
 	rm -rf "$root/src"
 	mkdir "$root/src"
 	git ls-files -z | xargs -0 cp --parents -t "$root/src"
-	chroot "$root" sh -c "cd /src && make -s -j$(nproc) all" >"$work/$suite-make.log" 2>&1
+	inside "make -s -j$(nproc) all" >"$work/$suite-make.log" 2>&1
 	ok $? "$suite: the whole program builds"
-	chroot "$root" sh -c 'cd /src && make -s check' >"$work/$suite-check.log" 2>&1
+	inside 'make -s check' >"$work/$suite-check.log" 2>&1
 	ok $? "$suite: unit tests pass"
 	grep -E '^not ok|Failed' "$work/$suite-check.log" | sed 's/^/# /' | head
 	# Its object, made with its libbpf and bpftool, in a program that runs here.
