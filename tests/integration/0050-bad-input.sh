@@ -21,7 +21,12 @@ refused() { # status regex description args…
 refused 2 'which process' "no process given"
 refused 2 "unknown option '-x'" "unknown short option" -x
 refused 2 "unknown option '--frobnicate'" "unknown long option" --frobnicate
-refused 2 "given twice" "-p given twice" -p 1 -p 2
+refused 2 "given twice" "one process given by two options" -p 1 -p 1
+refused 2 "for all processes of that name: -n nginx" "-p with a name" -p nginx
+refused 2 "did you mean '--mode'" "an option with a slip in it" --mdoe exact -p 1
+refused 2 "did you mean 'list'" "a command with a slip in it" lsit
+refused 2 "for several write -p 1,$$" "a second process in place of the interval" -p 1 $$
+refused 2 "such as 10, 500ms" "a time of an unknown unit" -p 1 -d 5d
 refused 2 "given twice" "one process given twice" -p 1,1
 refused 2 "not a process id" "-p with a word" -p nonsense
 refused 2 "not a process id" "-p with an empty item" -p 1,
@@ -86,4 +91,14 @@ if [ "$(id -u)" = 0 ]; then
 else
 	skip "needs root" "processes to look into"
 fi
+# Words that many try first, and what --help says where it cannot
+is "$("$TRACER" version)" "$("$TRACER" --version)" "version is a command"
+is "$("$TRACER" help census)" "$("$TRACER" census --help)" "help COMMAND is its --help"
+is "$(COLUMNS=80 "$TRACER" --help | awk 'length($0) > 86' | wc -l)" 0 "help fits a terminal"
+"$TRACER" --help >/dev/full 2>/dev/null
+is $? 74 "help that cannot be written: 74"
+"$TRACER" -q -- sh -c 'exit 7' >/dev/null 2>&1
+is $? 7 "a command ends with its own status"
+"$TRACER" -q -- sh -c 'kill -9 $$' >/dev/null 2>&1
+is $? 137 "and with 128 and the signal that ended it"
 done_testing

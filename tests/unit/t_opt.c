@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "base/fmt.h"
 #include "base/opt.h"
 #include "cli/options.h"
 #include "trace/build_report.h"
@@ -12,7 +13,8 @@ struct values {
 	int flag, choice;
 	const char *text;
 	uint64_t number;
-	double seconds;
+	double seconds, time;
+	uint64_t ms;
 };
 
 static const char *const colours[] = { "red", "green", NULL };
@@ -23,6 +25,8 @@ static const struct opt table[] = {
 	{ 'n', "number", OPT_U64, offsetof(struct values, number), 1, "B", "N", "a number", 2, 100, NULL },
 	{ 0, "least", OPT_U64, offsetof(struct values, number), 1, "B", "N", "no limit above", 5, 0, NULL },
 	{ 's', "seconds", OPT_DOUBLE, offsetof(struct values, seconds), 1, "B", "S", "seconds", 0, 60, NULL },
+	{ 0, "time", OPT_SECONDS, offsetof(struct values, time), 1, "B", "TIME", "a time", 1, 7200, NULL },
+	{ 0, "ms", OPT_MS, offsetof(struct values, ms), 1, "B", "MS", "a short time", 0, 60000, NULL },
 	{ 'c', "colour", OPT_CHOICE, offsetof(struct values, choice), 2, "B", "C", "a colour", 0, 0, colours },
 };
 
@@ -89,6 +93,9 @@ static void wrong_options_are_named(void **state)
 		{ 1, "-fx", "unknown option '-x'; see --help" },
 		{ 1, "--flag -xf", "unknown option '-x'; see --help" },
 		{ 1, "--nope", "unknown option '--nope'; see --help" },
+		{ 1, "--nmuber 3", "unknown option '--nmuber'; did you mean '--number'?" },
+		{ 1, "--time 5x", "option '--time': '5x' is not a time that is possible here, such as 10, 500ms, 5m or 2h" },
+		{ 1, "--time 3h", "option '--time': '3h' is not a time that is possible here, such as 10, 500ms, 5m or 2h" },
 		{ 1, "-c red", "unknown option '-c'; see --help" },
 		{ 2, "-t x", "unknown option '-t'; see --help" },
 		{ 1, "-t", "option '-t' needs a value; see --help" },
@@ -182,17 +189,48 @@ static void defaults_are_those_of_the_help(void **state)
 	options_deinit(&c.o);
 }
 
+static void times_have_units(void **state)
+{
+	static const struct { const char *line; double time; uint64_t ms; } cases[] = {
+		{ "--time 90 --ms 90", 90, 90 },   { "--time 1.5s --ms 1.5s", 1.5, 1500 },
+		{ "--time 5m --ms 1m", 300, 60000 }, { "--time 2h --ms 0", 7200, 0 },
+		{ "--time 2500ms --ms 7ms", 2.5, 7 },
+	};
+	struct parsed p;
+
+	(void)state;
+	for (size_t i = 0; i < N_OF(cases); i++) {
+		parse(&p, 1, cases[i].line);
+		assert_int_equal(p.rc, 0);
+		assert_true(p.v.time == cases[i].time);
+		assert_int_equal(p.v.ms, cases[i].ms);
+	}
+}
+
+static void words_that_are_alike_are_found(void **state)
+{
+	static const char *const words[] = { "list", "census", "report", "record", NULL };
+
+	(void)state;
+	assert_string_equal(fmt_similar("lsit", words), "list");
+	assert_string_equal(fmt_similar("sensus", words), "census");
+	assert_string_equal(fmt_similar("reprot", words), "report");
+	assert_null(fmt_similar("often", words));
+	assert_null(fmt_similar("", words));
+	assert_null(fmt_similar("abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz", words));
+}
+
 static void wrong_command_lines_say_why(void **state)
 {
 	static const struct { enum command command; const char *line, *text; } rows[] = {
-		{ COMMAND_TRACE, "-p x", "'x' is not a process id" },
+		{ COMMAND_TRACE, "-p x", "'x' is not a process id; for all processes of that name: -n x" },
 		{ COMMAND_TRACE, "-p 0", "'0' is not a process id" },
 		{ COMMAND_TRACE, "-p -5", "'-5' is not a process id" },
 		{ COMMAND_TRACE, "-p 1,,2", "'' is not a process id" },
 		{ COMMAND_TRACE, "-p 4194305", "'4194305' is not a process id" },
 		{ COMMAND_TRACE, "-p 3,3", "process 3 is given twice" },
 		{ COMMAND_TRACE, "-p 1 0.01", "'0.01' is not an interval in seconds (0.1 or more); see --help" },
-		{ COMMAND_TRACE, "-p 1 nan", "'nan' is not an interval in seconds (0.1 or more); see --help" },
+		{ COMMAND_TRACE, "-p 1 nan", "'nan' is neither a command nor an interval such as 5 or 2m; see --help" },
 		{ COMMAND_TRACE, "-p 1 1 0", "'0' is not a number of reports" },
 		{ COMMAND_TRACE, "-p 1 1 2 3", "unexpected word '3'; see --help" },
 		{ COMMAND_LIST, "word", "unexpected word 'word'; see --help" },
@@ -328,6 +366,8 @@ int main(void)
 		cmocka_unit_test(a_very_long_value_is_refused_in_bounds),
 		cmocka_unit_test(a_full_command_line_is_understood),
 		cmocka_unit_test(defaults_are_those_of_the_help),
+		cmocka_unit_test(times_have_units),
+		cmocka_unit_test(words_that_are_alike_are_found),
 		cmocka_unit_test(wrong_command_lines_say_why),
 		cmocka_unit_test(help_shows_only_what_the_parser_knows),
 		cmocka_unit_test(help_shows_every_letter_the_parser_knows),

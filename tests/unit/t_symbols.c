@@ -72,7 +72,8 @@ static void compare_module(struct fixture *f, const struct module *m, size_t *sa
 	for (size_t i = 0; i < n; i += 1 + n / 500) { /* some of each */
 		const char *elf = elf_name_at(file->elf, fn[i].start), *bcc;
 
-		if (!elf)
+		/* Asked for is what lies behind its first byte. */
+		if (!elf || fn[i].end - fn[i].start < 2)
 			continue;
 		elf = symbols_name_elf(file, fn[i].start + 1);
 		bcc = symbols_name_bcc(getpid(), file_uaddr(file, m, fn[i].start + 1));

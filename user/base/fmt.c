@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,6 +90,71 @@ bool fmt_parse_u64(const char *s, uint64_t max, uint64_t *ret)
 		return false;
 	*ret = (uint64_t)v << shift;
 	return true;
+}
+
+bool fmt_parse_time(const char *s, double unit, double *ret)
+{
+	static const struct { const char *name; double seconds; } units[] = {
+		{ "ms", 0.001 }, { "s", 1 }, { "m", 60 }, { "h", 3600 },
+	};
+	double v;
+	char *end;
+
+	if (!isdigit((unsigned char)*s) && *s != '.')
+		return false;
+	v = strtod(s, &end);
+	if (end == s || !isfinite(v))
+		return false;
+	for (size_t i = 0; *end && i < sizeof(units) / sizeof(units[0]); i++) {
+		if (strcmp(end, units[i].name))
+			continue;
+		*ret = v * units[i].seconds;
+		return true;
+	}
+	*ret = v * unit;
+	return !*end;
+}
+
+#define SIMILAR_LETTERS 31 /* of a word that is compared */
+
+/* Letters to be put in, left out, changed or swapped with the next one to come from a to b. */
+static size_t distance(const char *a, const char *b)
+{
+	size_t d[SIMILAR_LETTERS + 1][SIMILAR_LETTERS + 1], n = strlen(a), k = strlen(b);
+
+	if (n > SIMILAR_LETTERS || k > SIMILAR_LETTERS)
+		return SIMILAR_LETTERS;
+	for (size_t i = 0; i <= n; i++) {
+		for (size_t j = 0; j <= k; j++) {
+			size_t best = !i ? j : d[i - 1][j] + 1;
+
+			if (i && j && d[i - 1][j - 1] + (a[i - 1] != b[j - 1]) < best)
+				best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+			if (j && (!i || d[i][j - 1] + 1 < best))
+				best = d[i][j - 1] + 1;
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+			    d[i - 2][j - 2] + 1 < best)
+				best = d[i - 2][j - 2] + 1;
+			d[i][j] = best;
+		}
+	}
+	return d[n][k];
+}
+
+const char *fmt_similar(const char *s, const char *const *list)
+{
+	size_t least = strlen(s) < 5 ? 2 : 3; /* as many are too many */
+	const char *best = NULL;
+
+	for (; *list; list++) {
+		size_t d = distance(s, *list);
+
+		if (d >= least)
+			continue;
+		least = d;
+		best = *list;
+	}
+	return best;
 }
 
 const char *fmt_exit_status(int status, char *buf, size_t size)

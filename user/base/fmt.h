@@ -39,4 +39,10 @@ static inline const char *fmt_chunk(const char *where)
  */
 bool fmt_parse_u64(const char *s, uint64_t max, uint64_t *ret);
 
+/* A time: a number with ms, s, m or h behind it, or of `unit` seconds. False when it is not one. */
+bool fmt_parse_time(const char *s, double unit, double *ret);
+
+/* The word of the list, NULL-terminated, that is like s but for a letter or two; NULL: none is. */
+const char *fmt_similar(const char *s, const char *const *list);
+
 #endif

@@ -11,6 +11,7 @@
 #include "cleanup.h"
 #include "fmt.h"
 
+#define OPT_MAX 128 /* of a table */
 #define LONG_BASE 0x1000 /* getopt_long() codes: LONG_BASE + table index */
 
 static const char *shown_name(const struct opt *o, char *buf, size_t size)
@@ -24,6 +25,9 @@ static const char *shown_name(const struct opt *o, char *buf, size_t size)
 
 static int bad_value(const struct opt *o, const char *arg, struct errmsg *err)
 {
+	if (o->type == OPT_SECONDS || o->type == OPT_MS)
+		return errmsg_set(err, -EINVAL, "option '--%s': '%s' is not a time that is possible here, "
+				  "such as 10, 500ms, 5m or 2h", o->long_name, arg);
 	if (o->type < OPT_CHOICE && o->max)
 		return errmsg_set(err, -EINVAL,
 				  "option '--%s': '%s' is not a number from %llu to %llu",
@@ -64,6 +68,22 @@ static int store_double(const struct opt *o, double *value, const char *arg, str
 	return 0;
 }
 
+static int store_time(const struct opt *o, void *value, const char *arg, struct errmsg *err)
+{
+	double unit = o->type == OPT_MS ? 0.001 : 1, v;
+
+	if (!fmt_parse_time(arg, unit, &v))
+		return bad_value(o, arg, err);
+	v /= unit;
+	if (v < (double)o->min || v > (o->max ? (double)o->max : 1e15))
+		return bad_value(o, arg, err);
+	if (o->type == OPT_MS)
+		*(uint64_t *)value = (uint64_t)(v + 0.5);
+	else
+		*(double *)value = v;
+	return 0;
+}
+
 static int store_choice(const struct opt *o, int *value, const char *arg, struct errmsg *err)
 {
 	for (int i = 0; o->choices[i]; i++) {
@@ -100,6 +120,9 @@ static int store(const struct opt *o, void *values, const char *arg, struct errm
 		return store_u64(o, at, arg, err);
 	case OPT_DOUBLE:
 		return store_double(o, at, arg, err);
+	case OPT_SECONDS:
+	case OPT_MS:
+		return store_time(o, at, arg, err);
 	case OPT_CHOICE:
 		return store_choice(o, at, arg, err);
 	case OPT_LIST:
@@ -157,14 +180,33 @@ static long index_of(const struct opt *table, size_t n, unsigned int command, in
 	return -1;
 }
 
-static int unknown(int code, char **argv, struct errmsg *err)
+/* A long option of the command that the word may have been meant to be; NULL: none is like it. */
+static const char *meant(const struct option *longs, const char *word)
 {
-	const char *word = argv[optind - 1];
+	const char *names[OPT_MAX + 1], *found;
+	char name[64];
+	size_t n = 0;
+
+	if (strncmp(word, "--", 2))
+		return NULL;
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(word + 2, "="), word + 2);
+	for (; longs->name && n < OPT_MAX; longs++)
+		names[n++] = longs->name;
+	names[n] = NULL;
+	found = fmt_similar(name, names);
+	return found;
+}
+
+static int unknown(int code, char **argv, const struct option *longs, struct errmsg *err)
+{
+	const char *word = argv[optind - 1], *other = meant(longs, word);
 
 	if (code == ':')
 		return errmsg_set(err, -EINVAL, "option '%s' needs a value; see --help", word);
 	if (optopt && optopt < LONG_BASE) /* a letter; the word may be the one before it */
 		return errmsg_set(err, -EINVAL, "unknown option '-%c'; see --help", optopt);
+	if (other)
+		return errmsg_set(err, -EINVAL, "unknown option '%s'; did you mean '--%s'?", word, other);
 	return errmsg_set(err, -EINVAL, "unknown option '%s'; see --help", word);
 }
 
@@ -185,7 +227,7 @@ int opt_parse(const struct opt *table, size_t n, unsigned int command, void *val
 		long i = index_of(table, n, command, code);
 
 		if (i < 0)
-			return unknown(code, argv, err);
+			return unknown(code, argv, longs, err);
 		if (seen[i] && table[i].arg && table[i].type != OPT_LIST)
 			return errmsg_set(err, -EINVAL, "option '--%s' is given twice",
 					  table[i].long_name);
@@ -210,7 +252,35 @@ static int bytes_behind_first(const char *s)
 	return n;
 }
 
-void opt_help(const struct opt *table, size_t n, unsigned int command, FILE *out)
+#define HELP_COLUMN 31 /* where what an option does begins */
+
+/* The text from a column on, broken at blanks; a word that is too long for a line stays whole. */
+static void put_wrapped(const char *text, int column, int width, FILE *out)
+{
+	int at = column;
+
+	while (*text) {
+		int word = (int)strcspn(text, " "), letters;
+		char copy[128];
+
+		snprintf(copy, sizeof(copy), "%.*s", word, text);
+		letters = (int)strlen(copy) - bytes_behind_first(copy);
+		if (at > column && at + 1 + letters > width) {
+			fprintf(out, "\n%*s", column, "");
+			at = column;
+		} else if (at > column) {
+			fputc(' ', out);
+			at++;
+		}
+		fputs(copy, out);
+		at += letters;
+		text += word;
+		text += strspn(text, " ");
+	}
+	fputc('\n', out);
+}
+
+void opt_help(const struct opt *table, size_t n, unsigned int command, int width, FILE *out)
 {
 	const char *group = "";
 	char name[64], left[96];
@@ -227,6 +297,7 @@ void opt_help(const struct opt *table, size_t n, unsigned int command, FILE *out
 		snprintf(left, sizeof(left), "%s%s%s%s", o->short_name ? "" : "    ",
 			 shown_name(o, name, sizeof(name)), o->type == OPT_MAYBE ? "[=" : o->arg ? " " : "",
 			 o->arg ? o->arg : "");
-		fprintf(out, "  %-*s %s\n", 28 + bytes_behind_first(left), left, o->help);
+		fprintf(out, "  %-*s ", HELP_COLUMN - 3 + bytes_behind_first(left), left);
+		put_wrapped(o->help, HELP_COLUMN, width, out);
 	}
 }

@@ -16,7 +16,9 @@ enum opt_type {
 	OPT_FLAG,   /* int, counted up */
 	OPT_STR,    /* const char *, borrowed from argv */
 	OPT_U64,    /* uint64_t, with k/M/G */
-	OPT_DOUBLE, /* double, seconds or percent */
+	OPT_DOUBLE, /* double, a percentage */
+	OPT_SECONDS, /* double; 5m, 500ms */
+	OPT_MS,     /* uint64_t, milliseconds; 2s */
 	OPT_CHOICE, /* int, index into choices */
 	/* int, index into choices + 1; the value may be left out: 1. --name=VALUE or -n=VALUE */
 	OPT_MAYBE,
@@ -51,7 +53,7 @@ struct opt {
 int opt_parse(const struct opt *table, size_t n, unsigned int command, void *values, int argc,
 	      char **argv, int *rest_ret, struct errmsg *err);
 
-/* Prints the options of a command by group, two columns. */
-void opt_help(const struct opt *table, size_t n, unsigned int command, FILE *out);
+/* Prints the options of a command by group, two columns, broken at words. */
+void opt_help(const struct opt *table, size_t n, unsigned int command, int width, FILE *out);
 
 #endif

@@ -183,7 +183,7 @@ int cmd_census(struct options *o)
 
 	r.o = o;
 	mallopt(M_MMAP_THRESHOLD, OWN_MAPPING); /* else it would grow with what is freed */
-	if (!o->pid_text)
+	if (!o->pids.n)
 		rc = errmsg_set(&err, -EINVAL, "say which process: -p PID; see 'luamemtrace list'");
 	if (!rc)
 		rc = command_open(o, &r.s, &err);

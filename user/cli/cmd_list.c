@@ -154,8 +154,8 @@ int cmd_list(struct options *o)
 	struct errmsg err;
 	int rc = 0;
 
-	o->skip_missing = !o->pid_text; /* what ends while we look was not asked for by name */
-	if (!o->pid_text)
+	o->skip_missing = !o->pids.n; /* what ends while we look was not asked for by name */
+	if (!o->pids.n)
 		rc = find_all(o, &err);
 	if (!rc)
 		rc = command_open(o, &s, &err);

@@ -2,6 +2,7 @@
 #include "commands.h"
 
 #include <errno.h>
+#include <sys/wait.h>
 
 #include "exports.h"
 #include "printer.h"
@@ -46,6 +47,14 @@ static int add_sinks(struct session *s, const struct options *o)
 	return rc;
 }
 
+/* A command that we started ends with its own status, unless one of ours is due. */
+static int status_of_command(const struct launch *l)
+{
+	if (!l->ended)
+		return EXIT_DONE;
+	return WIFSIGNALED(l->status) ? 128 + WTERMSIG(l->status) : WEXITSTATUS(l->status);
+}
+
 int command_trace(struct options *o)
 {
 	struct session *s = NULL;
@@ -63,7 +72,8 @@ int command_trace(struct options *o)
 	if (!rc)
 		rc = session_trace(s, &err);
 	status = rc ? command_fail(rc, &err)
-		    : o->exit_code && s->findings_shown ? EXIT_FINDINGS : EXIT_DONE;
+		    : o->exit_code && s->findings_shown ? EXIT_FINDINGS
+							: status_of_command(&s->launch);
 	session_free(s);
 	return status;
 }

@@ -4,16 +4,19 @@
 
 #include <string.h>
 
+#include "base/fmt.h"
+
 static const struct command_row rows[] = {
 	{ "trace", COMMAND_TRACE, command_trace, "what keeps growing, with its line; the command's name may be left out",
 	  "Finds what keeps growing in the Lua heaps of a running process, with its line.\n"
 	  "\n"
 	  "  sudo luamemtrace -p 1234              trace until Ctrl-C, then report\n"
-	  "  sudo luamemtrace -p 1234 -d 10        trace for ten seconds\n"
-	  "  sudo luamemtrace -p 1234 5 12 --json  a report every 5 seconds, 12 times, for scripts\n"
-	  "  sudo luamemtrace -a 60                every Lua process of the system, each minute\n"
+	  "  sudo luamemtrace -p 1234 -d 5m        trace for five minutes\n"
+	  "  sudo luamemtrace -p 1234 5 12 --json  a report every 5 seconds, 12 times\n"
+	  "  sudo luamemtrace -a 60                every Lua process, each minute\n"
 	  "\n"
-	  "usage: luamemtrace [trace] -p PID[,PID…] | -a | -n COMM [options] [INTERVAL [COUNT]]\n"
+	  "usage: luamemtrace [trace] -p PID[,PID…] | -a | -n COMM [options]\n"
+	  "                   [INTERVAL [COUNT]]\n"
 	  "       luamemtrace [trace] [options] -- COMMAND [ARGS…]\n" },
 	{ "top", COMMAND_TOP, command_trace, "the same on the whole terminal, every two seconds",
 	  "Shows the states and the lines whose memory grows on the whole terminal, every two seconds.\n"
@@ -99,6 +102,16 @@ const struct command_row *command_find(const char *name)
 	return NULL;
 }
 
+const char *command_similar(const char *name)
+{
+	const char *names[N_ROWS + 1];
+
+	for (size_t i = 0; i < N_ROWS; i++)
+		names[i] = rows[i].name;
+	names[N_ROWS] = NULL;
+	return fmt_similar(name, names);
+}
+
 void command_help(enum command command, FILE *out)
 {
 	for (size_t i = 0; i < N_ROWS; i++)
@@ -106,7 +119,7 @@ void command_help(enum command command, FILE *out)
 			fputs(rows[i].help, out);
 	if (command != COMMAND_TRACE)
 		return;
-	fputs("\nCommands (luamemtrace COMMAND --help):\n", out);
+	fputs("\nCommands (luamemtrace COMMAND --help, or help COMMAND):\n", out);
 	for (size_t i = 0; i < N_ROWS; i++)
 		fprintf(out, "  %-8s %s\n", rows[i].name, rows[i].summary);
 }

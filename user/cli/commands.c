@@ -23,12 +23,12 @@ static bool begin(struct options *o, enum command command, int argc, char **argv
 	int rc = options_parse(o, command, argc, argv, &err);
 
 	*status_ret = EXIT_DONE;
-	if (!rc && o->help) {
-		options_help(command, stdout);
-		return false;
-	}
-	if (!rc && o->version) {
-		puts("luamemtrace " LMT_VERSION);
+	if (!rc && (o->help || o->version)) {
+		if (o->help)
+			options_help(command, stdout);
+		else
+			puts("luamemtrace " LMT_VERSION);
+		*status_ret = command_flush() ? EXIT_DONE : EXIT_WRITE;
 		return false;
 	}
 	log_set_level(o->quiet ? LOG_QUIET : (enum log_level)(o->verbose > 2 ? 2 : o->verbose));

@@ -22,6 +22,9 @@ struct command_row {
 /* NULL: there is none of that name. */
 const struct command_row *command_find(const char *name);
 
+/* The name of a command that was meant, perhaps; NULL: none is like it. */
+const char *command_similar(const char *name);
+
 void command_help(enum command command, FILE *out);
 
 /* trace, record, top and serve have all in common but their options. */

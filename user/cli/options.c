@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "options.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -12,6 +14,7 @@
 #include "base/opt.h"
 #include "base/outfile.h"
 #include "commands.h"
+#include "discover/proc.h"
 #include "exports.h"
 #include "heap/suppress.h"
 
@@ -33,13 +36,13 @@ static const char *const sort_names[] = { "verdict", "size", "count", "age", "ra
 #define AT(member) offsetof(struct options, member)
 
 static const struct opt table[] = {
-	{ 'p', "pid", OPT_STR, AT(pid_text), LIVE, "Target", "PID[,PID…]", "process to look into", 0, 0, NULL },
+	{ 'p', "pid", OPT_LIST, AT(pid_texts), LIVE, "Target", "PID[,PID…]", "process to look into", 0, 0, NULL },
 	{ 'a', "all", OPT_FLAG, AT(all), TRACE, "Target", NULL, "every process that runs Lua, also those that start later", 0, 0, NULL },
 	{ 'n', "name", OPT_STR, AT(name), TRACE, "Target", "COMM", "as -a, only processes of this name", 0, 0, NULL },
 	{ 0, "cgroup", OPT_STR, AT(cgroup), TRACE, "Target", "PATH", "as -a, only processes in this cgroup or below it", 0, 0, NULL },
 
 	{ 0, "listen", OPT_STR, AT(listen), COMMAND_SERVE, "What to do", "HOST:PORT", "answer scrapers here (:PORT: at all addresses)", 0, 0, NULL },
-	{ 'd', "duration", OPT_DOUBLE, AT(duration), TRACE, "What to do", "SECS", "stop after this time (default: until Ctrl-C or the target's end)", 0, MAX_SECONDS, NULL },
+	{ 'd', "duration", OPT_SECONDS, AT(duration), TRACE, "What to do", "TIME", "stop after this time: 10, 500ms, 5m, 2h (default: until Ctrl-C or the target's end)", 0, MAX_SECONDS, NULL },
 	{ 'm', "mode", OPT_CHOICE, AT(mode), TRACE, "What to do", "MODE", "watch, exact, or what --max-overhead allows (default auto)", 0, 0, mode_names },
 	{ 0, "max-overhead", OPT_DOUBLE, AT(max_overhead), TRACE, "What to do", "PCT", "how much it may cost the target (default 5; not with -m exact)", 0, 1000, NULL },
 	{ 0, "max-blocks", OPT_U64, AT(max_blocks), TRACE, "What to do", "N", "live blocks to make room for, 64 bytes each (default: by the heap found)", 1, 64u << 20, NULL },
@@ -51,7 +54,7 @@ static const struct opt table[] = {
 	{ 0, "debuginfod", OPT_FLAG, AT(debuginfod), LIVE, "What to do", NULL, "ask debuginfod for symbols of stripped files, 10 s at most", 0, 0, NULL },
 	{ 0, "by", OPT_CHOICE, AT(by), CENSUS, "What to do", "WHAT", "type, site, proto, size, metatable or ctype (default: what says most of each kind)", 0, 0, by_names },
 	{ 0, "path", OPT_STR, AT(path_text), CENSUS, "What to do", "ADDR[,ADDR…]", "who holds this object, as tostring() or %p shows it", 0, 0, NULL },
-	{ 0, "pause-budget", OPT_U64, AT(pause_budget_ms), CENSUS | TRACE, "What to do", "MS", "a census stops the target for at most this long at once (default 50; 0: never)", 0, 60000, NULL },
+	{ 0, "pause-budget", OPT_MS, AT(pause_budget_ms), CENSUS | TRACE, "What to do", "MS", "a census stops the target for at most this long at once (default 50; 0: never)", 0, 60000, NULL },
 	{ 0, "strings", OPT_FLAG, AT(strings), CENSUS, "What to do", NULL, "group strings by how they begin, which shows their text", 0, 0, NULL },
 
 	{ 0, "kinds", OPT_STR, AT(kinds_text), TRACE | COMMAND_REPORT, "Findings", "LIST", "only findings of these kinds, comma-separated (default: all but c-leak, which follows every malloc)", 0, 0, NULL },
@@ -64,7 +67,7 @@ static const struct opt table[] = {
 	{ 0, "max-size", OPT_U64, AT(max_file), COMMAND_RECORD, "Incident file", "BYTES", "of the file: old details go first, the summary stays (default: no limit)", 1 << 20, 0, NULL },
 	{ 0, "max-file-size", OPT_U64, AT(max_file), COMMAND_TRACE | COMMAND_TOP | COMMAND_SERVE, "Incident file", "BYTES", "of the file: old details go first, the summary stays (default: no limit)", 1 << 20, 0, NULL },
 	{ 0, "trigger", OPT_STR, AT(trigger_text), TRACE, "Incident file", "LIST", "write only from then on: heap>512M, growth>1M/min, oom, signal, kinds of findings; or SIGUSR1", 0, 0, NULL },
-	{ 0, "before", OPT_DOUBLE, AT(before), TRACE, "Incident file", "SECS", "what the file holds from before the trigger (default 60)", 1, 86400, NULL },
+	{ 0, "before", OPT_SECONDS, AT(before), TRACE, "Incident file", "TIME", "what the file holds from before the trigger (default 60)", 1, 86400, NULL },
 
 	{ 0, "lua-only", OPT_FLAG, AT(lua_only), TRACE, "Output", NULL, "leave C functions out of the stacks", 0, 0, NULL },
 	{ 'f', "folded", OPT_FLAG, AT(folded), CENSUS, "Output", NULL, "who holds what as folded stacks: bytes by the way from a root", 0, 0, NULL },
@@ -73,7 +76,7 @@ static const struct opt table[] = {
 
 	{ 'T', "top", OPT_U64, AT(top), TRACE | STORED | CENSUS, "Output", "N", "show the N first places and states (default 10; --json: all)", 1, 1u << 20, NULL },
 	{ 0, "sort", OPT_CHOICE, AT(sort), TRACE | STORED, "Output", "KEY", "verdict, size, count, age or rate (default verdict, then size)", 0, 0, sort_names },
-	{ 'o', "older", OPT_U64, AT(older_ms), TRACE, "Output", "MS", "only blocks older than this (default 0)", 0, 0, NULL },
+	{ 'o', "older", OPT_MS, AT(older_ms), TRACE, "Output", "MS", "only blocks older than this (default 0)", 0, 0, NULL },
 	{ 'z', "min-size", OPT_U64, AT(min_size), TRACE, "Output", "BYTES", "only blocks at least this big (default 0)", 0, 0, NULL },
 	{ 'Z', "max-size", OPT_U64, AT(max_size), COMMAND_TRACE | COMMAND_TOP | COMMAND_SERVE, "Output", "BYTES", "only blocks at most this big (default: no limit)", 1, 0, NULL },
 	{ 'Z', "max-block-size", OPT_U64, AT(max_size), COMMAND_RECORD, "Output", "BYTES", "only blocks at most this big (default: no limit)", 1, 0, NULL },
@@ -105,7 +108,9 @@ static int add_pid(struct options *o, const char *word, struct errmsg *err)
 	uint64_t pid;
 
 	if (!fmt_parse_u64(word, 1u << 22, &pid) || !pid)
-		return errmsg_set(err, -EINVAL, "'%s' is not a process id", word);
+		return errmsg_set(err, -EINVAL, isalpha((unsigned char)*word)
+				  ? "'%s' is not a process id; for all processes of that name: -n %s"
+				  : "'%s' is not a process id", word, word);
 	vec_each(known, &o->pids)
 		if (*known == (pid_t)pid)
 			return errmsg_set(err, -EINVAL, "process %s is given twice", word);
@@ -114,14 +119,17 @@ static int add_pid(struct options *o, const char *word, struct errmsg *err)
 
 static int parse_pids(struct options *o, struct errmsg *err)
 {
-	auto_free char *copy = strdup(o->pid_text);
-	char *rest = copy, *word;
 	int rc = 0;
 
-	if (!copy)
-		return errmsg_set(err, -ENOMEM, "out of memory");
-	while (!rc && (word = strsep(&rest, ",")))
-		rc = add_pid(o, word, err);
+	for (size_t i = 0; !rc && i < o->pid_texts.n; i++) {
+		auto_free char *copy = strdup(o->pid_texts.v[i]);
+		char *rest = copy, *word;
+
+		if (!copy)
+			return errmsg_set(err, -ENOMEM, "out of memory");
+		while (!rc && (word = strsep(&rest, ",")))
+			rc = add_pid(o, word, err);
+	}
 	return rc;
 }
 
@@ -158,20 +166,37 @@ static int parse_findings(struct options *o, struct errmsg *err)
 	return rc;
 }
 
+/* The kernel's own have low numbers, and so have intervals. */
+#define PID_OF_USERS 300
+
+/* A word that is neither: a command with a slip in it? */
+static int no_interval(const char *word, struct errmsg *err)
+{
+	const char *other = command_similar(word);
+
+	if (other)
+		return errmsg_set(err, -EINVAL, "there is no command '%s'; did you mean '%s'?", word, other);
+	return errmsg_set(err, -EINVAL, "'%s' is neither a command nor an interval such as 5 or 2m; see "
+			  "--help", word);
+}
+
 /* INTERVAL [COUNT] */
 static int parse_words(struct options *o, int argc, char **argv, int at, struct errmsg *err)
 {
-	char *end;
+	struct proc_info info;
+	uint64_t pid;
 
 	if (at < argc) {
-		o->interval = strtod(argv[at], &end);
-		if (end == argv[at] && argv[at][0] != '-')
-			return errmsg_set(err, -EINVAL, "'%s' is neither a command nor an interval in seconds; "
-					  "see --help", argv[at]);
-		if (*end || !(o->interval >= 0.1 && o->interval <= MAX_SECONDS))
+		if (!fmt_parse_time(argv[at], 1, &o->interval))
+			return no_interval(argv[at], err);
+		if (!(o->interval >= 0.1 && o->interval <= MAX_SECONDS))
 			return errmsg_set(err, -EINVAL,
 					  "'%s' is not an interval in seconds (0.1 or more); see --help",
 					  argv[at]);
+		if (o->pids.n && fmt_parse_u64(argv[at], 1u << 22, &pid) && pid >= PID_OF_USERS &&
+		    !proc_read_info((pid_t)pid, &info))
+			return errmsg_set(err, -EINVAL, "'%s' is a process, too: for several write -p %s,%s; as "
+					  "an interval %ss", argv[at], o->pid_texts.v[0], argv[at], argv[at]);
 		at++;
 	}
 	if (at < argc) {
@@ -270,8 +295,7 @@ int options_parse(struct options *o, enum command command, int argc, char **argv
 	o->top_given = o->top != 0;
 	o->color = !o->no_color && !getenv("NO_COLOR") && isatty(STDOUT_FILENO);
 	o->screen = command == COMMAND_TOP;
-	if (o->pid_text)
-		rc = parse_pids(o, err);
+	rc = parse_pids(o, err);
 	if (!rc)
 		rc = parse_findings(o, err);
 	if (!rc && (command & TRACE))
@@ -297,14 +321,31 @@ int options_parse(struct options *o, enum command command, int argc, char **argv
 	return rc;
 }
 
+#define HELP_WIDTH_LEAST 60
+
+/* Of the terminal, at most so wide that lines are easy to read. */
+static int help_width(void)
+{
+	const char *columns = getenv("COLUMNS");
+	struct winsize ws = { .ws_col = 80 };
+	uint64_t n;
+
+	if (columns && fmt_parse_u64(columns, 1000, &n))
+		ws.ws_col = (unsigned short)n;
+	else if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) || !ws.ws_col)
+		ws.ws_col = 80;
+	return ws.ws_col < HELP_WIDTH_LEAST ? HELP_WIDTH_LEAST : ws.ws_col;
+}
+
 void options_help(enum command command, FILE *out)
 {
 	command_help(command, out);
-	opt_help(table, N_OPTS, command, out);
+	opt_help(table, N_OPTS, command, help_width(), out);
+	fputs("\nExit status: 0 done, 1 findings (only with --exit-code), 2 usage,\n"
+	      "66 no such process or no Lua in it, 69 the kernel lacks something,\n"
+	      "70 internal, 74 cannot write, 77 no permission\n", out);
 	if (command & TRACE)
-		fputs("\nExit status: 0 done, 1 findings (only with --exit-code), 2 usage, 66 no such process or no Lua in it,\n"
-		      "69 the kernel lacks something, 70 internal, 74 cannot write, 77 no permission\n",
-		      out);
+		fputs("A command behind -- ends with its own status, unless one of these is due.\n", out);
 }
 
 enum exit_status exit_status_of(int rc)

@@ -40,7 +40,7 @@ enum command {
 
 struct options {
 	const char *line; /* the command line, for the header; borrowed */
-	const char *pid_text;
+	struct opt_list pid_texts;
 	vec_of(pid_t) pids;
 	int all;
 	const char *name;   /* comm */

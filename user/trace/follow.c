@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "session.h"
 
+#define COMM_LETTERS 15
 #define MS 1000000ull
 #define SWEEP_NS (2000 * MS)
 #define LOOK_DELAY_NS (5 * MS) /* a program maps its libraries first */
@@ -44,13 +45,19 @@ bool follow_wanted(const struct session *s)
 	return s->cfg.all || s->cfg.name || s->cfg.cgroup;
 }
 
+/* The kernel keeps the first 15 letters of a process' name. */
+static bool has_name(const char *comm, const char *name)
+{
+	return !strncmp(comm, name, COMM_LETTERS);
+}
+
 static bool selected(const struct session *s, pid_t pid)
 {
 	struct proc_info info;
 
 	if (!s->cfg.name && !s->cfg.cgroup)
 		return true;
-	return !proc_read_info(pid, &info) && (!s->cfg.name || !strcmp(info.comm, s->cfg.name)) &&
+	return !proc_read_info(pid, &info) && (!s->cfg.name || has_name(info.comm, s->cfg.name)) &&
 	       (!s->cfg.cgroup || proc_in_cgroup(pid, s->cfg.cgroup));
 }
 
@@ -121,7 +128,7 @@ void follow_exec(struct session *s, const struct lmt_event *e)
 		return;
 	s->follow.n_likely -= c->likely;
 	memcpy(c->comm, comm, sizeof(c->comm) - 1);
-	c->likely = s->cfg.name ? !strcmp(c->comm, s->cfg.name) : e->state != 0;
+	c->likely = s->cfg.name ? has_name(c->comm, s->cfg.name) : e->state != 0;
 	s->follow.n_likely += c->likely;
 	c->looked_at = false;
 	c->due_ns = clock_ns(CLOCK_MONOTONIC) + (c->likely ? 0 : LOOK_DELAY_NS);

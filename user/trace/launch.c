@@ -187,6 +187,9 @@ void launch_go(struct session *s)
 
 void launch_reap(struct session *s)
 {
-	if (s->launch.child > 0 && waitpid(s->launch.child, NULL, WNOHANG) == s->launch.child)
-		s->launch.child = 0;
+	if (s->launch.child <= 0 ||
+	    waitpid(s->launch.child, &s->launch.status, WNOHANG) != s->launch.child)
+		return;
+	s->launch.child = 0;
+	s->launch.ended = true;
 }

@@ -5,6 +5,7 @@
 #ifndef LMT_TRACE_LAUNCH_H
 #define LMT_TRACE_LAUNCH_H
 
+#include <stdbool.h>
 #include <sys/resource.h>
 #include <sys/types.h>
 
@@ -15,6 +16,8 @@ struct session_target;
 
 struct launch {
 	pid_t child;  /* the command we started, or 0 */
+	bool ended;   /* it did, and how, as wait() says */
+	int status;
 	pid_t guard;  /* lets the command go on should we die, or 0 */
 	int guard_pipe;
 	struct rlimit descriptors; /* as we found it, for the command */
