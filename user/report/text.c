@@ -280,17 +280,25 @@ static void write_callers(const struct text *t, const struct report_site *s)
 	fprintf(t->out, "%s\n", color(t, RESET));
 }
 
+/* A line of which nothing is alive says nothing here; JSON has it. */
+static bool has_reason(const struct report_site *s)
+{
+	return s->live_bytes || s->verdict != VERDICT_YOUNG;
+}
+
 static void write_sites(const struct text *t)
 {
 	const struct report *r = t->r;
+	size_t shown = 0, all = 0;
 	bool many = false;
-	size_t shown = 0;
 
 	if (!r->active)
 		return;
-	vec_each(s, &r->sites)
+	vec_each(s, &r->sites) {
 		many |= s->state != r->sites.v[0].state;
-	if (!r->sites.n) {
+		all += has_reason(s);
+	}
+	if (!all) {
 		fputs("\nnothing allocated since the attach is live\n", t->out);
 		return;
 	}
@@ -300,12 +308,14 @@ static void write_sites(const struct text *t)
 	vec_each(s, &r->sites) {
 		if (r->top && shown == r->top)
 			break;
+		if (!has_reason(s))
+			continue;
 		write_site(t, s, many);
 		write_callers(t, s);
 		shown++;
 	}
-	if (shown < r->sites.n)
-		fprintf(t->out, "  … %zu more places (-T, --top N shows more)\n", r->sites.n - shown);
+	if (shown < all)
+		fprintf(t->out, "  … %zu more places (-T, --top N shows more)\n", all - shown);
 }
 
 /* What a file did not keep; true when there was something. */
