@@ -153,10 +153,10 @@ bool jit_place(const struct lj *p, uint64_t mcode_pc, uint64_t block, struct jit
 	enum op_class kind = class_of_block(p, block);
 	uint64_t mcode = 0, tr = jit_trace_at(p, mcode_pc, &mcode), i, size = 0;
 	const struct candidate *c = NULL;
-	struct jit_snap a, b;
+	struct jit_snap before, a, b;
+	bool has_before, has_b;
 	struct calls calls;
 	struct way w;
-	bool has_b;
 
 	*ret = (struct jit_place){ .trace = 0 };
 	if (!tr)
@@ -164,10 +164,11 @@ bool jit_place(const struct lj *p, uint64_t mcode_pc, uint64_t block, struct jit
 	/* The address is behind the call: there, the next snapshot may begin. */
 	if (!jit_snap_at(p, tr, mcode_pc - mcode - 1, &i) || !jit_snap_read(p, tr, i, &a))
 		return place_by_start(p, tr, kind, ret);
+	has_before = i && jit_snap_read(p, tr, i - 1, &before);
 	has_b = jit_snap_read(p, tr, i + 1, &b) && b.mcofs > a.mcofs;
 	lj_get(p, tr, p->l->tr_szmcode, &size);
 	calls = equal_calls(p, mcode + a.mcofs, mcode_pc, mcode + (has_b ? b.mcofs : size));
-	if (jit_way(p, &a, has_b ? &b : NULL, &w)) {
+	if (jit_way(p, has_before ? &before : NULL, &a, has_b ? &b : NULL, &w)) {
 		c = choose(&w, kind, calls);
 		ret->certain = c && is_certain(p, tr, &w, kind, calls);
 	}

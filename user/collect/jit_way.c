@@ -76,6 +76,11 @@ static void note(struct walker *k, uint64_t proto, uint64_t pc, enum op_class cl
 		w->c[w->n++] = (struct candidate){ proto, pc + 4, class, k->late, k->level };
 }
 
+static int64_t jump_distance(uint64_t ins)
+{
+	return (int64_t)(ins >> 16) - JUMP_BIAS;
+}
+
 /* Does the way end here? A return or a jump back that only one side of a branch takes is passed. */
 static bool is_end(enum op_class class, int64_t distance, bool branched)
 {
@@ -100,7 +105,7 @@ static void walk(struct walker *k, uint64_t proto, uint64_t pc, uint64_t end)
 		if (!memread_uint(k->p->mem, pc, 4, &ins))
 			break;
 		class = class_of(k->ops, (uint8_t)ins);
-		distance = (int64_t)(ins >> 16) - JUMP_BIAS;
+		distance = jump_distance(ins);
 		note(k, proto, pc, class);
 		if (is_end(class, distance, branched)) {
 			k->way->straight &= !end && class != OP_TAIL_CALL;
@@ -195,14 +200,55 @@ static void enter(struct walker *k, const struct jit_snap *b, size_t level, uint
 	}
 }
 
-bool jit_way(const struct lj *p, const struct jit_snap *a, const struct jit_snap *b, struct way *w)
+/* The bytecode at `at` is a comparison, with its jump behind it: where that goes; 0: it is none. */
+static uint64_t branch_target(const struct walker *k, uint64_t proto, uint64_t at)
 {
-	struct walker k = { .p = p, .ops = opcodes_of(p), .way = w, .level = a->n };
+	uint64_t ins, jump;
+
+	if (at <= lj_code(k->p, proto) || !memread_uint(k->p->mem, at, 4, &ins) ||
+	    (uint8_t)ins > LAST_COMPARISON || !memread_uint(k->p->mem, at + 4, 4, &jump) ||
+	    class_of(k->ops, (uint8_t)jump) != OP_JUMP)
+		return 0;
+	return at + 8 + 4 * (uint64_t)jump_distance(jump);
+}
+
+/* Where the trace went on instead, if a comparison shortly before pc leads there; else 0. */
+static uint64_t other_side(const struct walker *k, uint64_t proto, uint64_t pc)
+{
+	for (uint64_t at = pc - 8, i = 0; i < MAX_WAY && at > lj_code(k->p, proto); at -= 4, i++)
+		if (branch_target(k, proto, at) == pc)
+			return at + 8;
+	return 0;
+}
+
+/*
+ * The snapshot of a comparison says where the trace is left: on the side that it did not take. The one that
+ * follows it is on the other side, but not in the repeated part of a loop, where snapshots are merged
+ * (lj_record.c: rec_comp_fixup; lj_opt_loop.c: loop_subst_snap). Which of both a snapshot is, the one before
+ * it tells: that of the comparison.
+ */
+static uint64_t start_of(struct walker *k, const struct jit_snap *before, const struct jit_snap *a)
+{
+	uint64_t taken = before ? branch_target(k, a->proto, a->pc - 8) : 0;
+	uint64_t other = taken ? taken : before ? other_side(k, a->proto, a->pc) : 0;
+
+	if (!other || (before->proto == a->proto && before->pc == other))
+		return a->pc;
+	k->way->straight = false;
+	return taken ? taken : a->pc;
+}
+
+bool jit_way(const struct lj *p, const struct jit_snap *before, const struct jit_snap *from,
+	     const struct jit_snap *b, struct way *w)
+{
+	struct walker k = { .p = p, .ops = opcodes_of(p), .way = w, .level = from->n };
+	struct jit_snap start = *from, *a = &start;
 	size_t level = 0;
 
 	*w = (struct way){ .straight = true };
 	if (!k.ops)
 		return false;
+	a->pc = start_of(&k, before, from);
 	while (b && level < a->n && level < b->n && same_frame(&a->f[level], &b->f[level]))
 		level++;
 	if (!b || (level == a->n && level == b->n && a->proto != b->proto)) {

@@ -26,8 +26,12 @@ struct way {
 	bool straight; /* the only way there is: no branch was guessed and nothing left out */
 };
 
-/* From a to b, or if that is NULL to where the trace ends. False: these bytecodes are unknown. */
-bool jit_way(const struct lj *p, const struct jit_snap *a, const struct jit_snap *b, struct way *w);
+/*
+ * From one snapshot to b, or if that is NULL to where the trace ends. before: the one before it, or NULL.
+ * False: these bytecodes are unknown.
+ */
+bool jit_way(const struct lj *p, const struct jit_snap *before, const struct jit_snap *from,
+	     const struct jit_snap *b, struct way *w);
 
 /* The first instruction from pc on that is of the class; the pc behind it, or 0. */
 uint64_t jit_maker_from(const struct lj *p, uint64_t proto, uint64_t pc, enum op_class class);
