@@ -11,7 +11,7 @@ update=${1:-}
 same() {
 	local name=$1
 	shift
-	"$@" 2>&1 | sed -E 's/^(luamemtrace |.*"schema":1,"version":")[0-9]+\.[0-9]+\.[0-9]+/\1VERSION/g' >"$TMP/$name"
+	"$@" 2>&1 | sed -E 's/^(luamemtrace |.*"schema":[0-9]+,"version":")[0-9]+\.[0-9]+\.[0-9]+/\1VERSION/g' >"$TMP/$name"
 	[ "$update" = --update ] && cp "$TMP/$name" "$name"
 	diff "$name" "$TMP/$name" >"$TMP/diff"
 	ok $? "$name"

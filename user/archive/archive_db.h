@@ -38,6 +38,8 @@ struct archive {
 	bool census_due; /* one is not in the file yet */
 	bool rewrite;    /* what was saved last is not in the file: save everything again */
 	struct tracked states, sites, stacks;
+	struct hashmap memory_by_pid; /* → position + 1 in memory */
+	vec_of(struct memory_point) memory; /* as it was saved last */
 	struct hashmap runtimes; /* pid and runtime that are saved */
 	struct hashmap blind_spots; /* text → id */
 	uint64_t n_blind_spots;
@@ -62,6 +64,9 @@ int archive_track(struct archive *a, struct tracked *t, const char *key, const v
 int archive_save_stacks(struct archive *a, const struct report *r, const struct report_site *s,
 			long site, const int64_t *ids);
 int64_t *archive_frame_ids(struct archive *a, const struct report *r);
+
+/* archive_memory.c: of each process, if it has changed. */
+int archive_save_memory(struct archive *a, const struct report *r);
 
 /* archive_findings.c: all that are known at this moment. */
 int archive_save_findings(struct archive *a, const struct report *r);

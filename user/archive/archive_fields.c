@@ -29,6 +29,30 @@
 PART(process, "process", KEYS("pid"), 1, PROCESS)
 #undef FIELD_STRUCT
 
+#define MEMORY(X)                                                         \
+	X(rss_bytes, U64, now.rss, false, 0)                              \
+	X(lua_bytes, U64, now.part[MEMORY_LUA], false, 0)                 \
+	X(lua_garbage_bytes, U64, now.part[MEMORY_GARBAGE], false, 0)     \
+	X(allocator_free_bytes, U64, now.part[MEMORY_FREE], false, 0)     \
+	X(native_bytes, U64, now.part[MEMORY_NATIVE], false, 0)           \
+	X(allocator_overhead_bytes, U64, now.part[MEMORY_OVERHEAD], false, 0) \
+	X(machine_code_bytes, U64, now.part[MEMORY_CODE], false, 0)       \
+	X(stack_bytes, U64, now.part[MEMORY_STACK], false, 0)             \
+	X(file_bytes, U64, now.part[MEMORY_FILE], false, 0)               \
+	X(shared_bytes, U64, now.part[MEMORY_SHARED], false, 0)           \
+	X(rest_bytes, U64, now.part[MEMORY_REST], false, 0)               \
+	X(free_known, BOOL, free_known, false, 0)                         \
+	X(growth_known, BOOL, growth_known, false, 0)                     \
+	X(rss_growth_bytes_per_s, DOUBLE, growth[MEMORY_MAX], false, 0)   \
+	X(lua_growth_bytes_per_s, DOUBLE, growth[MEMORY_LUA], false, 0)   \
+	X(native_growth_bytes_per_s, DOUBLE, growth[MEMORY_NATIVE], false, 0) \
+	X(limit_bytes, U64, limit.bytes, false, 0)                        \
+	X(limit_left_bytes, U64, limit.left, false, 0)                    \
+	X(limit_kind, STR, limit.what, false, 0)
+#define FIELD_STRUCT report_memory
+PART(memory, "memory", KEYS("pid", "snapshot"), 2, MEMORY)
+#undef FIELD_STRUCT
+
 #define RUNTIME(X)                                  \
 	X(family, STR, family, true, 0)             \
 	X(version, STR, version, false, 0)          \

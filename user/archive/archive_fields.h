@@ -50,8 +50,8 @@ struct part {
 
 #define PART_COLUMNS 32
 
-extern const struct part part_process, part_runtime, part_function, part_snapshot, part_state,
-	part_state_at, part_site, part_site_at, part_frame, part_stack, part_stack_at,
+extern const struct part part_process, part_memory, part_runtime, part_function, part_snapshot,
+	part_state, part_state_at, part_site, part_site_at, part_frame, part_stack, part_stack_at,
 	part_finding, part_evidence, part_census, part_object, part_holder;
 
 /* The fields of obj, in order. */

@@ -366,6 +366,7 @@ static int load_all(struct loader *l, uint64_t at_ns)
 	rc = rc ? rc : find_moment(l, at_ns);
 	rc = rc ? rc : note_end(l);
 	rc = rc ? rc : load_query(l, load_select(l, &part_process, "ORDER BY rowid"), take_process);
+	rc = rc ? rc : load_memory(l);
 	rc = rc ? rc : load_query(l, load_select(l, &part_runtime, "ORDER BY 1, 2"), take_runtime);
 	rc = rc ? rc : load_query(l, load_select(l, &part_function, "ORDER BY 1, 2, 3"), take_function);
 	rc = rc ? rc : load_query(l, strdup("SELECT text FROM blind_spot WHERE snapshot <= ?1"

@@ -46,4 +46,7 @@ int load_findings(struct loader *l);
 /* archive_load_census.c */
 int load_census(struct loader *l);
 
+/* archive_memory.c */
+int load_memory(struct loader *l);
+
 #endif

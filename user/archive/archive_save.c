@@ -49,6 +49,8 @@ void archive_free(struct archive *a)
 	tracked_deinit(&a->states);
 	tracked_deinit(&a->sites);
 	tracked_deinit(&a->stacks);
+	hashmap_deinit(&a->memory_by_pid);
+	vec_deinit(&a->memory);
 	hashmap_deinit(&a->runtimes);
 	hashmap_deinit(&a->blind_spots);
 	hashmap_deinit(&a->frames);
@@ -328,6 +330,8 @@ static int save_all(struct archive *a, const struct report *r)
 {
 	int rc = save_subjects(a, r);
 
+	if (!rc)
+		rc = archive_save_memory(a, r);
 	if (!rc)
 		rc = save_losses(a, r);
 	if (!rc)

@@ -15,6 +15,14 @@ static const struct schema_table tables[] = {
 	{ "process", 1, 0,
 	  "CREATE TABLE process(pid INTEGER PRIMARY KEY, comm TEXT, exe TEXT, container TEXT,"
 	  " start_ns INTEGER) STRICT" },
+	{ "memory", 4, 0,
+	  "CREATE TABLE memory(pid INTEGER NOT NULL, snapshot INTEGER NOT NULL, rss_bytes INTEGER,"
+	  " lua_bytes INTEGER, lua_garbage_bytes INTEGER, allocator_free_bytes INTEGER,"
+	  " native_bytes INTEGER, allocator_overhead_bytes INTEGER, machine_code_bytes INTEGER,"
+	  " stack_bytes INTEGER, file_bytes INTEGER, shared_bytes INTEGER, rest_bytes INTEGER,"
+	  " free_known INTEGER, growth_known INTEGER, rss_growth_bytes_per_s REAL,"
+	  " lua_growth_bytes_per_s REAL, native_growth_bytes_per_s REAL, limit_bytes INTEGER,"
+	  " limit_left_bytes INTEGER, limit_kind TEXT, PRIMARY KEY(pid, snapshot)) STRICT, WITHOUT ROWID" },
 	{ "map", 1, 0,
 	  "CREATE TABLE map(pid INTEGER NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL,"
 	  " offset INTEGER, path TEXT, deleted INTEGER, PRIMARY KEY(pid, start))"
@@ -135,6 +143,15 @@ static const struct schema_view views[] = {
 	  "SELECT key, value FROM meta" },
 	{ "v_processes", "the processes",
 	  "SELECT pid, comm, exe, container, " TIME_OF("start_ns") " AS started FROM process" },
+	{ "v_memory", "where the resident memory of each process was, over time; the parts add up to it",
+	  "SELECT t.time_ns, " TIME_OF("t.time_ns") " AS time, m.pid, m.rss_bytes, m.lua_bytes,"
+	  " m.lua_garbage_bytes, CASE WHEN m.free_known THEN m.allocator_free_bytes END AS"
+	  " allocator_free_bytes, m.native_bytes, m.allocator_overhead_bytes, m.machine_code_bytes,"
+	  " m.stack_bytes, m.file_bytes, m.shared_bytes, m.rest_bytes,"
+	  " CASE WHEN m.growth_known THEN m.rss_growth_bytes_per_s END AS rss_growth_bytes_per_s,"
+	  " CASE WHEN m.growth_known THEN m.native_growth_bytes_per_s END AS native_growth_bytes_per_s,"
+	  " CASE WHEN m.limit_kind IS NOT NULL THEN m.limit_bytes END AS limit_bytes, m.limit_kind"
+	  " FROM memory m JOIN snapshot t ON t.id = m.snapshot ORDER BY t.time_ns, m.pid" },
 	{ "v_maps", "their mappings, as they were at the start",
 	  "SELECT pid, format('0x%x', start) AS start, format('0x%x', end) AS end, offset, path,"
 	  " deleted FROM map" },

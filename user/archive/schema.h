@@ -12,7 +12,7 @@
 #include <stddef.h>
 
 #define LMT_STORE_APPLICATION_ID 0x4c4d5431 /* "LMT1": `file` and SQLite see whose file it is */
-#define LMT_STORE_VERSION 3                 /* PRAGMA user_version */
+#define LMT_STORE_VERSION 4                 /* PRAGMA user_version */
 
 struct schema_table {
 	const char *name;

@@ -44,6 +44,7 @@ static void drop_detail_before(struct store *s, int64_t snapshot)
 
 	drop_superseded(s, "stack_at", "stack", snapshot);
 	drop_superseded(s, "site_at", "site", snapshot);
+	drop_superseded(s, "memory", "pid", snapshot);
 	drop_censuses(s, snapshot);
 	snprintf(sql, sizeof(sql),
 		 "UPDATE snapshot SET detail = 0 WHERE id < %" PRId64 " AND detail",

@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "discover/headroom.h"
-#include "glibc.h"
+#include "window.h"
 
 #define SMALL_PROCESS (64ull << 20) /* bytes that may be copied without asking what they are */
 #define MANY_BYTES (256ull << 20) /* takes long enough to say something meanwhile */
@@ -54,7 +54,7 @@ static uint64_t absent(const struct census *c, const struct walk *w, const struc
 	if (bytes < LARGE_BLOCK || (o->kind != CENSUS_USERDATA && o->kind != CENSUS_STRING &&
 				    o->kind != CENSUS_CDATA))
 		return 0;
-	return bytes - glibc_resident(c->mem, o->uaddr, o->uaddr + bytes);
+	return bytes - window_resident(c->mem, o->uaddr, o->uaddr + bytes);
 }
 
 /* What is told without looking at who holds what. */

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "window.h"
+
 /* struct malloc_state, the same in every release on 64-bit systems. */
 #define STATE_TOP_SIZE 16
 #define STATE_TOP 32
@@ -11,9 +13,9 @@
 #define STATE_BYTES 864
 
 #define GRAIN 8
-#define CHUNK_HEAD 8 /* of the size word; the memory begins behind it */
 #define IN_USE 2u
 #define FLAGS 7u
+#define BIG_CHUNK (8u << 10) /* whose pages may have been given back */
 
 static struct chunk_segment *find(const struct chunks *c, uint64_t uaddr)
 {
@@ -129,4 +131,86 @@ bool chunks_is_free(const struct chunks *c, uint64_t uaddr)
 	uint64_t bit = s ? (uaddr - s->start) / GRAIN : 0;
 
 	return s && (s->free[bit / 64] >> (bit % 64) & 1);
+}
+
+/* One segment of a live target: adds up what it hands out and what lies free in it. */
+static bool measure_segment(struct window *w, uint64_t at, uint64_t end, uint64_t top, uint64_t top_size,
+			    struct chunks_usage *add_to)
+{
+	while (at + 2 * CHUNK_HEAD < end) {
+		const uint8_t *p = window_at(w, at + CHUNK_HEAD, CHUNK_HEAD);
+		uint64_t head = p ? walk_u64(p) : 0, size = head & ~(uint64_t)FLAGS;
+
+		if (at == top) {
+			add_to->free_bytes += window_resident(w->mem, at, at + top_size);
+			return true;
+		}
+		if (size < 32 || size % GRAIN || size > end - at)
+			return p && size < 32; /* the foot of a full segment ends it */
+		if (head & IN_USE)
+			add_to->chunks++;
+		else
+			add_to->free_bytes += size < BIG_CHUNK ? size : window_resident(w->mem, at, at + size);
+		at += size;
+	}
+	return true;
+}
+
+struct segment_list {
+	struct { uint64_t base, size, next; } v[CHUNKS_SEGMENTS];
+	unsigned int n;
+};
+
+static bool lies_in(const struct segment_list *l, uint64_t uaddr)
+{
+	for (unsigned int i = 0; i < l->n; i++)
+		if (uaddr - l->v[i].base < l->v[i].size)
+			return true;
+	return false;
+}
+
+/* The newest segment is in the state itself, each older one in the foot of another. */
+static bool list_segments(const struct memread *mem, uint64_t state, struct segment_list *l)
+{
+	uint64_t at = state + STATE_SEGMENT;
+
+	for (l->n = 0; at && l->n < CHUNKS_SEGMENTS; at = l->v[l->n++].next)
+		if (!memread_exact(mem, at, &l->v[l->n], sizeof(l->v[0])) || l->v[l->n].size > 1ull << 40)
+			return false;
+	return !at && lies_in(l, state);
+}
+
+static bool measure(struct window *w, struct segment_list *l, uint64_t state, struct chunks_usage *add_to)
+{
+	uint8_t fields[STATE_BYTES];
+	uint64_t top, top_size;
+
+	if (!memread_exact(w->mem, state, fields, sizeof(fields)) || !list_segments(w->mem, state, l))
+		return false;
+	top = walk_u64(fields + STATE_TOP);
+	top_size = walk_u64(fields + STATE_TOP_SIZE);
+	if (!lies_in(l, top) || !lies_in(l, top + top_size))
+		return false;
+	for (unsigned int i = 0; i < l->n; i++)
+		if (!measure_segment(w, l->v[i].base, l->v[i].base + l->v[i].size, top, top_size, add_to))
+			return false;
+	return true;
+}
+
+bool chunks_measure(const struct memread *mem, uint64_t state, struct chunks_usage *add_to)
+{
+	struct chunks_usage sum = *add_to;
+	struct segment_list *l = malloc(sizeof(*l));
+	struct window *w = calloc(1, sizeof(*w));
+	bool ok = false;
+
+	if (l && w) {
+		w->mem = mem;
+		ok = measure(w, l, state, &sum);
+	}
+	if (ok)
+		*add_to = sum;
+	free(l);
+	free(w);
+	return ok;
 }

@@ -28,6 +28,19 @@ struct chunks {
 int chunks_read(struct chunks *c, const struct walk *w);
 void chunks_deinit(struct chunks *c);
 
+struct chunks_usage {
+	uint64_t chunks;     /* handed out; large blocks have mappings of their own and are not in here */
+	uint64_t free_bytes; /* resident */
+};
+
+#define CHUNK_HEAD 8 /* bytes of each chunk that are the allocator's own, before its memory */
+
+/*
+ * The same of a live target, without a copy. state: the allocator's, g.allocd. False when it is another
+ * allocator, or changed while it was read; *add_to is then as before.
+ */
+bool chunks_measure(const struct memread *mem, uint64_t state, struct chunks_usage *add_to);
+
 bool chunks_hold(const struct chunks *c, uint64_t uaddr);
 bool chunks_is_free(const struct chunks *c, uint64_t uaddr);
 

@@ -12,9 +12,9 @@
 #include <string.h>
 
 #include "walk.h"
+#include "window.h"
 
 #define PAGE 4096ull
-#define WINDOW (64u << 10)
 #define FLAGS 7u
 #define PREV_IN_USE 1u
 #define GRAIN 16
@@ -27,62 +27,35 @@
 #define FENCE 64           /* room of the last two, empty chunks of a full heap */
 
 struct reader {
-	struct image *im;
-	const struct memread *mem;
-	uint64_t at, n; /* what the window holds */
-	uint8_t window[WINDOW];
+	struct image *im; /* a whole copy of the memory, or NULL: it is read as it is now */
+	struct window window;
 };
-
-uint64_t glibc_resident(const struct memread *mem, uint64_t from, uint64_t to)
-{
-	uint64_t run, end, sum = 0;
-
-	while (from < to && memread_resident(mem, from & ~(PAGE - 1), to, &run, &end)) {
-		run = run < from ? from : run;
-		end = end > to ? to : end;
-		if (end <= run)
-			break;
-		sum += end - run;
-		from = end;
-	}
-	return sum;
-}
 
 /* 16 bytes at a multiple of 16. */
 static const uint8_t *look(struct reader *r, uint64_t at)
 {
-	uint64_t page = at & ~(PAGE - 1), run, end;
-
-	if (!r->im->sparse)
-		return image_at(r->im, at, GRAIN);
-	if (at - r->at >= r->n) {
-		r->n = 0;
-		if (!memread_resident(r->mem, page, page + WINDOW, &run, &end) || run > page)
-			return NULL;
-		r->at = page;
-		r->n = r->mem->read(r->mem->ctx, page, r->window,
-				    end - page < WINDOW ? end - page : WINDOW);
-	}
-	return at - r->at + GRAIN <= r->n ? r->window + (at - r->at) : NULL;
+	return r->im ? image_at(r->im, at, GRAIN) : window_at(&r->window, at, GRAIN);
 }
 
 /* A chunk's own pages are there; inside a large free one they may have been given back. */
 static uint64_t present(const struct reader *r, uint64_t at, uint64_t size)
 {
-	return size < 2 * PAGE ? size : glibc_resident(r->mem, at, at + size);
+	return size < 2 * PAGE ? size : window_resident(r->window.mem, at, at + size);
 }
 
 /* Follows the chunks to the end. False where they do not lead there: not a heap of this malloc. */
-static bool follow(struct reader *r, uint64_t at, uint64_t end, uint64_t *free_ret)
+static bool follow(struct reader *r, uint64_t at, uint64_t end, struct glibc_usage *add_to)
 {
-	uint64_t sum = 0, before = 0;
+	uint64_t sum = 0, before = 0, n = 0;
 
 	while (at + GRAIN <= end) {
 		const uint8_t *p = look(r, at);
 		uint64_t head = p ? walk_u64(p + 8) : 0, size = head & ~(uint64_t)FLAGS;
 
-		if (p && before && !(head & PREV_IN_USE))
+		if (p && before && !(head & PREV_IN_USE)) {
 			sum += present(r, at - before, before);
+			n--;
+		}
 		if (p && size && end - at <= FENCE && size < SMALLEST)
 			break; /* closed by empty chunks: the arena went on in another heap */
 		if (!p || size < SMALLEST || size % GRAIN || size > end - at)
@@ -93,21 +66,23 @@ static bool follow(struct reader *r, uint64_t at, uint64_t end, uint64_t *free_r
 		}
 		before = size;
 		at += size;
+		n++;
 	}
-	*free_ret = sum;
+	add_to->free_bytes += sum;
+	add_to->chunks += n;
 	return true;
 }
 
 /* One heap of an arena of threads. How large the structs at its start are differs by release. */
-static uint64_t free_of_heap(struct reader *r, uint64_t heap, uint64_t limit)
+static bool read_heap(struct reader *r, uint64_t heap, uint64_t limit, struct glibc_usage *add_to)
 {
 	const uint8_t *p = look(r, heap);
-	uint64_t arena = p ? walk_u64(p) : 0, size, from, to, sum;
+	uint64_t arena = p ? walk_u64(p) : 0, size, from, to;
 
 	p = arena ? look(r, heap + GRAIN) : NULL;
 	size = p ? walk_u64(p) : 0;
 	if (!size || size % PAGE || size > HEAP_ALIGN || size > limit - heap)
-		return 0;
+		return false;
 	from = heap + HEAP_HEAD;
 	to = heap + HEAP_HEAD_MAX;
 	if (arena - heap < HEAP_HEAD_MAX) {
@@ -115,32 +90,41 @@ static uint64_t free_of_heap(struct reader *r, uint64_t heap, uint64_t limit)
 		to = arena + ARENA_BYTES_MAX;
 	}
 	for (; from <= to; from += GRAIN)
-		if (follow(r, from, heap + size, &sum))
-			return sum;
-	return 0;
+		if (follow(r, from, heap + size, add_to))
+			return true;
+	return false;
+}
+
+bool glibc_read(struct image *im, const struct memread *mem, uint64_t start, uint64_t end, bool brk,
+		struct glibc_usage *add_to)
+{
+	struct reader *r = malloc(sizeof(*r));
+	uint64_t at = (start + HEAP_ALIGN - 1) & ~(HEAP_ALIGN - 1), run, run_end;
+	bool any = false;
+
+	if (!r)
+		return false;
+	r->im = im && !im->sparse ? im : NULL;
+	r->window.mem = mem;
+	r->window.at = r->window.n = 0;
+	if (brk)
+		any = follow(r, start, end, add_to);
+	while (!brk && at < end && memread_resident(mem, at, end, &run, &run_end)) {
+		if (run <= at)
+			any |= read_heap(r, at, end, add_to);
+		at = run > at ? (run + HEAP_ALIGN - 1) & ~(HEAP_ALIGN - 1) : at + HEAP_ALIGN;
+	}
+	free(r);
+	return any;
 }
 
 uint64_t glibc_free_bytes(struct image *im, const struct memread *mem, const struct proc_map *m)
 {
-	struct reader *r;
-	uint64_t sum = 0, at;
+	struct glibc_usage u = { 0 };
+	bool brk = !strcmp(m->path, "[heap]");
 
-	if ((m->inode && strcmp(m->path, "[heap]")) || !(m->prot & PROC_W))
+	if ((m->inode && !brk) || !(m->prot & PROC_W))
 		return 0;
-	r = malloc(sizeof(*r));
-	if (!r)
-		return 0;
-	r->im = im;
-	r->mem = mem;
-	r->at = r->n = 0;
-	if (!strcmp(m->path, "[heap]")) {
-		if (!follow(r, m->start, m->end, &sum))
-			sum = 0;
-	} else {
-		at = (m->start + HEAP_ALIGN - 1) & ~(HEAP_ALIGN - 1);
-		for (; at < m->end; at += HEAP_ALIGN)
-			sum += free_of_heap(r, at, m->end);
-	}
-	free(r);
-	return sum;
+	glibc_read(im, mem, m->start, m->end, brk, &u);
+	return u.free_bytes;
 }

@@ -5,8 +5,10 @@
 
 #include "census.h"
 #include "chunks.h"
+#include "discover/resident.h"
 #include "discover/task.h"
 #include "glibc.h"
+#include "window.h"
 
 #define PAGE 4096ull
 
@@ -32,28 +34,11 @@ const char *rss_part_text(enum rss_part part)
 	return text[part];
 }
 
-/* The kernel's own pages, mapped into every process, are in nobody's count. */
-static bool in_rss(const struct proc_map *m)
-{
-	return m->prot && strncmp(m->path, "[v", 2);
-}
-
-static bool is_shared(const struct proc_map *m)
-{
-	return !strncmp(m->path, "/dev/", 5) || !strncmp(m->path, "/memfd:", 7) ||
-	       !strncmp(m->path, "/SYSV", 5);
-}
-
-static enum rss_part box_of(const struct proc_map *m)
-{
-	if (!strcmp(m->path, "[stack]"))
-		return RSS_STACKS;
-	if (is_shared(m))
-		return RSS_SHARED;
-	if (m->inode)
-		return m->prot & PROC_W ? RSS_MODULES : RSS_FILES;
-	return m->prot & PROC_X ? RSS_MACHINE_CODE : RSS_HEAP;
-}
+static const enum rss_part part_of[RESIDENT_MAX] = {
+	[RESIDENT_HEAP] = RSS_HEAP,	[RESIDENT_MACHINE_CODE] = RSS_MACHINE_CODE,
+	[RESIDENT_STACK] = RSS_STACKS,	[RESIDENT_DATA] = RSS_MODULES,
+	[RESIDENT_FILE] = RSS_FILES,	[RESIDENT_SHARED] = RSS_SHARED,
+};
 
 /* Free in LuaJIT's segments, and there: much of it was never touched. */
 static uint64_t lj_free_bytes(const struct census *c, const struct chunks *ch)
@@ -107,9 +92,9 @@ void rss_breakdown_build(struct census *c, struct rss_breakdown *b)
 	if (!task_read_rss(c->target->pid, &rss))
 		return;
 	vec_each(m, &c->copier.maps.maps) {
-		uint64_t bytes = in_rss(m) ? glibc_resident(c->mem, m->start, m->end) : 0;
+		uint64_t bytes = resident_counts(m) ? window_resident(c->mem, m->start, m->end) : 0;
 
-		b->bytes[box_of(m)] += (int64_t)bytes;
+		b->bytes[part_of[resident_use_of(m)]] += (int64_t)bytes;
 		b->bytes[RSS_HEAP_FREE] += (int64_t)glibc_free_bytes(&c->copier.im, c->mem, m);
 	}
 	b->bytes[RSS_HEAP] -= b->bytes[RSS_HEAP_FREE];

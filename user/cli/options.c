@@ -37,6 +37,7 @@ static const char *const sort_names[] = { "verdict", "size", "count", "age", "ra
 
 static const struct opt table[] = {
 	{ 'p', "pid", OPT_LIST, AT(pid_texts), LIVE, "Target", "PID[,PID…]", "process to look into", 0, 0, NULL },
+	{ 0, "no-children", OPT_FLAG, AT(no_children), TRACE, "Target", NULL, "not the processes that descend from PID and run Lua, too", 0, 0, NULL },
 	{ 'a', "all", OPT_FLAG, AT(all), TRACE, "Target", NULL, "every process that runs Lua, also those that start later", 0, 0, NULL },
 	{ 'n', "name", OPT_STR, AT(name), TRACE, "Target", "COMM", "as -a, only processes of this name", 0, 0, NULL },
 	{ 0, "cgroup", OPT_STR, AT(cgroup), TRACE, "Target", "PATH", "as -a, only processes in this cgroup or below it", 0, 0, NULL },
@@ -258,6 +259,7 @@ static int check_each_call(struct options *o, struct errmsg *err)
 
 static int check_recording(struct options *o, enum command command, struct errmsg *err)
 {
+	o->children = command & (TRACE);
 	o->no_report = command == COMMAND_RECORD || command == COMMAND_SERVE;
 	if (command == COMMAND_SERVE && (!o->listen || !strchr(o->listen, ':')))
 		return errmsg_set(err, -EINVAL, "serve where? use --listen HOST:PORT, such as 127.0.0.1:9464");

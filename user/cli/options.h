@@ -46,6 +46,8 @@ struct options {
 	const char *name;   /* comm */
 	const char *cgroup; /* path, and all below it */
 	char **command;     /* behind "--", NULL-terminated; borrowed from argv */
+	bool children;     /* the command follows them, unless: */
+	bool no_children;
 	bool skip_missing; /* a process that ended meanwhile is not an error */
 	double interval; /* seconds between reports; 0: one at the end */
 	uint64_t count;  /* reports; 0: no limit */

@@ -17,6 +17,7 @@ void options_trace_config(const struct options *o, struct trace_config *ret)
 		.command_line = o->line,
 		.pids = o->pids.v,
 		.n_pids = o->pids.n,
+		.children = o->children && !o->no_children,
 		.skip_missing = o->skip_missing,
 		.all = o->all,
 		.name = o->name,

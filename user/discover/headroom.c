@@ -8,6 +8,10 @@
 
 #include "base/cleanup.h"
 
+#define NO_LIMIT (1ull << 60) /* version 1 has a number near 2^63 for none */
+
+static const struct memory_limit none = { UINT64_MAX, UINT64_MAX, NULL };
+
 static const struct hierarchy {
 	const char *controller; /* in /proc/self/cgroup; "" of version 2 */
 	const char *mounted, *limit, *usage, *cache;
@@ -38,34 +42,39 @@ static uint64_t number_in(const char *dir, const char *name, const char *key, ui
 	return otherwise;
 }
 
-/* In one cgroup, bytes. */
-static uint64_t headroom_in(const char *dir, const struct hierarchy *h)
+/* In one cgroup. */
+static struct memory_limit limit_in(const char *dir, const struct hierarchy *h)
 {
 	uint64_t limit = number_in(dir, h->limit, "", UINT64_MAX); /* "max" is no number */
 	uint64_t used = number_in(dir, h->usage, "", 0);
 	uint64_t cache = number_in(dir, "memory.stat", h->cache, 0);
 
-	if (limit == UINT64_MAX)
-		return limit;
+	if (limit >= NO_LIMIT)
+		return none;
 	used -= cache < used ? cache : used;
-	return used < limit ? limit - used : 0;
+	return (struct memory_limit){ limit, used < limit ? limit - used : 0, "cgroup" };
+}
+
+static void take_least(struct memory_limit *least, struct memory_limit l)
+{
+	if (l.left < least->left)
+		*least = l;
 }
 
 /* In the cgroup and those above it, as far as they can be seen from here. */
-static uint64_t headroom_up(const char *root, const struct hierarchy *h, const char *cgroup)
+static struct memory_limit limit_up(const char *root, const struct hierarchy *h, const char *cgroup)
 {
 	char dir[PATH_MAX];
 	size_t base = (size_t)snprintf(dir, sizeof(dir), "%s%s", root, h->mounted);
-	uint64_t least = UINT64_MAX;
+	struct memory_limit least = none;
 
 	if (base >= sizeof(dir))
 		return least;
 	snprintf(dir + base, sizeof(dir) - base, "%s", strcmp(cgroup, "/") ? cgroup : "");
 	for (;;) {
-		uint64_t headroom = headroom_in(dir, h);
 		char *slash = strrchr(dir + base, '/');
 
-		least = headroom < least ? headroom : least;
+		take_least(&least, limit_in(dir, h));
 		if (!slash)
 			return least;
 		*slash = '\0';
@@ -86,14 +95,14 @@ static bool names(const char *list, const char *controller)
 	return false;
 }
 
-uint64_t headroom_bytes(const char *root)
+/* Of the cgroups of a process ("self", or its number). */
+static struct memory_limit limit_of_cgroups(const char *root, const char *process)
 {
 	char path[PATH_MAX], line[PATH_MAX];
-	uint64_t kib = number_in(root, "proc/meminfo", "MemAvailable:", UINT64_MAX);
-	uint64_t least = kib == UINT64_MAX ? kib : kib << 10;
+	struct memory_limit least = none;
 	auto_fclose FILE *f = NULL;
 
-	snprintf(path, sizeof(path), "%s/proc/self/cgroup", root);
+	snprintf(path, sizeof(path), "%s/proc/%s/cgroup", root, process);
 	f = fopen(path, "re");
 	while (f && fgets(line, sizeof(line), f)) { /* "4:memory:/path", "0::/path" */
 		char *list = strchr(line, ':'), *cgroup = list ? strchr(list + 1, ':') : NULL;
@@ -102,14 +111,41 @@ uint64_t headroom_bytes(const char *root)
 			continue;
 		*cgroup++ = '\0';
 		cgroup[strcspn(cgroup, "\n")] = '\0';
-		for (size_t i = 0; i < sizeof(hierarchies) / sizeof(hierarchies[0]); i++) {
-			const struct hierarchy *h = &hierarchies[i];
-			uint64_t headroom = names(list + 1, h->controller)
-						    ? headroom_up(root, h, cgroup)
-						    : UINT64_MAX;
-
-			least = headroom < least ? headroom : least;
-		}
+		for (size_t i = 0; i < sizeof(hierarchies) / sizeof(hierarchies[0]); i++)
+			if (names(list + 1, hierarchies[i].controller))
+				take_least(&least, limit_up(root, &hierarchies[i], cgroup));
 	}
 	return least;
+}
+
+/* RLIMIT_AS, which counts what is mapped. */
+static struct memory_limit limit_of_mappings(const char *root, const char *process)
+{
+	char dir[PATH_MAX];
+	uint64_t limit, kib;
+
+	snprintf(dir, sizeof(dir), "%s/proc/%s", root, process);
+	limit = number_in(dir, "limits", "Max address space", UINT64_MAX);
+	kib = number_in(dir, "status", "VmSize:", 0);
+	if (limit >= NO_LIMIT)
+		return none;
+	return (struct memory_limit){ limit, kib << 10 < limit ? limit - (kib << 10) : 0, "RLIMIT_AS" };
+}
+
+bool headroom_limit(const char *root, pid_t pid, struct memory_limit *ret)
+{
+	char process[16];
+
+	snprintf(process, sizeof(process), "%d", pid);
+	*ret = limit_of_cgroups(root, process);
+	take_least(ret, limit_of_mappings(root, process));
+	return ret->what;
+}
+
+uint64_t headroom_bytes(const char *root)
+{
+	uint64_t kib = number_in(root, "proc/meminfo", "MemAvailable:", UINT64_MAX);
+	struct memory_limit least = limit_of_cgroups(root, "self");
+
+	return kib != UINT64_MAX && kib << 10 < least.left ? kib << 10 : least.left;
 }

@@ -42,7 +42,7 @@ static void unescape(char *s)
 	*to = '\0';
 }
 
-static int parse_map(char *line, struct proc_map *ret)
+int proc_parse_map(char *line, struct proc_map *ret)
 {
 	unsigned int major, minor;
 	char prot[8];
@@ -92,7 +92,7 @@ int proc_read_maps(pid_t pid, struct proc_maps *m)
 
 		if (line[len - 1] == '\n')
 			line[len - 1] = '\0';
-		rc = parse_map(line, &e);
+		rc = proc_parse_map(line, &e);
 		if (rc == -EINVAL)
 			continue;
 		if (rc || vec_push(&fresh.maps, e)) {

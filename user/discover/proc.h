@@ -32,6 +32,12 @@ struct proc_maps {
 
 void proc_maps_deinit(struct proc_maps *m);
 
+/*
+ * One line of maps or smaps, which is written to; ret->path is the caller's. -EINVAL: it is none,
+ * -ENOMEM.
+ */
+int proc_parse_map(char *line, struct proc_map *ret);
+
 /* Reads the maps afresh; on failure *m is unchanged. -ESRCH, -EACCES, -ENOMEM. */
 int proc_read_maps(pid_t pid, struct proc_maps *m);
 

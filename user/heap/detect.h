@@ -19,6 +19,7 @@
 #include "collect/frames.h"
 #include "find.h"
 #include "heap.h"
+#include "memory.h"
 
 /*	X(ID, name in every output) */
 #define FINDING_KINDS(X)                           \
@@ -37,6 +38,7 @@
 	X(ACCOUNTING_DRIFT, "accounting-drift")    \
 	X(USE_AFTER_FREE, "use-after-free")        \
 	X(C_LEAK, "c-leak")                        \
+	X(NATIVE_GROWTH, "native-growth")          \
 	X(KNOWN_BUG, "known-bug")
 
 enum finding_kind {
@@ -183,6 +185,9 @@ void detect_leak(struct findings *fs, struct heap *h, const struct snapshot *sna
 void detect_c_leak(struct findings *fs, struct heap *h, const struct snapshot *snap, bool last);
 void detect_outlived(struct findings *fs, struct heap *h, const struct snapshot *snap, bool last);
 void detect_drift(struct findings *fs, struct heap *h, const struct snapshot *snap, bool last);
+/* Of a process, by where its memory is over time. */
+void detect_native_growth(struct findings *fs, pid_t pid, const struct memory_series *recent,
+			  const struct memory_series *whole, uint64_t now_ns);
 
 /* "string", "proto", …; what the allocator is told a block is for. */
 const char *tag_name(const struct lmt_layout *l, uint32_t tag);

@@ -48,12 +48,40 @@ static void write_holder(const struct report_evidence *e, FILE *out)
 	}
 }
 
+static bool ends_with(const char *key, const char *end)
+{
+	size_t n = strlen(key), m = strlen(end);
+
+	return n >= m && !strcmp(key + n - m, end);
+}
+
+/* Sizes in units that people read; JSON has the bytes. */
+static void write_number(const char *key, uint64_t n, FILE *out)
+{
+	struct fmtbuf b;
+
+	if (ends_with(key, "bytes"))
+		fputs(fmt_bytes(&b, n), out);
+	else
+		fprintf(out, "%" PRIu64, n);
+}
+
+static void write_rate(const char *key, double rate, FILE *out)
+{
+	struct fmtbuf b;
+
+	if (ends_with(key, "bytes_per_s"))
+		fprintf(out, "%s/s", fmt_bytes(&b, rate > 0 ? (uint64_t)rate : 0));
+	else
+		fprintf(out, "%.1f", rate);
+}
+
 static void write_evidence(const struct report_evidence *e, FILE *out)
 {
 	fprintf(out, " %s=", e->key);
 	switch (e->type) {
 	case EVIDENCE_NUMBER:
-		fprintf(out, "%" PRIu64, e->n);
+		write_number(e->key, e->n, out);
 		break;
 	case EVIDENCE_SIGNED:
 		fprintf(out, "%" PRId64, (int64_t)e->n);
@@ -65,7 +93,7 @@ static void write_evidence(const struct report_evidence *e, FILE *out)
 		put_escaped(out, e->text);
 		break;
 	case EVIDENCE_RATE:
-		fprintf(out, "%.0f", e->rate);
+		write_rate(e->key, e->rate, out);
 		break;
 	case EVIDENCE_PATH:
 		break;
@@ -132,6 +160,12 @@ static const char *words_of(const char *key, char *buf, size_t size)
 	return buf;
 }
 
+/* Told by the memory of the process; no thread was seen doing it. */
+static bool is_of_process(const struct report_finding *f)
+{
+	return f->kind == FINDING_NATIVE_GROWTH;
+}
+
 /* The root cause first, then where, how sure, the evidence, what to do. */
 static void write_finding(const struct report *r, const struct findings_alike *a,
 			  const struct finding_alike *g, const struct format_options *opt,
@@ -148,7 +182,7 @@ static void write_finding(const struct report *r, const struct findings_alike *a
 	if (f->frame.lua)
 		put_frame(out, &f->frame);
 	else
-		fputs("(no Lua code on the stack)", out);
+		fputs(is_of_process(f) ? "the whole process" : "(no Lua code on the stack)", out);
 	if (r->processes.n > 1)
 		fprintf(out, "; process %d", f->pid);
 	if (f->state)

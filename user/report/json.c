@@ -10,8 +10,9 @@
 #include "findings.h"
 #include "heaps.h"
 #include "jsonw.h"
+#include "memory.h"
 
-#define SCHEMA 1
+#define SCHEMA 2
 
 static void write_time(struct jsonw *w, const char *key, uint64_t realtime_ns)
 {
@@ -47,6 +48,9 @@ static void write_process(const struct report_process *p, FILE *out)
 	jsonw_str_known(&w, "exe", p->exe);
 	write_time(&w, "start_time", p->start_realtime_ns);
 	jsonw_str_known(&w, "container", p->container);
+	if (p->parent)
+		jsonw_u64(&w, "parent", (uint64_t)p->parent);
+	memory_write_json(&p->memory, &w);
 	jsonw_end(&w);
 }
 

@@ -13,7 +13,9 @@
 #include <sys/types.h>
 
 #include "base/vec.h"
+#include "discover/headroom.h"
 #include "heap/detect.h"
+#include "heap/memory.h"
 #include "heap/verdict.h"
 #include "stat.h"
 
@@ -39,10 +41,20 @@ struct report_runtime {
 	vec_of(struct report_function) functions;
 };
 
+/* Where the resident memory of a process is; the parts add up to it. */
+struct report_memory {
+	bool known, free_known, growth_known;
+	struct memory_point now;
+	double growth[MEMORY_MAX + 1]; /* bytes a second, of each part and, last, of all */
+	struct memory_limit limit;
+};
+
 struct report_process {
 	pid_t pid;
+	pid_t parent; /* that was asked for, and this descends from; 0: none */
 	const char *comm, *exe, *container;
 	uint64_t start_realtime_ns;
+	struct report_memory memory;
 };
 
 struct report_state {

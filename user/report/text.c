@@ -11,6 +11,7 @@
 #include "flame.h"
 #include "findings.h"
 #include "heaps.h"
+#include "memory.h"
 
 struct text {
 	const struct report *r;
@@ -62,6 +63,7 @@ static void write_title(const struct text *t)
 		fputs(") ", t->out);
 		put_escaped(t, p->exe);
 		fputc('\n', t->out);
+		memory_write_text(&p->memory, color(t, BOLD), color(t, RESET), t->out);
 	}
 }
 

@@ -12,6 +12,7 @@
 #include "resolve/gcstate.h"
 #include "resolve/known_bug.h"
 #include "session_budget.h"
+#include "session_memory.h"
 
 void build_report_free(struct built_report *b)
 {
@@ -48,17 +49,36 @@ const char *built_report_keep(struct built_report *b, const char *text)
 	return keep(b, "%s", text);
 }
 
+static void add_memory(const struct session_target *t, struct report_memory *to)
+{
+	const struct memory_point *now = session_memory_of(t);
+	const struct memory_series *over = now ? &t->memory->recent : NULL;
+
+	if (!now)
+		return;
+	to->known = true;
+	to->now = *now;
+	to->free_known = t->memory->free_known;
+	to->growth_known = memory_growth_known(over);
+	for (unsigned int p = 0; p <= MEMORY_MAX; p++)
+		to->growth[p] = memory_growth(over, p);
+	headroom_limit("", t->target->pid, &to->limit);
+}
+
 static int add_process(struct built_report *b, const struct session_target *t)
 {
 	const struct proc_info *i = &t->target->info;
 	struct report_process p = {
 		.pid = t->target->pid,
+		.parent = t->parent,
 		.comm = i->comm,
 		.exe = i->exe,
 		.container = i->container,
 		.start_realtime_ns = i->start_realtime_ns,
 	};
 
+	if (!session_target_ended(t))
+		add_memory(t, &p.memory);
 	return vec_push(&b->r.processes, p);
 }
 
@@ -185,7 +205,7 @@ int build_report_static(struct session *s, bool with_functions, bool only_new,
 
 		if (!session_shows_target(s, t))
 			continue;
-		if (!only_new || !t->reported_runtimes)
+		if (!only_new || !t->reported_runtimes || t->memory)
 			rc = add_process(b, t);
 		if (!b->whole)
 			t->reported_runtimes = t->resolved->runtimes.n;
@@ -266,6 +286,8 @@ static int add_state(struct session *s, struct built_report *b, struct heap_stat
 		out.born_realtime_ns = session_realtime(s, h->st.born_ns);
 	if (h->closed)
 		out.closed_realtime_ns = session_realtime(s, h->st.close_ns);
+	else if (t && t->ended_ns) /* with its process */
+		out.closed_realtime_ns = session_realtime(s, t->ended_ns);
 	return vec_push(&b->r.states, out);
 }
 

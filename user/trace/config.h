@@ -23,6 +23,7 @@ struct trace_config {
 	/* Whom: one of the pids, a command, or all (of a name, of a cgroup). */
 	const pid_t *pids;
 	size_t n_pids;
+	bool children;        /* of the pids: their descendants that run Lua, too */
 	bool skip_missing;    /* a process that ended meanwhile is not an error */
 	bool all;
 	const char *name;     /* comm */

@@ -204,6 +204,19 @@ bool follow_unseen_text(const struct follow *f, bool likely, char *buf, size_t s
 	return true;
 }
 
+/*
+ * A command's children, whatever they run, may run Lua yet; of others only those not looked at yet.
+ */
+bool follow_waits(const struct session *s)
+{
+	if (s->cfg.command)
+		return s->follow.list.n;
+	vec_each(c, &s->follow.list)
+		if (c->once)
+			return true;
+	return false;
+}
+
 int follow_timeout_ms(const struct session *s)
 {
 	uint64_t now, next = UINT64_MAX;

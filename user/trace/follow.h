@@ -62,6 +62,16 @@ void follow_end(struct session *s);
 uint64_t follow_unseen(const struct follow *f);
 /* A sentence that names them, or those of whom nothing is known; false: none. */
 bool follow_unseen_text(const struct follow *f, bool likely, char *buf, size_t size);
+/* Is anybody waited for, who may be a target soon? */
+bool follow_waits(const struct session *s);
 void follow_deinit(struct follow *f);
+
+/*
+ * follow_family.c: before the trace, of the processes that were asked for by number the descendants
+ * that run Lua. -ESRCH: none of them all does.
+ */
+int follow_open_family(struct session *s, struct errmsg *err);
+/* …and once the probes stand, those that came meanwhile, and who will. */
+void follow_start_family(struct session *s);
 
 #endif

@@ -15,6 +15,7 @@
 #include "session_find.h"
 #include "session_confirm.h"
 #include "session_loop.h"
+#include "session_memory.h"
 #include "session_sample.h"
 
 #define BLOCK_BYTES 48     /* of a typical Lua block: tables, closures, short strings */
@@ -67,10 +68,12 @@ int session_open(const struct trace_config *cfg, struct session **ret, struct er
 	s->epoll_fd = -1;
 	launch_raise_descriptors(&s->launch);
 	for (size_t i = 0; !rc && i < cfg->n_pids; i++) {
-		rc = session_open_target(s, cfg->pids[i], false, NULL, err);
+		rc = session_open_target(s, cfg->pids[i], cfg->children, NULL, err);
 		if (rc == -ESRCH && cfg->skip_missing)
 			rc = 0;
 	}
+	if (!rc && cfg->children)
+		rc = follow_open_family(s, err);
 	if (!rc && (cfg->all || cfg->name || cfg->cgroup))
 		rc = follow_sweep(s, err);
 	if (rc) {
@@ -157,8 +160,9 @@ static const char *targets_end(const struct session *s)
 	static char text[128];
 	char how[96];
 
-	if (s->targets.all.n != 1)
+	if (s->targets.all.n != 1 && s->cfg.n_pids != 1)
 		return "all processes have ended";
+	/* the first is who was asked for */
 	fmt_exit_status(s->targets.all.v[0].exit_status, how, sizeof(how));
 	snprintf(text, sizeof(text), "the process %s", *how ? how : "has ended");
 	return text;
@@ -214,6 +218,8 @@ int session_look(struct session *s, bool report, bool last)
 		rc = session_read_kinds(s, &snap);
 	if (!rc)
 		rc = heap_apply(&s->heap, &snap);
+	if (!rc)
+		session_memory_look(s, report);
 	if (!rc)
 		rc = session_sample_look(s);
 	if (!rc)
@@ -290,6 +296,7 @@ int session_trace(struct session *s, struct errmsg *err)
 		return errmsg_set(err, rc, "cannot set up the event loop: %s", strerror(-rc));
 	}
 	attach_set_active(s->attach, true);
+	follow_start_family(s);
 	session_budget_start(s);
 	say_started(s);
 	rc = sinks_record(s) ? session_look(s, false, false) : 0;

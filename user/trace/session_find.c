@@ -12,6 +12,7 @@
 #include "heap/suppress.h"
 #include "resolve/elf_whereis.h"
 #include "resolve/gcstate.h"
+#include "session_memory.h"
 
 #define HOLD_NS 2000000000ull /* a doubtful finding waits so long for what speaks against it */
 
@@ -415,6 +416,7 @@ void session_find_look(struct session *s, struct snapshot *snap, bool last)
 	session_check_orphans(s, snap);
 	session_name_c_code(s);
 	detect_snapshot(&s->findings, &s->heap, snap, last);
+	session_memory_find(s, snap->end_ns);
 	review(s, last);
 }
 

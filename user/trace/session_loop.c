@@ -141,7 +141,7 @@ static void check_end(struct session *s)
 
 	vec_each(t, &s->targets.all)
 		all &= session_target_ended(t);
-	if (all && !s->launch.child && !s->follow.list.n && s->end == SESSION_RUNNING)
+	if (all && !s->launch.child && !follow_waits(s) && s->end == SESSION_RUNNING)
 		s->end = SESSION_TARGETS;
 }
 

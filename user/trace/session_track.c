@@ -335,9 +335,12 @@ static void on_dead(struct session *s, struct session_target *t, const struct lm
 /* Forks, execs and new libraries, also of processes that are no targets yet. */
 static int on_process_event(struct session *s, struct session_target *t, const struct lmt_event *e)
 {
+	bool followed = s->cfg.children || s->cfg.command || follow_wanted(s);
 	int rc = 0;
 
-	if (e->kind == LMT_EV_FORK && t) {
+	if (e->kind == LMT_EV_FORK && !followed) {
+		return 0;
+	} else if (e->kind == LMT_EV_FORK && t) {
 		follow_child(s, t, (pid_t)e->arg0);
 	} else if (e->kind == LMT_EV_FORK) {
 		follow_add(s, (pid_t)e->arg0, FORK_DELAY_NS, true);

@@ -9,13 +9,16 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
+#include "discover/family.h"
 #include "session.h"
 #include "session_find.h"
 
 static void free_target(struct session_target *t)
 {
 	vec_deinit(&t->watched);
+	free(t->memory);
 	plan_free(t->plan);
 	resolved_free(t->resolved);
 	memread_close_process(&t->mem);
@@ -113,6 +116,7 @@ int session_open_target(struct session *s, pid_t pid, bool without_lua, struct s
 				"process %d (%s) runs no Lua; 'luamemtrace list' shows those that do",
 				pid, t.target->info.comm);
 	if (!rc) {
+		t.parent = s->cfg.children ? family_ancestor(pid, s->cfg.pids, s->cfg.n_pids) : 0;
 		t.library_kib = proc_library_kib(pid);
 		t.pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
 		if (t.pid_fd < 0 || !proc_is_alive(pid, t.target->info.start_ticks))
@@ -227,6 +231,7 @@ void session_end_target(struct session *s, struct session_target *t)
 		return;
 	execed = t->phase == TARGET_EXECED;
 	t->phase = TARGET_ENDED;
+	t->ended_ns = clock_ns(CLOCK_MONOTONIC);
 	t->exit_status = execed ? -1 : proc_exit_status(t->pid_fd, t->target->pid);
 	if (session_shows_target(s, t) && !execed)
 		sinks_on_target_end(s, t->target->pid, t->exit_status);

@@ -55,6 +55,9 @@ struct session_target {
 	size_t reported_runtimes;
 	vec_of(struct session_watch) watched;
 	struct session_stranger strangers[SESSION_STRANGERS]; /* by a hash of g */
+	struct target_memory *memory; /* NULL: not measured yet; see session_memory.h */
+	pid_t parent;      /* of the pids that were asked for, whom it descends from; 0: none */
+	uint64_t ended_ns; /* CLOCK_MONOTONIC; 0: it lives */
 	bool held;         /* we started it: it waits for our probes at each step */
 	bool ffi_seen;     /* …and what it calls is watched */
 	bool c_heap_done;  /* its malloc() was looked for */
@@ -77,6 +80,7 @@ struct targets {
 	struct session_target *of_slot[LMT_SLOT_MAX]; /* not of those that were retired */
 	struct hashmap of_pid;    /* → position in `all` + 1 of the latest */
 	vec_of(uint32_t) retired; /* positions in `all`, in order of time */
+	size_t next_memory;       /* position % n of who is measured next; see session_memory.c */
 	size_t first_retired;     /* in `retired`: those before are used again */
 	struct past past;         /* who was there before those that use their entries now */
 };
