@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "advice.h"
 #include "base/fmt.h"
 #include "findings.h"
 #include "heaps.h"
@@ -293,6 +294,23 @@ static void write_coverage(struct jsonw *w, const struct report *r)
 	jsonw_close(w, '}');
 }
 
+static void write_advice(struct jsonw *w, const struct report *r)
+{
+	char text[256];
+	bool any = false;
+
+	for (size_t i = 0; advice_text(r, i, text, sizeof(text)); i++) {
+		if (!*text)
+			continue;
+		if (!any)
+			jsonw_array(w, "advice");
+		any = true;
+		jsonw_str(w, NULL, text);
+	}
+	if (any)
+		jsonw_close(w, ']');
+}
+
 static void write_end(const struct report *r, FILE *out)
 {
 	struct jsonw w;
@@ -312,6 +330,7 @@ static void write_end(const struct report *r, FILE *out)
 		write_time(&w, "detail_since", r->detail_since_ns);
 	if (r->active)
 		write_coverage(&w, r);
+	write_advice(&w, r);
 	if (r->blind_spots.n) {
 		jsonw_array(&w, "blind_spots");
 		vec_each(b, &r->blind_spots)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "advice.h"
 #include "base/escape.h"
 #include "base/fmt.h"
 #include "flame.h"
@@ -65,6 +66,19 @@ static void write_title(const struct text *t)
 		fputc('\n', t->out);
 		memory_write_text(&p->memory, color(t, BOLD), color(t, RESET), t->out);
 	}
+}
+
+/* Where no finding says it: that all is well, or what would tell more. */
+static void write_advice(const struct text *t)
+{
+	char text[256];
+
+	if (advice_calm(t->r))
+		fprintf(t->out, "%snothing grows%s  no process, and no line keeps ever more\n",
+			color(t, BOLD), color(t, RESET));
+	for (size_t i = 0; advice_text(t->r, i, text, sizeof(text)); i++)
+		if (*text)
+			fprintf(t->out, "%snext%s      %s\n", color(t, BOLD), color(t, RESET), text);
 }
 
 /* First of all: then no verdict means what it usually does. */
@@ -384,6 +398,7 @@ void text_write(const struct report *r, const struct format_options *opt, FILE *
 	if (!opt->first)
 		fputc('\n', out);
 	write_title(&t);
+	write_advice(&t);
 	write_stalls(&t);
 	findings_write_text(r, opt, out);
 	write_states(&t);
