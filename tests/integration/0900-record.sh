@@ -113,4 +113,23 @@ is $? 74 "no such folder: status 74"
 is $? 0 "--max-size: status 0"
 ok "$([ "$(stat -c %s "$TMP/m.db")" -le 1048576 ]; echo $?)" "the file keeps below it"
 kill "$target"
+# --max-overhead binds a recording and a profile as it does a trace; what keeps everything is asked for.
+cat >"$TMP/busy.lua" <<'E2'
+io.write('ready\n')
+io.flush()
+while true do local t = {} for i = 1, 1000 do t[i] = { i } end end
+E2
+lua5.4 "$TMP/busy.lua" >"$TMP/busy.out" &
+busy=$!
+pids+=("$busy")
+wait_for 20 has_line '^ready' "$TMP/busy.out"
+mode_of() { "$TRACER" report "$1" --json | jq -r 'select(.type == "header") | .mode'; }
+"$TRACER" record -p "$busy" -w "$TMP/b.db" -d 6 --pprof "$TMP/b.pb.gz" --flamegraph "$TMP/b.svg" 2>"$TMP/b.err"
+is "$? $(mode_of "$TMP/b.db")" "0 watch" "a busy program is recorded in windows"
+is "$("$TRACER" report "$TMP/b.db" --json | jq -r 'select(.type == "end") | .coverage.alloc_pct < 50')" true "…the file says how much was seen"
+ok "$(gunzip -c "$TMP/b.pb.gz" | grep -aq 'estimated: the calls were seen in windows'; echo $?)" "…the profile that it is estimated"
+ok "$(grep -q 'estimated from windows' "$TMP/b.svg"; echo $?)" "…and the flame graph"
+"$TRACER" record -p "$busy" -m exact -w "$TMP/e.db" -d 2 2>"$TMP/e.err"
+is "$? $(mode_of "$TMP/e.db")" "0 exact" "-m exact keeps everything"
+{ kill "$busy"; wait "$busy"; } 2>/dev/null
 done_testing

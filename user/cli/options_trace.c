@@ -2,8 +2,6 @@
 /* Options → the engine's configuration: the only file that knows both. */
 #include "options.h"
 
-#include "exports.h"
-
 #define DEFAULT_TOP 10
 
 size_t options_top(const struct options *o)
@@ -25,7 +23,6 @@ void options_trace_config(const struct options *o, struct trace_config *ret)
 		.command = o->command,
 		.mode = (enum mode)o->mode,
 		.max_overhead_pct = o->max_overhead,
-		.whole_ledger = o->write_file || exports_wanted(o),
 		.max_blocks = o->max_blocks,
 		.max_states = o->max_states,
 		.sample_bytes = o->sample_bytes,

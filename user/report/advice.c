@@ -101,9 +101,11 @@ bool advice_text(const struct report *r, size_t i, char *buf, size_t size)
 	return true;
 }
 
+/* Garbage and free memory come and go. */
 static bool process_is_calm(const struct report_process *p)
 {
-	double rate = p->memory.growth[MEMORY_MAX];
+	const double *g = p->memory.growth;
+	double rate = g[MEMORY_MAX] - g[MEMORY_GARBAGE] - g[MEMORY_FREE] - g[MEMORY_OVERHEAD];
 
 	return !p->memory.known || (p->memory.growth_known &&
 		(rate < CALM_RATE || rate < CALM_SHARE * (double)p->memory.now.rss));

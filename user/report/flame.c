@@ -213,13 +213,15 @@ static int add_values(struct flame *f, uint32_t node, const struct report_site *
 
 static int add_site(struct flame *f, const struct report *r, const struct report_site *s, bool base)
 {
-	uint64_t whole[] = { s->live_bytes, s->live_blocks, s->alloc_bytes, s->allocs };
+	uint64_t whole[] = { s->live_bytes, s->live_blocks, report_scaled(r, s->alloc_bytes),
+			     report_scaled(r, s->allocs) };
 
 	if (!s->n_stacks)
 		return add_values(f, stack_node(f, r, s, NULL), s, whole, base);
 	for (uint32_t i = 0; i < s->n_stacks; i++) {
 		const struct report_stack *st = &r->stacks.v[s->first_stack + i];
-		uint64_t v[] = { st->live_bytes, st->live_blocks, st->alloc_bytes, st->allocs };
+		uint64_t v[] = { st->live_bytes, st->live_blocks,
+				 report_scaled(r, st->alloc_bytes), report_scaled(r, st->allocs) };
 		int rc = add_values(f, stack_node(f, r, s, st), s, v, base);
 
 		if (rc)

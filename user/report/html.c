@@ -74,7 +74,8 @@ static void put_completeness(const struct report *r, FILE *out)
 			putc(';', out);
 		}
 		if (r->windows)
-			fprintf(out, " %.1f %% of the allocator calls, seen in windows;", 100 - r->seen_pct);
+			fprintf(out, " the figures are estimates from windows in which %.1f %% of the "
+				"allocator calls were seen;", r->seen_pct);
 	}
 	if (r->sample_bytes > 1)
 		fprintf(out, " Lines are exact; they are divided among their callers by sampling one stack "

@@ -60,3 +60,8 @@ const char *report_lost_text(unsigned int stat)
 
 	return texts[stat];
 }
+
+uint64_t report_scaled(const struct report *r, uint64_t seen)
+{
+	return r->windows && r->seen_pct > 0 ? (uint64_t)((double)seen * 100 / r->seen_pct) : seen;
+}

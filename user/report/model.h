@@ -259,6 +259,9 @@ static inline const struct report_frame *report_frame_at(const struct report *r,
 /* Frames of C functions above the innermost Lua frame; 0 also where there is no Lua frame. */
 uint32_t report_frames_above(const struct report *r, const struct report_stack *s);
 
+/* Calls that were made, of those that windows saw: an estimate. */
+uint64_t report_scaled(const struct report *r, uint64_t seen);
+
 /* Nothing was lost and nothing is out of sight. */
 bool report_complete(const struct report *r);
 

@@ -277,13 +277,16 @@ static void write_sample(struct pprof *p, const struct report_site *s,
 static void write_samples(struct pprof *p)
 {
 	vec_each(s, &p->r->sites) {
-		uint64_t whole[] = { s->allocs, s->alloc_bytes, s->live_blocks, s->live_bytes };
+		uint64_t whole[] = { report_scaled(p->r, s->allocs),
+				     report_scaled(p->r, s->alloc_bytes),
+				     s->live_blocks, s->live_bytes };
 
 		if (!s->n_stacks)
 			write_sample(p, s, NULL, whole);
 		for (uint32_t i = 0; i < s->n_stacks; i++) {
 			const struct report_stack *st = &p->r->stacks.v[s->first_stack + i];
-			uint64_t v[] = { st->allocs, st->alloc_bytes, st->live_blocks,
+			uint64_t v[] = { report_scaled(p->r, st->allocs),
+					 report_scaled(p->r, st->alloc_bytes), st->live_blocks,
 					 st->live_bytes };
 
 			write_sample(p, s, st, v);
@@ -307,7 +310,9 @@ static void build(struct pprof *p)
 	pbw_u64(&p->out, P_TIME, r->end_realtime_ns);
 	pbw_u64(&p->out, P_DURATION, r->end_realtime_ns - r->start_realtime_ns);
 	pbw_u64(&p->out, P_DEFAULT_TYPE, string(p, metric_name(METRIC_INUSE_SPACE)));
-	if (!report_complete(r))
+	if (r->windows)
+		pbw_u64(&p->out, P_COMMENT, string(p, "estimated: the calls were seen in windows"));
+	else if (!report_complete(r))
 		pbw_u64(&p->out, P_COMMENT, string(p, "incomplete: not every allocation was seen"));
 	pbw_str(&p->out, P_STRING, "");
 	vec_each(id, &p->s.order)

@@ -14,8 +14,25 @@ struct family {
 	enum { AS_U64, AS_U32, AS_DOUBLE } as;
 };
 
+#define PROCESS(member) offsetof(struct report_process, memory.member)
 #define STATE(member) offsetof(struct report_state, member)
 #define SITE(member) offsetof(struct report_site, member)
+
+/* Where the memory of a process is; the parts are those of its resident size. */
+static const struct family process_families[] = {
+	{ "process_resident_bytes", "gauge", "Resident size of a process.", PROCESS(now.rss), AS_U64 },
+	{ "process_resident_growth_bytes_per_second", "gauge", "Growth of the resident size.",
+	  PROCESS(growth[MEMORY_MAX]), AS_DOUBLE },
+	{ "process_lua_bytes", "gauge", "Held by Lua, in all states.", PROCESS(now.part[MEMORY_LUA]), AS_U64 },
+	{ "process_lua_garbage_bytes", "gauge", "Garbage of Lua, not collected yet.",
+	  PROCESS(now.part[MEMORY_GARBAGE]), AS_U64 },
+	{ "process_allocator_free_bytes", "gauge", "Free in LuaJIT's and glibc's allocators.",
+	  PROCESS(now.part[MEMORY_FREE]), AS_U64 },
+	{ "process_native_bytes", "gauge", "C heap and other private memory besides Lua.",
+	  PROCESS(now.part[MEMORY_NATIVE]), AS_U64 },
+	{ "process_memory_limit_bytes", "gauge", "Limit of its cgroup or RLIMIT_AS, whichever leaves less.",
+	  PROCESS(limit.bytes), AS_U64 },
+};
 
 static const struct family state_families[] = {
 	{ "heap_bytes", "gauge", "Heap of a lua_State as its VM counts it.", STATE(heap_bytes), AS_U64 },
@@ -28,6 +45,13 @@ static const struct family state_families[] = {
 	{ "refused_total", "counter", "Requests that the allocator refused.", STATE(failures), AS_U64 },
 	{ "gc_cycles_total", "counter", "Garbage collection cycles seen.", STATE(gc_cycles), AS_U32 },
 };
+
+/* Windows see some of the calls: what they count is not what was called. */
+static bool counts_calls(const struct family *f)
+{
+	return f->offset == STATE(alloc_bytes) || f->offset == STATE(allocs) ||
+	       f->offset == STATE(frees) || f->offset == STATE(reallocs);
+}
 
 static const struct family site_families[] = {
 	{ "site_live_bytes", "gauge", "Live bytes by the line that allocated them.", SITE(live_bytes), AS_U64 },
@@ -83,6 +107,22 @@ static void put_value(FILE *out, const struct family *f, const void *of)
 	else
 		fprintf(out, "} %" PRIu64 "\n",
 			f->as == AS_U32 ? *(const uint32_t *)at : *(const uint64_t *)at);
+}
+
+static void write_process_family(const struct report *r, const struct family *f, FILE *out)
+{
+	begin_family(out, f->name, f->type, f->help);
+	vec_each(p, &r->processes) {
+		const struct report_memory *m = &p->memory;
+
+		if (!m->known || (f->offset == PROCESS(limit.bytes) && !m->limit.what) ||
+		    (f->as == AS_DOUBLE && !m->growth_known) ||
+		    (f->offset == PROCESS(now.part[MEMORY_FREE]) && !m->free_known))
+			continue;
+		fprintf(out, PREFIX "%s{pid=\"%d\",", f->name, p->pid);
+		put_label(out, "comm", p->comm);
+		put_value(out, f, p);
+	}
 }
 
 static void write_state_family(const struct report *r, const struct family *f, FILE *out)
@@ -147,8 +187,11 @@ static void write_completeness(const struct report *r, FILE *out)
 
 void prometheus_write(const struct report *r, size_t max_sites, FILE *out)
 {
+	for (size_t i = 0; i < sizeof(process_families) / sizeof(process_families[0]); i++)
+		write_process_family(r, &process_families[i], out);
 	for (size_t i = 0; i < sizeof(state_families) / sizeof(state_families[0]); i++)
-		write_state_family(r, &state_families[i], out);
+		if (!r->windows || !counts_calls(&state_families[i]))
+			write_state_family(r, &state_families[i], out);
 	for (size_t i = 0; i < sizeof(site_families) / sizeof(site_families[0]); i++)
 		write_site_family(r, &site_families[i], max_sites, out);
 	write_findings(r, out);

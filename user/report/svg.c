@@ -151,7 +151,8 @@ static void put_head(const struct svg *s, const struct report *r)
 		"<text class=\"sub\" id=\"hit\" x=\"%.0f\" y=\"47\" text-anchor=\"end\"></text>\n",
 		MARGIN, metric_title(s->m), amount(&a, s->m, s->f->nodes.v[0].total[s->m]),
 		fmt_seconds(&b, r->end_realtime_ns - r->start_realtime_ns),
-		report_complete(r) ? "" : ", not everything was seen", WIDTH - MARGIN);
+		report_complete(r) ? "" : r->windows ? ", estimated from windows" :
+						       ", not everything was seen", WIDTH - MARGIN);
 	fprintf(s->out, "<text class=\"act\" id=\"reset\" x=\"%.0f\" y=\"28\" text-anchor=\"end\" "
 		"visibility=\"hidden\">reset zoom</text>\n<text class=\"act\" id=\"search\" x=\"%.0f\" "
 		"y=\"28\" text-anchor=\"end\" visibility=\"hidden\">search</text>\n",

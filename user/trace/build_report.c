@@ -49,6 +49,7 @@ const char *built_report_keep(struct built_report *b, const char *text)
 	return keep(b, "%s", text);
 }
 
+/* Of a process that has ended, as it was last. */
 static void add_memory(const struct session_target *t, struct report_memory *to)
 {
 	const struct memory_point *now = session_memory_of(t);
@@ -62,7 +63,7 @@ static void add_memory(const struct session_target *t, struct report_memory *to)
 	to->growth_known = memory_growth_known(over);
 	for (unsigned int p = 0; p <= MEMORY_MAX; p++)
 		to->growth[p] = memory_growth(over, p);
-	headroom_limit("", t->target->pid, &to->limit);
+	to->limit = t->memory->limit;
 }
 
 static int add_process(struct built_report *b, const struct session_target *t)
@@ -77,8 +78,7 @@ static int add_process(struct built_report *b, const struct session_target *t)
 		.start_realtime_ns = i->start_realtime_ns,
 	};
 
-	if (!session_target_ended(t))
-		add_memory(t, &p.memory);
+	add_memory(t, &p.memory);
 	return vec_push(&b->r.processes, p);
 }
 

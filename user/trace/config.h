@@ -33,7 +33,6 @@ struct trace_config {
 	/* How. */
 	enum mode mode;
 	double max_overhead_pct; /* auto and watch */
-	bool whole_ledger;    /* what comes of it is to be whole: there auto is exact */
 	uint64_t max_blocks, max_states;
 	uint64_t sample_bytes, stack_depth;
 	bool native;          /* C functions in the stacks… */

@@ -93,12 +93,6 @@ static struct budget_seen look_now(struct session *s)
 	};
 }
 
-/* What goes into a file is to be whole: there auto is exact. */
-static bool keeps_all(const struct session *s)
-{
-	return s->cfg.whole_ledger || session_wants_c_heap(s);
-}
-
 void session_budget_start(struct session *s)
 {
 	struct budget_seen seen = look_now(s);
@@ -107,8 +101,8 @@ void session_budget_start(struct session *s)
 	*b = (struct budget){
 		.max_pct = s->cfg.max_overhead_pct,
 		.may_stay_exact = s->cfg.mode == MODE_AUTO,
-		.only_exact =
-			s->cfg.mode == MODE_EXACT || (s->cfg.mode == MODE_AUTO && keeps_all(s)),
+		.only_exact = s->cfg.mode == MODE_EXACT ||
+			      (s->cfg.mode == MODE_AUTO && session_wants_c_heap(s)),
 	};
 	budget_start(b, &seen);
 	attach_measure(s->attach, true);

@@ -147,6 +147,7 @@ static void look_at(struct session *s, struct session_target *t, uint64_t now)
 		m->whole.step_ms = WHOLE_STEP_MS;
 	}
 	if (!measure_target(s, t, &p, &m->free_known)) {
+		headroom_limit("", t->target->pid, &m->limit);
 		memory_series_roll(&m->recent, &p);
 		memory_series_add(&m->whole, &p);
 	}

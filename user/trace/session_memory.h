@@ -16,6 +16,7 @@ struct target_memory {
 	struct memory_series recent; /* of the last minutes */
 	struct memory_series whole;  /* of the whole trace */
 	bool free_known;             /* what lies free in its allocators could be read */
+	struct memory_limit limit;   /* as it was then */
 	uint64_t next_ns;            /* when it is due again, CLOCK_MONOTONIC */
 };
 
