@@ -118,9 +118,78 @@ static void totals_do_not_agree_where_not_all_was_seen(void **state)
 	assert_int_equal(drifts(f), 1);
 }
 
+static size_t standing(struct fixture *f)
+{
+	size_t n = 0;
+
+	vec_each(x, &f->findings.v)
+		n += !x->withdrawn;
+	return n;
+}
+
+static uint64_t number(const struct finding *f, const char *key)
+{
+	for (unsigned int i = 0; i < f->n_evidence; i++)
+		if (!strcmp(f->evidence[i].key, key))
+			return f->evidence[i].n;
+	return 0;
+}
+
+/* Adds a site of that line and kind that leaks so many bytes. */
+static size_t add_leak(struct fixture *f, uint32_t line, enum block_kind kind, uint64_t bytes)
+{
+	size_t i = heap_site_at(&f->heap, 0, kind, (struct frame){ .where = line }, false, 0) - 1;
+
+	f->heap.sites.v[i].verdict = VERDICT_LEAK;
+	f->heap.sites.v[i].live_bytes = f->heap.sites.v[i].old_bytes = bytes;
+	f->heap.sites.v[i].live_blocks = 10;
+	return i;
+}
+
+static void kinds_of_a_line_are_one_finding(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t line = strpool_add(f->strings, "@app.lua:5"), other = strpool_add(f->strings, "@b.lua:7");
+
+	add_leak(f, line, KIND_TABLE, 3000);
+	add_leak(f, line, KIND_STRING, 9000);
+	add_leak(f, other, KIND_STRING, 100);
+	detect_snapshot(&f->findings, &f->heap, &f->snap, true);
+	assert_int_equal(standing(f), 2);
+	assert_int_equal(number(&f->findings.v.v[0], "bytes"), 12000);
+	assert_int_equal(number(&f->findings.v.v[0], "blocks"), 20);
+	assert_string_equal(strpool_get(f->strings, f->findings.v.v[0].frame.where), "@app.lua:5");
+}
+
+/* Lines that fill one container are one finding, also from then on when that becomes known. */
+static void what_hangs_on_one_container_is_one_finding(void **state)
+{
+	struct fixture *f = *state;
+	size_t a = add_leak(f, strpool_add(f->strings, "@a.lua:5"), KIND_TABLE, 3000);
+	size_t b = add_leak(f, strpool_add(f->strings, "@b.lua:7"), KIND_STRING, 9000);
+	size_t c = add_leak(f, strpool_add(f->strings, "@b.lua:9"), KIND_STRING, 50);
+
+	detect_snapshot(&f->findings, &f->heap, &f->snap, true);
+	assert_int_equal(standing(f), 3);
+	f->heap.sites.v[a].holder = strpool_add(f->strings, "registry\x1f_LOADED.s\x1fupvalue open\x1f[7]\x1ftable");
+	f->heap.sites.v[b].holder = strpool_add(f->strings, "registry\x1f_LOADED.s\x1fupvalue open\x1f[9].name\x1fstring");
+	f->heap.sites.v[c].holder = strpool_add(f->strings, "registry\x1f_LOADED.t\x1fstring");
+	detect_snapshot(&f->findings, &f->heap, &f->snap, true);
+	assert_int_equal(standing(f), 2);
+	f->heap.sites.v[a].verdict = VERDICT_STABLE;
+	detect_snapshot(&f->findings, &f->heap, &f->snap, true);
+	assert_int_equal(standing(f), 2); /* the other goes on */
+	f->heap.sites.v[b].verdict = VERDICT_STABLE;
+	detect_snapshot(&f->findings, &f->heap, &f->snap, true);
+	assert_int_equal(standing(f), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(kinds_of_a_line_are_one_finding, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_hangs_on_one_container_is_one_finding, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(what_soon_levels_off_is_not_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(at_the_end_all_is_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_leak_that_levels_off_was_none, setup, teardown),

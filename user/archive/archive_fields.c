@@ -211,6 +211,7 @@ static const char *form_text(unsigned int v)
 		[EVIDENCE_NUMBER] = "number", [EVIDENCE_SIGNED] = "signed",
 		[EVIDENCE_ADDRESS] = "address", [EVIDENCE_TEXT] = "text",
 		[EVIDENCE_STACK] = "stack", [EVIDENCE_RATE] = "rate", [EVIDENCE_PATH] = "path",
+		[EVIDENCE_LINES] = "lines",
 	};
 
 	return names[v];

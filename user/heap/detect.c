@@ -221,6 +221,12 @@ void evidence_path(struct finding *f, const char *key, uint32_t text)
 		add(f, (struct evidence){ .key = key, .type = EVIDENCE_PATH, .text = text });
 }
 
+void evidence_lines(struct findings *fs, struct finding *f, const char *key, const char *lines)
+{
+	add(f, (struct evidence){ .key = key, .type = EVIDENCE_LINES,
+				  .text = strpool_add(fs->strings, lines) });
+}
+
 void evidence_stack(struct finding *f, const char *key, const struct frame *leaf, uint32_t stack)
 {
 	add(f, (struct evidence){

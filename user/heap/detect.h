@@ -57,11 +57,16 @@ const char *confidence_name(enum confidence c);
 bool finding_kind_find(const char *name, enum finding_kind *ret);
 
 enum evidence_type { EVIDENCE_NUMBER, EVIDENCE_SIGNED, EVIDENCE_ADDRESS, EVIDENCE_TEXT,
-		     EVIDENCE_STACK, EVIDENCE_RATE, EVIDENCE_PATH };
+		     EVIDENCE_STACK, EVIDENCE_RATE, EVIDENCE_PATH, EVIDENCE_LINES };
 
 /* Between the steps of an EVIDENCE_PATH's text, from a root down to the object. */
 #define EVIDENCE_STEP '\x1f'
-#define EVIDENCE_TYPES (EVIDENCE_PATH + 1)
+/*
+ * Lines that fill a container, as an EVIDENCE_LINES' text: parted by EVIDENCE_STEP, each with line,
+ * kind, live bytes, live blocks and growth in bytes a second, parted by EVIDENCE_PART.
+ */
+#define EVIDENCE_PART '\x1e'
+#define EVIDENCE_TYPES (EVIDENCE_LINES + 1)
 
 struct evidence {
 	const char *key; /* constant */
@@ -166,6 +171,7 @@ void evidence_address(struct finding *f, const char *key, uint64_t uaddr);
 void evidence_rate(struct finding *f, const char *key, double rate);
 void evidence_text(struct findings *fs, struct finding *f, const char *key, const char *text);
 void evidence_path(struct finding *f, const char *key, uint32_t text);
+void evidence_lines(struct findings *fs, struct finding *f, const char *key, const char *lines);
 void evidence_stack(struct finding *f, const char *key, const struct frame *leaf, uint32_t stack);
 
 /* One detector file each. */

@@ -86,6 +86,8 @@ struct heap_site {
 	uint32_t stacks;  /* position + 1 of the first in heap.stacks; 0 none */
 	/* who holds its objects: an EVIDENCE_PATH in the string pool; 0 unknown */
 	uint32_t holder;
+	uint32_t container;  /* what of that way holds ever more, a string id; see detect_leak.c */
+	uint64_t cause;      /* under which it was reported; 0: it was not */
 	uint32_t confirms;   /* times a census was asked for that */
 };
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define QUARTERS 4
+#define GROWTH_POINTS 4
 #define GROWTH_MS 4000     /* the shortest time from which a rate is told */
 #define RISES_MS 20000     /* …from which it is believed to go on */
 #define WARM_MS 2000       /* what a process does when it is looked at first is not judged */
@@ -105,20 +106,30 @@ static double rate(const struct stretch *a, const struct stretch *b)
 
 bool memory_growth_known(const struct memory_series *s)
 {
-	struct stretch q[QUARTERS];
+	return s->n >= GROWTH_POINTS && s->p[s->n - 1].ms - s->p[0].ms >= GROWTH_MS;
+}
 
-	return s->n && s->p[s->n - 1].ms - s->p[0].ms >= GROWTH_MS &&
-	       quarters(s, MEMORY_MAX, s->p[0].ms, s->p[s->n - 1].ms, q);
+/* The lowest of the points [from, to). */
+static struct stretch lowest(const struct memory_series *s, enum memory_part part,
+			     unsigned int from, unsigned int to)
+{
+	struct stretch low = { value(&s->p[from], part), s->p[from].ms, true };
+
+	for (unsigned int i = from + 1; i < to; i++)
+		if (value(&s->p[i], part) < low.low)
+			low = (struct stretch){ value(&s->p[i], part), s->p[i].ms, true };
+	return low;
 }
 
 double memory_growth(const struct memory_series *s, enum memory_part part)
 {
-	struct stretch q[QUARTERS];
+	struct stretch early, late;
 
 	if (!memory_growth_known(s))
 		return 0;
-	quarters(s, part, s->p[0].ms, s->p[s->n - 1].ms, q);
-	return rate(&q[QUARTERS / 2 - 1], &q[QUARTERS - 1]);
+	early = lowest(s, part, 0, s->n / 2);
+	late = lowest(s, part, s->n / 2, s->n);
+	return rate(&early, &late);
 }
 
 static double rises_since(const struct memory_series *s, enum memory_part part, uint64_t from_ms)

@@ -56,8 +56,8 @@ void memory_series_add(struct memory_series *s, const struct memory_point *p);
 void memory_series_roll(struct memory_series *s, const struct memory_point *p);
 
 /*
- * Bytes a second, of a part or, with MEMORY_MAX, of all, in the second half of the time; 0: not yet
- * known.
+ * From the lowest in the first half of the time to that in the second, bytes a second, of a part
+ * or, with MEMORY_MAX, of all; 0: not yet known.
  */
 double memory_growth(const struct memory_series *s, enum memory_part part);
 

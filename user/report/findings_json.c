@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/fmt.h"
+#include "finding_lines.h"
 #include "jsonw.h"
 
 /* Only the innermost Lua frame is known. */
@@ -37,6 +38,25 @@ static void write_path(struct jsonw *w, const struct report_evidence *e)
 		snprintf(step, sizeof(step), "%.*s", (int)(end - s), s);
 		jsonw_str(w, NULL, step);
 		s = end;
+	}
+	jsonw_close(w, ']');
+}
+
+static void write_lines(struct jsonw *w, const struct report_evidence *e)
+{
+	const char *text = e->text;
+	struct finding_line l;
+
+	jsonw_array(w, e->key);
+	while (finding_lines_next(&text, &l)) {
+		jsonw_object(w, NULL);
+		if (*l.line)
+			jsonw_str(w, "line", l.line);
+		jsonw_str(w, "kind", l.kind);
+		jsonw_u64(w, "bytes", l.bytes);
+		jsonw_u64(w, "blocks", l.blocks);
+		jsonw_double(w, "growth_bytes_per_s", l.growth_bytes_per_s);
+		jsonw_close(w, '}');
 	}
 	jsonw_close(w, ']');
 }
@@ -77,6 +97,9 @@ static void write_evidence(struct jsonw *w, const struct report *r, const struct
 		break;
 	case EVIDENCE_PATH:
 		write_path(w, e);
+		break;
+	case EVIDENCE_LINES:
+		write_lines(w, e);
 		break;
 	}
 }

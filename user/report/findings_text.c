@@ -6,6 +6,7 @@
 
 #include "base/escape.h"
 #include "base/fmt.h"
+#include "finding_lines.h"
 #include "findings_alike.h"
 
 #define BOLD "\033[1m"
@@ -96,6 +97,7 @@ static void write_evidence(const struct report_evidence *e, FILE *out)
 		write_rate(e->key, e->rate, out);
 		break;
 	case EVIDENCE_PATH:
+	case EVIDENCE_LINES:
 		break;
 	case EVIDENCE_STACK:
 		if (e->frame.lua)
@@ -103,6 +105,21 @@ static void write_evidence(const struct report_evidence *e, FILE *out)
 		else
 			fputc('?', out);
 		break;
+	}
+}
+
+/* Which lines make it, the largest first. */
+static void write_lines(const struct report_evidence *e, FILE *out)
+{
+	const char *text = e->text;
+	struct finding_line l;
+	struct fmtbuf b;
+
+	fputs("\n  filled at", out);
+	for (const char *sep = " "; finding_lines_next(&text, &l); sep = ", ") {
+		fputs(sep, out);
+		put_escaped(out, *l.line ? fmt_chunk(l.line) : "(no Lua line)");
+		fprintf(out, " (%s %s)", l.kind, fmt_bytes(&b, l.bytes));
 	}
 }
 
@@ -160,6 +177,12 @@ static const char *words_of(const char *key, char *buf, size_t size)
 	return buf;
 }
 
+/* A number of blocks, which the evidence has, and not of times. */
+static bool counts_blocks(const struct report_finding *f)
+{
+	return f->kind == FINDING_LEAK || f->kind == FINDING_C_LEAK;
+}
+
 /* Told by the memory of the process; no thread was seen doing it. */
 static bool is_of_process(const struct report_finding *f)
 {
@@ -193,15 +216,17 @@ static void write_finding(const struct report *r, const struct findings_alike *a
 		write_also(a, g, out);
 	write_callers(r, "stack", &f->stack, out);
 	fprintf(out, "\n  how sure  %s", confidence_name(f->confidence));
-	if (f->count > 1)
+	if (f->count > 1 && !counts_blocks(f))
 		fprintf(out, "; seen %" PRIu64 " times", f->count);
 	fputs("\n  evidence ", out);
 	vec_each(e, &f->evidence)
-		if (e->type != EVIDENCE_PATH)
+		if (e->type != EVIDENCE_PATH && e->type != EVIDENCE_LINES)
 			write_evidence(e, out);
 	vec_each(e, &f->evidence) {
 		if (e->type == EVIDENCE_PATH)
 			write_holder(e, out);
+		if (e->type == EVIDENCE_LINES)
+			write_lines(e, out);
 		if (e->stack.n > 1)
 			write_callers(r, words_of(e->key, title, sizeof(title)), &e->stack, out);
 	}

@@ -6,6 +6,7 @@
 #include "base/fmt.h"
 #include "findings_alike.h"
 #include "flame.h"
+#include "finding_lines.h"
 #include "page.h"
 #include "xml.h"
 
@@ -194,6 +195,23 @@ static void put_path(const char *s, FILE *out)
 	}
 }
 
+/* The lines that fill a container. */
+static void put_lines(const char *text, FILE *out)
+{
+	struct finding_line l;
+	struct fmtbuf b;
+
+	fputs("<ol>\n", out);
+	while (finding_lines_next(&text, &l)) {
+		fputs("<li><code>", out);
+		xml_put(*l.line ? fmt_chunk(l.line) : "(no Lua line)", out);
+		fputs("</code> ", out);
+		xml_put(l.kind, out);
+		fprintf(out, " %s</li>\n", fmt_bytes(&b, l.bytes));
+	}
+	fputs("</ol>\n", out);
+}
+
 /* All of a stack, Lua's and C's, innermost first. */
 static void put_stack(const struct report *r, const char *title, const struct report_stack *st,
 		      FILE *out)
@@ -233,6 +251,9 @@ static void put_value(const struct report *r, const struct report_evidence *e, F
 		break;
 	case EVIDENCE_PATH:
 		put_path(e->text, out);
+		break;
+	case EVIDENCE_LINES:
+		put_lines(e->text, out);
 		break;
 	case EVIDENCE_STACK:
 		page_put_frame(&e->frame, out);

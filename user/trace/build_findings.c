@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "build_stacks.h"
 #include "session_find.h"
@@ -62,12 +63,25 @@ static int add_finding(struct session *s, struct built_report *b, const struct f
 	return rc;
 }
 
+/* What it makes the process grow by, bytes a second. */
+static double cost_of(const struct report_finding *f)
+{
+	vec_each(e, &f->evidence)
+		if (e->type == EVIDENCE_RATE && !strcmp(e->key, "growth_bytes_per_s"))
+			return e->rate;
+	return 0;
+}
+
 static int by_severity(const void *pa, const void *pb)
 {
 	const struct report_finding *a = pa, *b = pb;
 
+	double x = cost_of(a), y = cost_of(b);
+
 	if (a->severity != b->severity)
 		return a->severity > b->severity ? -1 : 1;
+	if (x > y || x < y)
+		return x > y ? -1 : 1;
 	return a->realtime_ns < b->realtime_ns ? -1 : a->realtime_ns > b->realtime_ns;
 }
 
