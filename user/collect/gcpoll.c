@@ -184,6 +184,16 @@ void gcpoll_run(struct gcpoll *p, struct lmt_state *table, uint32_t n, uint64_t 
 			poll_one(s, &table[s->index], now_ms, p->always);
 }
 
+uint64_t gcpoll_string_table(const struct gcpoll_state *s)
+{
+	struct lmt_cell at = s->layout->family == LMT_FAMILY_PUC ? s->layout->G_hash
+								 : s->layout->G_strtab;
+	uint64_t ret;
+
+	return !s->gone && layout_has(at) && memread_uint(s->mem, s->G + (uint64_t)at.off, at.size, &ret)
+		       ? ret : 0;
+}
+
 /* How many of the stretches lie before the latest full collection. */
 static uint32_t certified(const struct gcpoll_state *s, const struct age_window *w)
 {

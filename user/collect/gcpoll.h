@@ -94,4 +94,7 @@ void gcpoll_remove(struct gcpoll *p, uint32_t index);
 /* Which of a state's blocks are old by now. */
 void gcpoll_window(const struct gcpoll_state *s, struct age_window *ret);
 
+/* Where the VM's table of all strings lies now; 0 when it cannot be read. */
+uint64_t gcpoll_string_table(const struct gcpoll_state *s);
+
 #endif

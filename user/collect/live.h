@@ -66,6 +66,9 @@ void live_wipe_site(struct live *l, uint32_t index);
  */
 uint64_t live_tick(struct live *l);
 
+/* The place that made the block that lives at this address now; 0 none, or no block. */
+uint32_t live_place_at(const struct live *l, uint32_t slot, uint64_t uaddr);
+
 /* Does the ledger hold a block of the process that lies in [start, end)? */
 bool live_any_block(const struct live *l, uint32_t slot, uint64_t start, uint64_t end);
 

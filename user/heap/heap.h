@@ -107,7 +107,7 @@ struct heap {
 	struct hashmap frame_by_site;  /* BPF site index → position + 1 in frames */
 	vec_of(struct frame) frames;
 	vec_of(uint64_t) free_frames;  /* positions + 1 in frames */
-	struct hashmap kind_by_site;   /* BPF site index → kind + 1, where a live block told it */
+	struct hashmap kind_by_site;   /* BPF site index → kind told by live blocks; how often */
 	struct heap_stacks stacks;
 	uint32_t next_number;
 	uint64_t next_site;
