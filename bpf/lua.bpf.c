@@ -67,6 +67,29 @@ static __always_inline void on_close(struct pt_regs *ctx, const struct lmt_probe
 	emit(LMT_EV_STATE_CLOSING, slot, i, 0, 0);
 }
 
+#define LUA_GCCOLLECT 2
+
+/*
+ * A whole collection begins. It is counted here, not when a poll sees what it did: two of them between
+ * two polls leave the collector as it was, and what is born behind them has survived none.
+ */
+static __noinline int on_full_gc(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot)
+{
+	const struct lmt_layout *lay;
+	struct lmt_state *st;
+	__u64 g = 0;
+
+	if (!p || (p->args && (__u32)reg_get(ctx, p->reg_osize) != LUA_GCCOLLECT))
+		return 0;
+	lay = layout_at(p->layout);
+	if (!lay || !read_word(&g, lay->hot.wide, reg_get(ctx, p->reg_ptr) + lay->hot.L_glob))
+		return 0;
+	st = state_at(owner_of(slot, g));
+	if (st)
+		__sync_fetch_and_add(&st->gc_cycle, 1);
+	return 0;
+}
+
 /* The caller of a function whose probe may stand behind a push. */
 static __always_inline void caller_before_push(struct pt_regs *ctx, const struct lmt_probe *p,
 					       struct caller *c)
@@ -320,6 +343,8 @@ int lua_entry(struct pt_regs *ctx)
 		on_newstate(ctx, p, slot);
 	else if (p->kind == LMT_PROBE_CLOSE)
 		on_close(ctx, p, slot);
+	else if (p->kind == LMT_PROBE_FULL_GC)
+		on_full_gc(ctx, p, slot);
 	else if (p->kind == LMT_PROBE_MAPS)
 		on_maps(slot);
 	else if (p->kind == LMT_PROBE_THROW)

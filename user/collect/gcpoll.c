@@ -64,32 +64,56 @@ static bool at_rest(const struct gcpoll_state *s, const struct state_gc *gc)
 	return gc->gcstate == pause || gc->gcstate == (pause == 0 ? 1 : 0);
 }
 
-static void note_full(struct gcpoll_state *s, uint64_t ms)
+static void note_full(struct gcpoll_state *s, uint32_t n, uint64_t ms)
 {
-	s->fulls++;
+	s->fulls += n;
 	s->full_ms = ms;
+}
+
+/*
+ * Cycles since the poll before: full collections that BPF counted, and one more when the flips seen
+ * say so and no collection that had only begun explains it. Returns how many full ones have ended.
+ */
+static uint32_t count_cycles(struct gcpoll_state *s, struct lmt_state *entry, bool flipped,
+			     uint64_t now_ms)
+{
+	uint32_t began = __atomic_load_n(&entry->gc_cycle, __ATOMIC_RELAXED) - s->cycles;
+	uint32_t due = began + s->due, n = began;
+
+	s->due = (due + flipped) % 2 && due;
+	if (!due && flipped) {
+		__atomic_fetch_add(&entry->gc_cycle, 1, __ATOMIC_RELAXED);
+		n = 1;
+	}
+	for (uint32_t i = n < GCPOLL_FLIPS ? n : GCPOLL_FLIPS; i; i--)
+		s->flip_ms[(s->cycles + n - i + 1) % GCPOLL_FLIPS] = now_ms;
+	s->cycles += n;
+	if (n || flipped)
+		s->swept = false;
+	return due - s->due;
 }
 
 /*
  * The heap's size after a full collection stays noted in global_State while minor ones go on
  * (5.2, 5.4; 5.5 changes its kind for a full one instead). seen_ms: of the poll before, since the
- * collection may have been as early as that.
+ * collection may have been as early as that. fulls: those that the program asked for.
  */
-static void note_collections(struct gcpoll_state *s, const struct state_gc *now, uint32_t cycles_before,
-			     uint64_t seen_ms)
+static void note_collections(struct gcpoll_state *s, const struct state_gc *now, uint32_t cycles,
+			     uint32_t fulls, uint64_t seen_ms)
 {
 	bool minor = is_minor(s, now) && is_minor(s, &s->gc);
+	uint32_t n = minor ? fulls : cycles;
 
-	if (!minor) {
-		if (s->cycles != cycles_before)
-			note_full(s, seen_ms);
+	if (!minor || fulls) {
+		if (n)
+			note_full(s, n, seen_ms);
 		s->full_estimate = now->estimate;
 		return;
 	}
 	if (!at_rest(s, now) || now->estimate == s->full_estimate)
 		return;
 	s->full_estimate = now->estimate;
-	note_full(s, seen_ms);
+	note_full(s, 1, seen_ms);
 }
 
 static void settle(struct gcpoll_state *s, const struct lmt_state *entry,
@@ -141,7 +165,7 @@ static void poll_one(struct gcpoll_state *s, struct lmt_state *entry, uint64_t n
 	uint64_t work = entry->allocs + entry->c_takes, seen_ms;
 	uint64_t calls = work + entry->frees + entry->reallocs;
 	struct pace_point at = { now_ms, work, entry->old_frees };
-	uint32_t cycles_before = s->cycles;
+	uint32_t cycles_before = s->cycles, fulls;
 	struct state_gc now;
 
 	if (calls == s->calls && s->polled && !always)
@@ -157,12 +181,9 @@ static void poll_one(struct gcpoll_state *s, struct lmt_state *entry, uint64_t n
 		return;
 	}
 	seen_ms = s->pace->n ? s->pace->p[s->pace->n - 1].ms : now_ms;
-	if (now.white != s->gc.white) {
-		entry->gc_cycle = ++s->cycles;
-		s->flip_ms[s->cycles % GCPOLL_FLIPS] = now_ms;
-		s->swept = false;
-	}
-	note_collections(s, &now, cycles_before, seen_ms);
+	/* In this order: of a collection that begins now, the flip comes later. */
+	fulls = count_cycles(s, entry, now.white != s->gc.white, now_ms);
+	note_collections(s, &now, s->cycles - cycles_before, fulls, seen_ms);
 	note_range(s, now.heap_bytes, now_ms);
 	gc_stall_note(&s->stall, now_ms, now.heap_bytes, s->cycles != cycles_before, now.stopped);
 	heap_trend_note(&s->trend, now_ms, now.heap_bytes, s->cycles != cycles_before);
