@@ -6,6 +6,8 @@
 
 #include "block.h"
 
+#define BUILD_TRIES 50 /* polls: a second, and more where they are late */
+
 void gcpoll_deinit(struct gcpoll *p)
 {
 	vec_each(s, &p->states)
@@ -20,7 +22,7 @@ int gcpoll_add(struct gcpoll *p, uint32_t index, uint64_t G, const struct lmt_la
 	struct gcpoll_state s = { .index = index, .G = G, .layout = layout, .mem = mem };
 	uint64_t *at = hashmap_get_or_add(&p->by_index, index);
 
-	s.gone = !states_read_gc(mem, layout, G, &s.gc);
+	s.built = states_read_gc(mem, layout, G, &s.gc);
 	s.full_estimate = s.gc.estimate;
 	if (!at || vec_push(&p->states, s))
 		return -ENOMEM;
@@ -160,6 +162,31 @@ uint64_t gcpoll_floor(const struct gcpoll_state *s)
 	return at_rest(s, &s->gc) && s->gc.estimate <= s->gc.heap_bytes ? s->gc.estimate : 0;
 }
 
+static bool is_over(const struct lmt_state *entry)
+{
+	return __atomic_load_n(&entry->flags, __ATOMIC_ACQUIRE) & (LMT_STATE_DEAD | LMT_STATE_CLOSING);
+}
+
+/*
+ * A closed state's memory may be readable still, but means nothing, whether it was closed before the
+ * reading or meanwhile. One that is being made is none yet.
+ */
+static bool read_now(struct gcpoll_state *s, const struct lmt_state *entry, struct state_gc *now)
+{
+	bool over = is_over(entry), good = !over && states_read_gc(s->mem, s->layout, s->G, now);
+
+	if (good && !is_over(entry)) {
+		if (!s->built) {
+			s->gc = *now;
+			s->full_estimate = now->estimate;
+		}
+		s->built = true;
+		return true;
+	}
+	s->gone = over || good || s->built || ++s->tries == BUILD_TRIES;
+	return false;
+}
+
 static void poll_one(struct gcpoll_state *s, struct lmt_state *entry, uint64_t now_ms, bool always)
 {
 	uint64_t work = entry->allocs + entry->c_takes, seen_ms;
@@ -174,10 +201,9 @@ static void poll_one(struct gcpoll_state *s, struct lmt_state *entry, uint64_t n
 	s->polled = true;
 	if (!s->pace)
 		s->pace = calloc(1, sizeof(*s->pace));
-	/* A closed state's memory may be readable still, but means nothing. */
-	if (!s->pace || entry->flags & LMT_STATE_DEAD ||
-	    !states_read_gc(s->mem, s->layout, s->G, &now)) {
-		s->gone = true;
+	s->gone |= !s->pace;
+	if (s->gone || !read_now(s, entry, &now)) {
+		s->polled = false; /* also if nothing happens: look again */
 		return;
 	}
 	seen_ms = s->pace->n ? s->pace->p[s->pace->n - 1].ms : now_ms;

@@ -44,7 +44,9 @@ struct gcpoll_state {
 	uint32_t due; /* full collections of these whose flip was not seen yet: 0 or 1 */
 	uint64_t calls; /* of its allocator, when it was polled last */
 	bool polled;
-	bool gone; /* its memory cannot be read any more */
+	bool built;     /* it was seen to be a state */
+	uint32_t tries; /* how often not, before that */
+	bool gone; /* closed, or its memory cannot be read any more or holds something else */
 
 	bool swept;                      /* since the latest flip */
 	uint64_t flip_ms[GCPOLL_FLIPS];  /* when cycles became its value, modulo */

@@ -198,7 +198,7 @@ static void write_states(const struct text *t)
 			write_state(t, s);
 		} else {
 			left_out++;
-			bytes += s->heap_bytes;
+			bytes += s->heap_known ? s->heap_bytes : 0;
 		}
 	}
 	if (left_out)

@@ -32,7 +32,7 @@ static int follow_state(struct session *s, struct session_target *t, uint32_t in
 		return rc;
 	rc = gcpoll_add(&s->gc, index, G, &layout->l, &t->mem);
 	poll = gcpoll_find(&s->gc, index);
-	if (poll && !poll->gone)
+	if (poll && poll->built)
 		heap_set_gc(&s->heap, index, poll->gc.heap_bytes, 0);
 	return rc;
 }
@@ -463,7 +463,7 @@ void session_poll_gc(struct session *s)
 	vec_each(p, &s->gc.states) {
 		const struct lmt_state *st = p->index < n ? &table[p->index] : NULL;
 
-		if (p->gone || !st)
+		if (p->gone || !p->built || !st)
 			continue;
 		heap_set_gc(&s->heap, p->index, p->gc.heap_bytes, p->cycles);
 		heap_set_base(&s->heap, p->index,
