@@ -262,6 +262,16 @@ static int apply_site(struct heap *h, const struct snapshot_site *from)
 	return 0;
 }
 
+static void note_activity(struct heap_state *s, uint64_t now_ns)
+{
+	uint64_t events = s->st.allocs + s->st.frees + s->st.reallocs + s->st.failures;
+
+	if (events != s->seen_events || s->heap_bytes != s->seen_bytes)
+		s->active_ns = now_ns;
+	s->seen_events = events;
+	s->seen_bytes = s->heap_bytes;
+}
+
 static void apply_states(struct heap *h, const struct snapshot *snap)
 {
 	vec_each(from, &snap->states) {
@@ -274,6 +284,7 @@ static void apply_states(struct heap *h, const struct snapshot *snap)
 		s->live_blocks = from->live_blocks;
 		s->age = from->age;
 		s->closed = from->st.flags & (LMT_STATE_DEAD | LMT_STATE_CLOSING);
+		note_activity(s, snap->end_ns);
 	}
 }
 
@@ -336,6 +347,7 @@ int heap_apply(struct heap *h, const struct snapshot *snap)
 {
 	int rc;
 
+	h->now_ns = snap->end_ns;
 	apply_states(h, snap);
 	vec_each(s, &h->sites) {
 		if (h->states.v[s->state].ended)
