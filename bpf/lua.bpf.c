@@ -5,6 +5,7 @@
  */
 #include "maps.bpf.h"
 
+#include "creator.bpf.h"
 #include "filter.bpf.h"
 #include "find_oom.bpf.h"
 #include "hold.bpf.h"
@@ -26,7 +27,7 @@ static __always_inline void on_newstate(struct pt_regs *ctx, const struct lmt_pr
 	if (bpf_map_update_elem(&births, &tid, &b, BPF_ANY))
 		__sync_fetch_and_add(&births_open, -1);
 	f = reg_get(ctx, p->reg_ptr);
-	emit(LMT_EV_NEWSTATE, slot, p->layout, f, b.ud);
+	tell_newstate(slot, p->layout, f, b.ud, (__u32)find_creator(ctx, p, slot));
 	f = LMT_KEY(slot, f);
 	if (!bpf_map_lookup_elem(&known_allocators, &f))
 		hold(follow_flags()); /* until it has its probe */
@@ -56,8 +57,11 @@ static __always_inline void on_close(struct pt_regs *ctx, const struct lmt_probe
 		return;
 	i = owner_of(slot, g);
 	st = state_at(i);
-	if (!st || st->flags & LMT_STATE_CLOSING)
+	if (!st || st->flags & LMT_STATE_CLOSING) {
+		/* Or one that was not seen to take the place of one that was closed. */
+		emit(LMT_EV_STATE_CLOSING, slot, 0, 0, 0);
 		return;
+	}
 	st->flags |= LMT_STATE_CLOSING;
 	st->close_ns = bpf_ktime_get_ns();
 	if (st->flags & LMT_STATE_ARENA && ledger_take(LMT_KEY(slot, st->block), &old))

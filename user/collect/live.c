@@ -59,7 +59,7 @@ static size_t event_size(const struct lmt_event *e, size_t size)
 
 	if (size >= sizeof(*e) && e->kind == LMT_EV_CALL)
 		return sizeof(struct lmt_call_event);
-	if (size >= sizeof(*e) && e->kind == LMT_EV_NATIVE)
+	if (size >= sizeof(*e) && (e->kind == LMT_EV_NATIVE || e->kind == LMT_EV_CREATOR))
 		return sizeof(struct lmt_native);
 	if (size < sizeof(*e) || e->kind != LMT_EV_STACK)
 		return sizeof(*e);

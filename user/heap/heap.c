@@ -11,6 +11,7 @@ void heap_deinit(struct heap *h)
 	vec_deinit(&h->free_frames);
 	heap_stacks_deinit(&h->stacks);
 	heap_closed_deinit(&h->closed);
+	creators_deinit(&h->creators);
 	hashmap_deinit(&h->state_by_index);
 	hashmap_deinit(&h->site_by_key);
 	hashmap_deinit(&h->frame_by_site);
@@ -284,6 +285,8 @@ static void apply_states(struct heap *h, const struct snapshot *snap)
 		s->live_blocks = from->live_blocks;
 		s->age = from->age;
 		s->closed = from->st.flags & (LMT_STATE_DEAD | LMT_STATE_CLOSING);
+		if (!s->first_ns) /* those of the first look were there before */
+			s->first_ns = s->st.born_ns ? s->st.born_ns : h->now_ns ? snap->end_ns : 1;
 		note_activity(s, snap->end_ns);
 	}
 }
@@ -347,8 +350,9 @@ int heap_apply(struct heap *h, const struct snapshot *snap)
 {
 	int rc;
 
-	h->now_ns = snap->end_ns;
 	apply_states(h, snap);
+	h->now_ns = snap->end_ns;
+	creators_look(&h->creators, snap->end_ns);
 	vec_each(s, &h->sites) {
 		if (h->states.v[s->state].ended)
 			continue;

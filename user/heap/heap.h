@@ -15,6 +15,7 @@
 #include "collect/frames.h"
 #include "collect/kind.h"
 #include "collect/snapshot.h"
+#include "creators.h"
 #include "stacks.h"
 #include "verdict.h"
 
@@ -45,6 +46,7 @@ struct heap_state {
 	struct age_window age;
 	uint64_t seen_events, seen_bytes; /* at the latest look: calls, heap */
 	uint64_t active_ns;               /* when that had changed last */
+	uint64_t first_ns; /* when it was born, else first looked at; 1: before that began */
 	bool closed;
 	bool reported_closed;     /* shown once already */
 	uint64_t trace_blocks, most_trace_blocks; /* LuaJIT: live traces made since the attach */
@@ -115,6 +117,7 @@ struct heap {
 	uint32_t next_number;
 	uint64_t next_site;
 	struct heap_closed closed;
+	struct creators creators;
 };
 
 void heap_deinit(struct heap *h);

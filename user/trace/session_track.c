@@ -190,9 +190,9 @@ static int on_unknown(struct session *s, struct session_target *t, const struct 
 /* lua_newstate(f, ud): f may be an allocator we have no probe on. LuaJIT passes small numbers. */
 static int on_newstate(struct session *s, struct session_target *t, const struct lmt_event *e)
 {
-	int rc = 0;
+	int rc = creators_born(&s->heap.creators, t->target->pid, e->pad, e->time_ns);
 
-	if (e->arg0 >= 65536 &&
+	if (!rc && e->arg0 >= 65536 &&
 	    (target_module_at(t->target, e->arg0) || !target_refresh(t->target, NULL)))
 		rc = probe_allocator(s, t, e->arg0, 0, attach_layout(s->attach, e->state));
 	if (t->held) {
@@ -379,7 +379,9 @@ int session_on_event(const struct lmt_event *e, void *ctx)
 	case LMT_EV_STATE_BORN:
 		return on_born(s, t, e);
 	case LMT_EV_STATE_CLOSING:
-		return 0; /* the table says so too; kept for recordings */
+		return creators_closed(&s->heap.creators, t->target->pid);
+	case LMT_EV_CREATOR:
+		return session_on_creator(s, t, (const struct lmt_native *)e);
 	case LMT_EV_STATE_DEAD:
 		on_dead(s, t, e);
 		return 0;
