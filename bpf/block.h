@@ -4,7 +4,7 @@
  *
  * Ownership: `blocks`, `sites` and the counters of `states` are written by BPF only; user space
  * reads them through mmap. User space creates the entries of states that predate the attach and
- * writes gc_cycle.
+ * counts up gc_cycle, as BPF does.
  */
 #ifndef LMT_BPF_BLOCK_H
 #define LMT_BPF_BLOCK_H
@@ -111,7 +111,7 @@ struct lmt_state {
 	__u32 layout; /* index into layouts */
 	__u32 slot;
 	__u32 flags;
-	__u32 gc_cycle; /* completed GC cycles seen; written by user space */
+	__u32 gc_cycle; /* GC cycles: full ones that began, others as user space saw them */
 	__u64 allocs;
 	__u64 alloc_bytes;
 	__u64 frees;
@@ -213,6 +213,7 @@ enum {
 	LMT_PROBE_FOREIGN,  /* luaM_*(L, …) of a copy of Lua without a state; args: how many are known */
 	LMT_PROBE_REFUSED,  /* a call made only once the allocator has said no; reg_ud is L, see LMT_REG_STACK */
 	LMT_PROBE_RETRIED,  /* it was asked again, and the answer is in reg_ptr */
+	LMT_PROBE_FULL_GC,  /* a whole collection of L begins; args: 1 in lua_gc(L, what), which does more */
 };
 
 /* What a function of the C heap does; its first arguments are in reg_ud … reg_nsize. */
@@ -244,7 +245,7 @@ struct lmt_probe {
 	__u32 layout;
 	__u8 kind;
 	__u8 flags;
-	__u8 reg_ud; /* C_CALL, C_HEAP, FOREIGN: reg_ud … reg_nsize are the first four arguments; in NEWSTATE reg_ptr is f; in CLOSE reg_ptr is L; THROW: reg_osize is code */
+	__u8 reg_ud; /* C_CALL, C_HEAP, FOREIGN: reg_ud … reg_nsize are the first four arguments; in NEWSTATE reg_ptr is f; in CLOSE and FULL_GC reg_ptr is L; THROW: reg_osize is code; FULL_GC: reg_osize is what */
 	__u8 reg_ptr;
 	__u8 reg_osize;
 	__u8 reg_nsize;

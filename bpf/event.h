@@ -12,11 +12,12 @@
 
 enum {
 	LMT_EV_STATE_BORN = 1,    /* state: its index */
-	LMT_EV_STATE_CLOSING = 2, /* lua_close() entered */
+	LMT_EV_STATE_CLOSING = 2, /* lua_close() entered; state 0: of one that is not in the table */
 	LMT_EV_STATE_DEAD = 3,    /* its block was freed */
 	LMT_EV_STATE_UNKNOWN = 4, /* arg0 main thread, arg1 global_State: not in the table */
 	LMT_EV_SITE = 5,          /* state, arg0: index of a new site, arg1: its first block */
-	LMT_EV_NEWSTATE = 6,      /* lua_newstate() entered; state: layout, arg0 allocator, arg1 its ud */
+	LMT_EV_NEWSTATE = 6,      /* lua_newstate() entered; state: layout, arg0 allocator, arg1 its ud,
+				     pad: number of the place that calls it, 0 not known */
 	LMT_EV_EXEC = 7,          /* the process runs another program now; slot 0: not traced yet;
 				     state: 1 if the program is known to run Lua; arg0, arg1: comm */
 	LMT_EV_FORK = 8,          /* arg0: tgid of the child */
@@ -30,6 +31,7 @@ enum {
 	LMT_EV_LABEL = 20,        /* struct lmt_label of find.h */
 	LMT_EV_NATIVE = 32,       /* struct lmt_native; arg0: the site whose LMT_EV_STACK follows from
 				     the same thread */
+	LMT_EV_CREATOR = 33,      /* struct lmt_native; arg0: number of a place that calls lua_newstate() */
 };
 
 struct lmt_event {

@@ -5,6 +5,7 @@
  */
 #include "maps.bpf.h"
 
+#include "creator.bpf.h"
 #include "filter.bpf.h"
 #include "find_oom.bpf.h"
 #include "hold.bpf.h"
@@ -26,7 +27,7 @@ static __always_inline void on_newstate(struct pt_regs *ctx, const struct lmt_pr
 	if (bpf_map_update_elem(&births, &tid, &b, BPF_ANY))
 		__sync_fetch_and_add(&births_open, -1);
 	f = reg_get(ctx, p->reg_ptr);
-	emit(LMT_EV_NEWSTATE, slot, p->layout, f, b.ud);
+	tell_newstate(slot, p->layout, f, b.ud, (__u32)find_creator(ctx, p, slot));
 	f = LMT_KEY(slot, f);
 	if (!bpf_map_lookup_elem(&known_allocators, &f))
 		hold(follow_flags()); /* until it has its probe */
@@ -56,8 +57,11 @@ static __always_inline void on_close(struct pt_regs *ctx, const struct lmt_probe
 		return;
 	i = owner_of(slot, g);
 	st = state_at(i);
-	if (!st || st->flags & LMT_STATE_CLOSING)
+	if (!st || st->flags & LMT_STATE_CLOSING) {
+		/* Or one that was not seen to take the place of one that was closed. */
+		emit(LMT_EV_STATE_CLOSING, slot, 0, 0, 0);
 		return;
+	}
 	st->flags |= LMT_STATE_CLOSING;
 	st->close_ns = bpf_ktime_get_ns();
 	if (st->flags & LMT_STATE_ARENA && ledger_take(LMT_KEY(slot, st->block), &old))
@@ -65,6 +69,29 @@ static __always_inline void on_close(struct pt_regs *ctx, const struct lmt_probe
 	if (p->flags & LMT_PROBE_LABEL)
 		send_label(lay, slot, i, g);
 	emit(LMT_EV_STATE_CLOSING, slot, i, 0, 0);
+}
+
+#define LUA_GCCOLLECT 2
+
+/*
+ * A whole collection begins. It is counted here, not when a poll sees what it did: two of them between
+ * two polls leave the collector as it was, and what is born behind them has survived none.
+ */
+static __noinline int on_full_gc(struct pt_regs *ctx, const struct lmt_probe *p, __u32 slot)
+{
+	const struct lmt_layout *lay;
+	struct lmt_state *st;
+	__u64 g = 0;
+
+	if (!p || (p->args && (__u32)reg_get(ctx, p->reg_osize) != LUA_GCCOLLECT))
+		return 0;
+	lay = layout_at(p->layout);
+	if (!lay || !read_word(&g, lay->hot.wide, reg_get(ctx, p->reg_ptr) + lay->hot.L_glob))
+		return 0;
+	st = state_at(owner_of(slot, g));
+	if (st)
+		__sync_fetch_and_add(&st->gc_cycle, 1);
+	return 0;
 }
 
 /* The caller of a function whose probe may stand behind a push. */
@@ -320,6 +347,8 @@ int lua_entry(struct pt_regs *ctx)
 		on_newstate(ctx, p, slot);
 	else if (p->kind == LMT_PROBE_CLOSE)
 		on_close(ctx, p, slot);
+	else if (p->kind == LMT_PROBE_FULL_GC)
+		on_full_gc(ctx, p, slot);
 	else if (p->kind == LMT_PROBE_MAPS)
 		on_maps(slot);
 	else if (p->kind == LMT_PROBE_THROW)

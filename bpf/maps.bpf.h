@@ -240,6 +240,14 @@ struct {
 	__type(value, struct birth);
 } births __weak SEC(".maps");
 
+/* Places that lua_newstate() was called from, each met once: their numbers. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 256);
+	__type(key, __u64);
+	__type(value, __u32);
+} creators __weak SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, LMT_STAT_MAX);

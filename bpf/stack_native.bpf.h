@@ -32,6 +32,23 @@ static __always_inline void native_take(const struct caller *c, struct walk *w)
 	w->hash ^= w->hash >> 31;
 }
 
+/* The registers, and as much of the stack as there is. */
+static __always_inline void native_fill(struct lmt_native *n, __u64 ip, __u64 sp, const __u64 *reg)
+{
+	n->ip = ip;
+	n->sp = sp;
+	for (int i = 0; i < 6; i++)
+		n->reg[i] = reg[i];
+	n->start = sp & ~(__u64)(LMT_NATIVE_PART - 1);
+	n->len = 0;
+	for (__u32 i = 0; i < LMT_NATIVE_BYTES / LMT_NATIVE_PART; i++) {
+		if (bpf_probe_read_user(n->data + i * LMT_NATIVE_PART, LMT_NATIVE_PART,
+					(const void *)(n->start + i * LMT_NATIVE_PART)))
+			break;
+		n->len += LMT_NATIVE_PART;
+	}
+}
+
 /* Sends them with the stack behind them, ahead of the Lua stack in w->ev. */
 SUBPROG int native_send(struct walk *w)
 {
@@ -46,19 +63,8 @@ SUBPROG int native_send(struct walk *w)
 	}
 	n->e = w->ev.e;
 	n->e.kind = LMT_EV_NATIVE;
-	n->ip = w->native[0];
-	n->sp = w->native[1];
-	for (int i = 0; i < 6; i++)
-		n->reg[i] = w->native[2 + i];
 	n->cframe = w->cframe_top;
-	n->start = n->sp & ~(__u64)(LMT_NATIVE_PART - 1);
-	n->len = 0;
-	for (__u32 i = 0; i < LMT_NATIVE_BYTES / LMT_NATIVE_PART; i++) {
-		if (bpf_probe_read_user(n->data + i * LMT_NATIVE_PART, LMT_NATIVE_PART,
-					(const void *)(n->start + i * LMT_NATIVE_PART)))
-			break;
-		n->len += LMT_NATIVE_PART;
-	}
+	native_fill(n, w->native[0], w->native[1], &w->native[2]);
 	bpf_ringbuf_submit(n, 0);
 	w->ev.flags |= LMT_STACK_NATIVE;
 	return 1;

@@ -240,6 +240,29 @@ static void a_closing_or_dead_state_is_closed(void **state)
 	assert_true(heap_find_state(&f->heap, INDEX_A)->closed);
 }
 
+static enum block_kind kind_after(struct heap *h, uint32_t site, const enum block_kind *looks,
+				  size_t n)
+{
+	struct heap_state *st = heap_find_state(h, INDEX_A);
+
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(heap_set_kind(h, site, looks[i]), 0);
+	return heap_kind(h, st, site, LMT_TAG_OTHER);
+}
+
+static void what_later_blocks_are_corrects_the_first(void **state)
+{
+	static const enum block_kind once[] = { KIND_CDATA, KIND_TABLE, KIND_TABLE, KIND_BUFFER },
+				     twice[] = { KIND_CDATA, KIND_CDATA, KIND_TABLE },
+				     load[] = { KIND_STRING, KIND_STRING, KIND_FUNCTION, KIND_PROTO,
+						KIND_STRING, KIND_FUNCTION };
+	struct fixture *f = *state;
+
+	assert_int_equal(kind_after(&f->heap, 10, once, 4), KIND_TABLE);
+	assert_int_equal(kind_after(&f->heap, 11, twice, 3), KIND_CDATA);
+	assert_int_equal(kind_after(&f->heap, 12, load, 6), KIND_PROTO);
+}
+
 static void a_site_whose_tag_does_not_tell_is_named_by_its_blocks(void **state)
 {
 	struct fixture *f = *state;
@@ -251,6 +274,8 @@ static void a_site_whose_tag_does_not_tell_is_named_by_its_blocks(void **state)
 	assert_int_equal(heap_set_kind(&f->heap, 10, KIND_UNKNOWN), 0);
 	assert_int_equal(heap_set_kind(&f->heap, 10, KIND_BUFFER), 0);
 	assert_true(heap_needs_kind(&f->heap, s));
+	assert_int_equal(heap_set_kind(&f->heap, 10, KIND_TABLE), 0);
+	assert_true(heap_needs_kind(&f->heap, s)); /* once is not enough */
 	assert_int_equal(heap_set_kind(&f->heap, 10, KIND_TABLE), 0);
 	assert_false(heap_needs_kind(&f->heap, s));
 	/* its parts do not rename it */
@@ -277,6 +302,7 @@ int main(void)
 		HEAP_TEST(what_predates_the_attach_is_noted_once),
 		HEAP_TEST(a_closing_or_dead_state_is_closed),
 		HEAP_TEST(a_site_whose_tag_does_not_tell_is_named_by_its_blocks),
+		HEAP_TEST(what_later_blocks_are_corrects_the_first),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -110,6 +110,22 @@ static void what_has_no_header_is_a_buffer(void **state)
 	assert_int_equal(kind_of_gc64(0, 255, 255), KIND_BUFFER);
 }
 
+static void an_array_that_begins_with_nil_is_part_of_a_table(void **state)
+{
+	const struct lmt_layout *l = &layouts_find("lj21-20210323-gc64")->l;
+	uint64_t block[4] = { UINT64_MAX, 0x4045000000000000 };
+	struct memread mem = { .ctx = block, .read = read_buffer };
+
+	(void)state;
+	assert_int_equal(kind_of_block(&mem, l, BLOCK), KIND_BUFFER);
+	assert_int_equal(kind_with_parts(&mem, l, BLOCK), KIND_TABLE);
+	block[0] = 0x2020202020202020; /* text */
+	assert_int_equal(kind_with_parts(&mem, l, BLOCK), KIND_BUFFER);
+	block[0] = UINT64_MAX;
+	l = &layouts_find("lua-5.1..5.1.5")->l;
+	assert_int_equal(kind_with_parts(&mem, l, BLOCK), KIND_BUFFER);
+}
+
 static void what_cannot_be_read_is_unknown(void **state)
 {
 	uint8_t block[16] = { 0 };
@@ -130,10 +146,14 @@ static void an_object_names_the_place_not_its_parts(void **state)
 	assert_int_equal(kind_naming(KIND_BUFFER, KIND_TABLE), KIND_TABLE);
 	assert_int_equal(kind_naming(KIND_TABLE, KIND_BUFFER), KIND_TABLE);
 	assert_int_equal(kind_naming(KIND_UPVALUE, KIND_FUNCTION), KIND_FUNCTION);
-	assert_int_equal(kind_naming(KIND_TABLE, KIND_STRING), KIND_TABLE); /* the first stays */
+	assert_int_equal(kind_naming(KIND_TABLE, KIND_CDATA), KIND_TABLE); /* the first stays */
+	assert_int_equal(kind_naming(KIND_STRING, KIND_TABLE), KIND_TABLE);
+	assert_int_equal(kind_naming(KIND_STRING, KIND_PROTO), KIND_PROTO); /* its constants */
+	assert_int_equal(kind_naming(KIND_FUNCTION, KIND_PROTO), KIND_PROTO);
 	assert_true(kind_is_final(KIND_TABLE));
 	assert_false(kind_is_final(KIND_BUFFER));
-	assert_false(kind_is_final(KIND_PROTO));
+	assert_true(kind_is_final(KIND_PROTO));
+	assert_false(kind_is_final(KIND_UPVALUE));
 	assert_false(kind_is_final(KIND_UNKNOWN));
 }
 
@@ -143,6 +163,7 @@ int main(void)
 		cmocka_unit_test(tags_are_kinds_where_the_version_passes_them),
 		cmocka_unit_test(objects_are_known_by_their_header),
 		cmocka_unit_test(what_has_no_header_is_a_buffer),
+		cmocka_unit_test(an_array_that_begins_with_nil_is_part_of_a_table),
 		cmocka_unit_test(what_cannot_be_read_is_unknown),
 		cmocka_unit_test(an_object_names_the_place_not_its_parts),
 	};

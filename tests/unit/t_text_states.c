@@ -3,6 +3,7 @@
 #include "unit.h"
 
 #include "report/format.h"
+#include "report/sites_alike.h"
 
 /* The report as text, of `n` states: what each allocated and its heap, in bytes. Caller frees. */
 static char *written(uint32_t top, bool active, const uint64_t (*states)[2], size_t n)
@@ -65,11 +66,41 @@ static void all_where_all_were_asked_for(void **unused)
 	}
 }
 
+static void one_line_in_many_states_is_one_row(void **unused)
+{
+	static const struct report_site sites[] = {
+		{ .state = 1, .kind = "string", .frame.lua = "@b.lua:1", .live_bytes = 3072, .live_blocks = 1 },
+		{ .state = 1, .kind = "table", .frame.lua = "@a.lua:3", .live_bytes = 2048, .live_blocks = 2 },
+		{ .state = 2, .kind = "table", .frame.lua = "@a.lua:3", .live_bytes = 2048, .live_blocks = 2,
+		  .verdict = VERDICT_STABLE },
+		{ .state = 3, .kind = "string", .frame.lua = "@a.lua:3", .live_bytes = 1024, .live_blocks = 1 },
+		{ .state = 3, .kind = "table", .frame.lua = "@a.lua:3" }, /* nothing alive */
+	};
+	struct report r = { .active = true };
+	struct sites_alike a;
+
+	(void)unused;
+	for (size_t i = 0; i < N_OF(sites); i++)
+		assert_int_equal(vec_push(&r.sites, sites[i]), 0);
+	assert_int_equal(sites_alike(&r, &a), 0);
+	assert_int_equal(a.v.n, 3);
+	assert_string_equal(a.v.v[0].sum.kind, "table"); /* together they are the largest */
+	assert_int_equal(a.v.v[0].n, 2);
+	assert_int_equal(a.v.v[0].sum.live_bytes, 4096);
+	assert_int_equal(a.v.v[0].sum.live_blocks, 4);
+	assert_int_equal(a.v.v[0].sum.verdict, VERDICT_STABLE);
+	assert_string_equal(a.v.v[1].sum.frame.lua, "@b.lua:1");
+	assert_int_equal(a.v.v[1].n, 1);
+	sites_alike_deinit(&a);
+	report_deinit(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_busiest_and_then_the_largest),
 		cmocka_unit_test(all_where_all_were_asked_for),
+		cmocka_unit_test(one_line_in_many_states_is_one_row),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

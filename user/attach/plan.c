@@ -56,6 +56,7 @@ static const struct want {
 	[FUNC_LUA_NEWSTATE] = { 2, 1, false, LMT_PROBE_NEWSTATE, NULL },
 	[FUNC_LUA_CLOSE] = { 1, 1, false, LMT_PROBE_CLOSE, NULL },
 	[FUNC_LUA_GETALLOCF] = { 2, 1, false, 0, "only its callers are of interest" },
+	[FUNC_LUA_GC] = { 3, 3, false, LMT_PROBE_FULL_GC, NULL },
 	[FUNC_LJ_ALLOC_F] = { 4, 0xe, true, LMT_PROBE_ANY, NULL },
 	[FUNC_LJ_ALLOC_MALLOC] = { 2, 2, false, 0, "its caller lj_alloc_f is probed" },
 	[FUNC_LJ_ALLOC_REALLOC] = { 3, 6, false, 0, "its caller lj_alloc_f is probed" },
@@ -68,7 +69,7 @@ static const struct want {
 	[FUNC_LJ_ERR_MEM] = { 1, 1, false, LMT_PROBE_ERR_MEM, NULL },
 	[FUNC_LJ_VM_FFI_CALL] = { 1, 1, false, LMT_PROBE_FFI_CALL, NULL },
 	[FUNC_LJ_GC_STEP_JIT] = { 2, 1, false, 0, "no detector needs it in this mode" },
-	[FUNC_LJ_GC_FULLGC] = { 1, 1, false, 0, "no detector needs it in this mode" },
+	[FUNC_LJ_GC_FULLGC] = { 1, 1, false, LMT_PROBE_FULL_GC, NULL },
 	[FUNC_LJ_MEM_REALLOC] = { 4, 0xf, false, 0, "the allocator behind it is probed" },
 	[FUNC_LJ_MEM_NEWGCO] = { 2, 3, false, 0, "the allocator behind it is probed" },
 	[FUNC_LJ_CDATA_FREE] = { 2, 3, false, 0, "no detector needs it in this mode" },
@@ -77,7 +78,7 @@ static const struct want {
 	[FUNC_LUAM_MALLOC] = { 3, 7, false, 0, "the allocator behind it is probed" },
 	[FUNC_LUAM_FREE] = { 3, 7, false, 0, "the allocator behind it is probed" },
 	[FUNC_LUAC_STEP] = { 1, 1, false, 0, "no detector needs it in this mode" },
-	[FUNC_LUAC_FULLGC] = { 2, 3, false, 0, "no detector needs it in this mode" },
+	[FUNC_LUAC_FULLGC] = { 2, 1, false, LMT_PROBE_FULL_GC, NULL },
 	[FUNC_LUAD_THROW] = { 2, 3, false, LMT_PROBE_THROW, NULL },
 	[FUNC_LUAM_GROWAUX] = { 6, 1, false, 0, "the allocator behind it is probed" },
 	[FUNC_LUAM_SHRINKVECTOR] = { 5, 1, false, 0, "the allocator behind it is probed" },
@@ -285,6 +286,21 @@ static enum func_id close_function(const struct plan_function *all)
 		? FUNC_CLOSE_STATE : FUNC_LUA_CLOSE;
 }
 
+/* Functions that do the same for a tracer: the one that is not probed, and why; else NULL. */
+static const char *done_by_another(const struct plan_function *all, enum func_id id)
+{
+	enum func_id close;
+
+	if (!all[id].placed)
+		return NULL;
+	if (id == FUNC_LUA_GC && (all[FUNC_LUAC_FULLGC].placed || all[FUNC_LJ_GC_FULLGC].placed))
+		return "the full collection it calls is probed";
+	if (id != FUNC_LUA_CLOSE && id != FUNC_CLOSE_STATE)
+		return NULL;
+	close = close_function(all);
+	return id == close ? NULL : "the other end of closing is probed";
+}
+
 /* Where the exit handler's call of lj_trace_exit returns to; 0 unless there is just one call. */
 static uint64_t trace_exit_return(const struct runtime *rt)
 {
@@ -322,6 +338,7 @@ static int probe_function(struct plan *p, const struct runtime *rt, struct plan_
 	snprintf(site.name, sizeof(site.name), "%s", func_name(f->id));
 	set_probe(&site, wants[f->id].probe, 0);
 	site.probe.runtime = (uint8_t)rt->id;
+	site.probe.args = f->id == FUNC_LUA_GC;
 	if (site.probe.kind == LMT_PROBE_ERR_MEM)
 		site.probe.exit_ret = trace_exit_return(rt);
 	return vec_push(&p->sites, site);
@@ -331,20 +348,18 @@ static int probe_function(struct plan *p, const struct runtime *rt, struct plan_
 static int add_functions(struct plan *p, const struct runtime *rt, const struct features *k)
 {
 	struct plan_function all[FUNC_MAX];
-	enum func_id close;
 
 	for (int id = 0; id < FUNC_MAX; id++)
 		all[id] = place_function(rt, (enum func_id)id, k);
-	close = close_function(all);
 	for (int id = 0; id < FUNC_MAX; id++) {
 		unsigned int family = func_family((enum func_id)id);
+		const char *other = done_by_another(all, (enum func_id)id);
 		int rc = 0;
 
 		if (family && family != rt->family)
 			continue;
-		if ((id == FUNC_LUA_CLOSE || id == FUNC_CLOSE_STATE) && id != (int)close &&
-		    all[id].placed)
-			all[id].why_not = "the other end of closing is probed";
+		if (other)
+			all[id].why_not = other;
 		else
 			rc = probe_function(p, rt, &all[id]);
 		if (rc || vec_push(&p->functions, all[id]))

@@ -6,6 +6,8 @@
 
 #include "block.h"
 
+#define BUILD_TRIES 50 /* polls: a second, and more where they are late */
+
 void gcpoll_deinit(struct gcpoll *p)
 {
 	vec_each(s, &p->states)
@@ -20,7 +22,7 @@ int gcpoll_add(struct gcpoll *p, uint32_t index, uint64_t G, const struct lmt_la
 	struct gcpoll_state s = { .index = index, .G = G, .layout = layout, .mem = mem };
 	uint64_t *at = hashmap_get_or_add(&p->by_index, index);
 
-	s.gone = !states_read_gc(mem, layout, G, &s.gc);
+	s.built = states_read_gc(mem, layout, G, &s.gc);
 	s.full_estimate = s.gc.estimate;
 	if (!at || vec_push(&p->states, s))
 		return -ENOMEM;
@@ -64,32 +66,56 @@ static bool at_rest(const struct gcpoll_state *s, const struct state_gc *gc)
 	return gc->gcstate == pause || gc->gcstate == (pause == 0 ? 1 : 0);
 }
 
-static void note_full(struct gcpoll_state *s, uint64_t ms)
+static void note_full(struct gcpoll_state *s, uint32_t n, uint64_t ms)
 {
-	s->fulls++;
+	s->fulls += n;
 	s->full_ms = ms;
+}
+
+/*
+ * Cycles since the poll before: full collections that BPF counted, and one more when the flips seen
+ * say so and no collection that had only begun explains it. Returns how many full ones have ended.
+ */
+static uint32_t count_cycles(struct gcpoll_state *s, struct lmt_state *entry, bool flipped,
+			     uint64_t now_ms)
+{
+	uint32_t began = __atomic_load_n(&entry->gc_cycle, __ATOMIC_RELAXED) - s->cycles;
+	uint32_t due = began + s->due, n = began;
+
+	s->due = (due + flipped) % 2 && due;
+	if (!due && flipped) {
+		__atomic_fetch_add(&entry->gc_cycle, 1, __ATOMIC_RELAXED);
+		n = 1;
+	}
+	for (uint32_t i = n < GCPOLL_FLIPS ? n : GCPOLL_FLIPS; i; i--)
+		s->flip_ms[(s->cycles + n - i + 1) % GCPOLL_FLIPS] = now_ms;
+	s->cycles += n;
+	if (n || flipped)
+		s->swept = false;
+	return due - s->due;
 }
 
 /*
  * The heap's size after a full collection stays noted in global_State while minor ones go on
  * (5.2, 5.4; 5.5 changes its kind for a full one instead). seen_ms: of the poll before, since the
- * collection may have been as early as that.
+ * collection may have been as early as that. fulls: those that the program asked for.
  */
-static void note_collections(struct gcpoll_state *s, const struct state_gc *now, uint32_t cycles_before,
-			     uint64_t seen_ms)
+static void note_collections(struct gcpoll_state *s, const struct state_gc *now, uint32_t cycles,
+			     uint32_t fulls, uint64_t seen_ms)
 {
 	bool minor = is_minor(s, now) && is_minor(s, &s->gc);
+	uint32_t n = minor ? fulls : cycles;
 
-	if (!minor) {
-		if (s->cycles != cycles_before)
-			note_full(s, seen_ms);
+	if (!minor || fulls) {
+		if (n)
+			note_full(s, n, seen_ms);
 		s->full_estimate = now->estimate;
 		return;
 	}
 	if (!at_rest(s, now) || now->estimate == s->full_estimate)
 		return;
 	s->full_estimate = now->estimate;
-	note_full(s, seen_ms);
+	note_full(s, 1, seen_ms);
 }
 
 static void settle(struct gcpoll_state *s, const struct lmt_state *entry,
@@ -136,12 +162,37 @@ uint64_t gcpoll_floor(const struct gcpoll_state *s)
 	return at_rest(s, &s->gc) && s->gc.estimate <= s->gc.heap_bytes ? s->gc.estimate : 0;
 }
 
+static bool is_over(const struct lmt_state *entry)
+{
+	return __atomic_load_n(&entry->flags, __ATOMIC_ACQUIRE) & (LMT_STATE_DEAD | LMT_STATE_CLOSING);
+}
+
+/*
+ * A closed state's memory may be readable still, but means nothing, whether it was closed before the
+ * reading or meanwhile. One that is being made is none yet.
+ */
+static bool read_now(struct gcpoll_state *s, const struct lmt_state *entry, struct state_gc *now)
+{
+	bool over = is_over(entry), good = !over && states_read_gc(s->mem, s->layout, s->G, now);
+
+	if (good && !is_over(entry)) {
+		if (!s->built) {
+			s->gc = *now;
+			s->full_estimate = now->estimate;
+		}
+		s->built = true;
+		return true;
+	}
+	s->gone = over || good || s->built || ++s->tries == BUILD_TRIES;
+	return false;
+}
+
 static void poll_one(struct gcpoll_state *s, struct lmt_state *entry, uint64_t now_ms, bool always)
 {
 	uint64_t work = entry->allocs + entry->c_takes, seen_ms;
 	uint64_t calls = work + entry->frees + entry->reallocs;
 	struct pace_point at = { now_ms, work, entry->old_frees };
-	uint32_t cycles_before = s->cycles;
+	uint32_t cycles_before = s->cycles, fulls;
 	struct state_gc now;
 
 	if (calls == s->calls && s->polled && !always)
@@ -150,19 +201,15 @@ static void poll_one(struct gcpoll_state *s, struct lmt_state *entry, uint64_t n
 	s->polled = true;
 	if (!s->pace)
 		s->pace = calloc(1, sizeof(*s->pace));
-	/* A closed state's memory may be readable still, but means nothing. */
-	if (!s->pace || entry->flags & LMT_STATE_DEAD ||
-	    !states_read_gc(s->mem, s->layout, s->G, &now)) {
-		s->gone = true;
+	s->gone |= !s->pace;
+	if (s->gone || !read_now(s, entry, &now)) {
+		s->polled = false; /* also if nothing happens: look again */
 		return;
 	}
 	seen_ms = s->pace->n ? s->pace->p[s->pace->n - 1].ms : now_ms;
-	if (now.white != s->gc.white) {
-		entry->gc_cycle = ++s->cycles;
-		s->flip_ms[s->cycles % GCPOLL_FLIPS] = now_ms;
-		s->swept = false;
-	}
-	note_collections(s, &now, cycles_before, seen_ms);
+	/* In this order: of a collection that begins now, the flip comes later. */
+	fulls = count_cycles(s, entry, now.white != s->gc.white, now_ms);
+	note_collections(s, &now, s->cycles - cycles_before, fulls, seen_ms);
 	note_range(s, now.heap_bytes, now_ms);
 	gc_stall_note(&s->stall, now_ms, now.heap_bytes, s->cycles != cycles_before, now.stopped);
 	heap_trend_note(&s->trend, now_ms, now.heap_bytes, s->cycles != cycles_before);
@@ -182,6 +229,16 @@ void gcpoll_run(struct gcpoll *p, struct lmt_state *table, uint32_t n, uint64_t 
 	vec_each(s, &p->states)
 		if (!s->gone && s->index < n)
 			poll_one(s, &table[s->index], now_ms, p->always);
+}
+
+uint64_t gcpoll_string_table(const struct gcpoll_state *s)
+{
+	struct lmt_cell at = s->layout->family == LMT_FAMILY_PUC ? s->layout->G_hash
+								 : s->layout->G_strtab;
+	uint64_t ret;
+
+	return !s->gone && layout_has(at) && memread_uint(s->mem, s->G + (uint64_t)at.off, at.size, &ret)
+		       ? ret : 0;
 }
 
 /* How many of the stretches lie before the latest full collection. */

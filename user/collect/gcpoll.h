@@ -4,8 +4,9 @@
  * intervals: no probe, no stop. L4 collect.
  *
  * The collector's current white flips exactly once a cycle, in its atomic phase, in every version
- * of PUC Lua and LuaJIT. A poll sees a flip, so cycles that follow each other faster than the
- * polls are counted as fewer: the count is a lower bound, which makes "survived N cycles" one too.
+ * of PUC Lua and LuaJIT. A poll sees whether their number is even or odd; BPF counts the full
+ * collections as they begin. Steps that follow each other faster than the polls are counted as
+ * fewer: the count is a lower bound, which makes "survived N cycles" one too.
  *
  * A generational collector flips for its minor collections too. They free nothing that is old,
  * so what survived them alone may be dead: only a full collection between birth and now tells.
@@ -40,9 +41,12 @@ struct gcpoll_state {
 	const struct memread *mem;
 	struct state_gc gc; /* latest */
 	uint32_t cycles;
+	uint32_t due; /* full collections of these whose flip was not seen yet: 0 or 1 */
 	uint64_t calls; /* of its allocator, when it was polled last */
 	bool polled;
-	bool gone; /* its memory cannot be read any more */
+	bool built;     /* it was seen to be a state */
+	uint32_t tries; /* how often not, before that */
+	bool gone; /* closed, or its memory cannot be read any more or holds something else */
 
 	bool swept;                      /* since the latest flip */
 	uint64_t flip_ms[GCPOLL_FLIPS];  /* when cycles became its value, modulo */
@@ -71,7 +75,7 @@ int gcpoll_add(struct gcpoll *p, uint32_t index, uint64_t G, const struct lmt_la
 void gcpoll_deinit(struct gcpoll *p);
 
 /*
- * Reads every state once. table: the BPF side's entries, which get the number of cycles; now_ms:
+ * Reads every state once. table: the BPF side's entries, which count the cycles; now_ms:
  * since the start of the trace.
  */
 void gcpoll_run(struct gcpoll *p, struct lmt_state *table, uint32_t n, uint64_t now_ms);
@@ -93,5 +97,8 @@ void gcpoll_remove(struct gcpoll *p, uint32_t index);
 
 /* Which of a state's blocks are old by now. */
 void gcpoll_window(const struct gcpoll_state *s, struct age_window *ret);
+
+/* Where the VM's table of all strings lies now; 0 when it cannot be read. */
+uint64_t gcpoll_string_table(const struct gcpoll_state *s);
 
 #endif

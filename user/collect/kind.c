@@ -83,6 +83,18 @@ void kind_await_object(const struct memread *mem, const struct lmt_layout *l, ui
 		nanosleep(&(struct timespec){ .tv_nsec = AWAIT_NS }, NULL);
 }
 
+/* lj_obj.h: a nil is all ones, or just its upper word where references have 32 bits. */
+enum block_kind kind_with_parts(const struct memread *mem, const struct lmt_layout *l, uint64_t uaddr)
+{
+	enum block_kind kind = kind_of_block(mem, l, uaddr);
+	uint64_t first;
+
+	if (kind == KIND_BUFFER && l->family == LMT_FAMILY_LUAJIT &&
+	    memread_uint(mem, uaddr, 8, &first) && first >> 32 == 0xffffffff)
+		return KIND_TABLE;
+	return kind;
+}
+
 static int rank(enum block_kind kind)
 {
 	switch (kind) {
@@ -91,10 +103,12 @@ static int rank(enum block_kind kind)
 	case KIND_BUFFER:
 		return 1;
 	case KIND_UPVALUE:
-	case KIND_PROTO:
 		return 2;
-	case KIND_TABLE:
 	case KIND_STRING:
+		return 3;
+	case KIND_PROTO:
+		return 5;
+	case KIND_TABLE:
 	case KIND_FUNCTION:
 	case KIND_USERDATA:
 	case KIND_THREAD:
@@ -103,7 +117,7 @@ static int rank(enum block_kind kind)
 	case KIND_C_HEAP:
 		break;
 	}
-	return 3;
+	return 4;
 }
 
 enum block_kind kind_naming(enum block_kind a, enum block_kind b)
@@ -113,5 +127,10 @@ enum block_kind kind_naming(enum block_kind a, enum block_kind b)
 
 bool kind_is_final(enum block_kind kind)
 {
-	return rank(kind) == 3;
+	return rank(kind) >= 3;
+}
+
+unsigned int kind_looks(enum block_kind kind)
+{
+	return kind == KIND_STRING ? 5 : 2;
 }

@@ -35,12 +35,24 @@ enum block_kind kind_of_block(const struct memread *mem, const struct lmt_layout
 void kind_await_object(const struct memread *mem, const struct lmt_layout *l, uint64_t uaddr);
 
 /*
- * A place allocates an object and what it owns (a closure and its upvalues, a table and its parts):
- * the one of two kinds that names the place.
+ * As kind_of_block, but memory that looks like a part of a table is KIND_TABLE: in LuaJIT, arrays
+ * have a nil at index 0 nearly always. (Which instruction made the block, this does not tell.)
+ */
+enum block_kind kind_with_parts(const struct memread *mem, const struct lmt_layout *l, uint64_t uaddr);
+
+/*
+ * A place allocates an object and what it owns (a closure and its upvalues, a table and its parts,
+ * a prototype and the strings in it): the one of two kinds that names the place.
  */
 enum block_kind kind_naming(enum block_kind a, enum block_kind b);
 
-/* No other kind would name the place instead. */
+/* Objects of this kind may name a place; others are only parts, or not known. */
 bool kind_is_final(enum block_kind kind);
+
+/*
+ * How many looks at a place's blocks have to say this kind until it is believed; strings come with
+ * most things that are made, so a place that makes nothing else is looked at more often.
+ */
+unsigned int kind_looks(enum block_kind kind);
 
 #endif

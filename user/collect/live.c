@@ -59,7 +59,7 @@ static size_t event_size(const struct lmt_event *e, size_t size)
 
 	if (size >= sizeof(*e) && e->kind == LMT_EV_CALL)
 		return sizeof(struct lmt_call_event);
-	if (size >= sizeof(*e) && e->kind == LMT_EV_NATIVE)
+	if (size >= sizeof(*e) && (e->kind == LMT_EV_NATIVE || e->kind == LMT_EV_CREATOR))
 		return sizeof(struct lmt_native);
 	if (size < sizeof(*e) || e->kind != LMT_EV_STACK)
 		return sizeof(*e);
@@ -244,6 +244,29 @@ uint64_t live_tick(struct live *l)
 uint64_t live_start_ns(const struct live *l)
 {
 	return l->maps->start_ns;
+}
+
+/* The buckets a key may be in: first, second and third of bpf/ledger.bpf.h. */
+static void buckets_of(uint64_t key, uint64_t ret[3])
+{
+	ret[0] = (((key >> 20) * 0x9E3779B97F4A7C15ull) >> 32) + (key >> LMT_LINE_BITS & 0x3fff);
+	ret[1] = ((key >> LMT_LINE_BITS) * 0xD6E8FEB86659FD93ull) >> 32;
+	ret[2] = ((key >> LMT_LINE_BITS) * 0xC2B2AE3D27D4EB4Full) >> 32;
+}
+
+uint32_t live_place_at(const struct live *l, uint32_t slot, uint64_t uaddr)
+{
+	uint64_t key = LMT_KEY(slot, uaddr), at[3];
+
+	buckets_of(key, at);
+	for (int i = 0; i < 3; i++) {
+		const struct lmt_bucket *b = &l->buckets[at[i] & (l->maps->n_buckets - 1)];
+
+		for (int k = 0; k < LMT_BUCKET_SLOTS; k++)
+			if (__atomic_load_n(&b->key[k], __ATOMIC_ACQUIRE) == key)
+				return live_site_of(l, b->block[k].site);
+	}
+	return 0;
 }
 
 bool live_any_block(const struct live *l, uint32_t slot, uint64_t start, uint64_t end)

@@ -27,7 +27,7 @@ int live_fd(const struct live *l);
 
 /*
  * Hands the waiting events to fn in order, for a turn of at most 50 ms: 0, 1 when more wait, or a
- * negative errno, of fn's too. An LMT_EV_STACK is whole: the event is the head of a struct lmt_stack_event. So are LMT_EV_CALL and LMT_EV_NATIVE.
+ * negative errno, of fn's too. An LMT_EV_STACK is whole: the event is the head of a struct lmt_stack_event. So are LMT_EV_CALL, LMT_EV_NATIVE and LMT_EV_CREATOR.
  */
 int live_drain(struct live *l, int (*fn)(const struct lmt_event *e, void *ctx), void *ctx);
 
@@ -65,6 +65,9 @@ void live_wipe_site(struct live *l, uint32_t index);
  * says now: milliseconds since the start.
  */
 uint64_t live_tick(struct live *l);
+
+/* The place that made the block that lives at this address now; 0 none, or no block. */
+uint32_t live_place_at(const struct live *l, uint32_t slot, uint64_t uaddr);
 
 /* Does the ledger hold a block of the process that lies in [start, end)? */
 bool live_any_block(const struct live *l, uint32_t slot, uint64_t start, uint64_t end);

@@ -31,6 +31,7 @@ struct scan {
 	const struct snapshot_filter *filter;
 	uint64_t now_ms, seed;
 	struct age_window *ages; /* by state */
+	uint64_t *string_table;  /* by state: where it lies */
 	struct sum *by_site;  /* index 0: blocks without a site, by state instead */
 	struct estimate *by_stack;
 	struct sum *by_state; /* all blocks */
@@ -148,6 +149,7 @@ static void add_block(struct scan *s, uint64_t key, const struct lmt_block *b)
 	uint64_t bytes = LMT_BLOCK_SIZE(b), uaddr = key & LMT_ADDR_MASK;
 	struct sum *sum;
 	uint32_t place;
+	bool own;
 
 	if (b->state >= s->n_states || b->site >= s->n_sites + s->n_stacks)
 		return; /* caught while it was being written */
@@ -161,13 +163,15 @@ static void add_block(struct scan *s, uint64_t key, const struct lmt_block *b)
 	}
 	if (!passes(s, b))
 		return;
-	place = live_site_of(s->live, b->site);
+	/* The VM makes its table of strings larger at whatever line makes one string more. */
+	own = !LMT_KEY_IS_C(key) && uaddr == s->string_table[b->state];
+	place = own ? 0 : live_site_of(s->live, b->site);
 	sum = place ? &s->by_site[place] : &s->no_site[b->state];
 	add_sample(s, sum, uaddr);
 	sum->bytes += bytes;
 	sum->blocks++;
 	add_age(s, sum, b);
-	if (b->site >= s->n_sites)
+	if (b->site >= s->n_sites && !own)
 		add_sampled(s, b->site - s->n_sites, bytes);
 }
 
@@ -270,6 +274,7 @@ int snapshot_take(const struct live *l, const struct snapshot_filter *filter,
 	auto_free struct sum *by_site = NULL, *by_state = NULL, *no_site = NULL;
 	auto_free struct estimate *by_stack = NULL;
 	auto_free struct age_window *ages = NULL;
+	auto_free uint64_t *string_table = NULL;
 	uint32_t n_buckets;
 	int rc;
 
@@ -284,11 +289,15 @@ int snapshot_take(const struct live *l, const struct snapshot_filter *filter,
 	s.no_site = no_site = calloc(s.n_states, sizeof(*no_site));
 	s.by_stack = by_stack = calloc(s.n_stacks + 1, sizeof(*by_stack));
 	s.ages = ages = calloc(s.n_states, sizeof(*ages));
-	if (!by_site || !by_state || !no_site || !by_stack || !ages)
+	s.string_table = string_table = calloc(s.n_states, sizeof(*string_table));
+	if (!by_site || !by_state || !no_site || !by_stack || !ages || !string_table)
 		return -ENOMEM;
-	vec_each(st, &gc->states)
-		if (st->index < s.n_states)
-			gcpoll_window(st, &ages[st->index]);
+	vec_each(st, &gc->states) {
+		if (st->index >= s.n_states)
+			continue;
+		gcpoll_window(st, &ages[st->index]);
+		string_table[st->index] = gcpoll_string_table(st);
+	}
 	s.out = &out;
 	scan_blocks(&s);
 	hashmap_deinit(&s.orphan_by_key);

@@ -31,6 +31,7 @@ static void (*const snapshot_detectors[])(struct findings *fs, struct heap *h,
 	detect_c_leak,
 	detect_outlived,
 	detect_drift,
+	detect_states,
 };
 
 static const char *const kind_names[] = {

@@ -39,7 +39,8 @@
 	X(USE_AFTER_FREE, "use-after-free")        \
 	X(C_LEAK, "c-leak")                        \
 	X(NATIVE_GROWTH, "native-growth")          \
-	X(KNOWN_BUG, "known-bug")
+	X(KNOWN_BUG, "known-bug")                  \
+	X(STATES_NOT_CLOSED, "states-not-closed")
 
 enum finding_kind {
 #define FINDING_ENUM(id, name) FINDING_##id,
@@ -190,6 +191,7 @@ bool detect_has_ceased(const struct heap_site *s, const struct heap_state *st);
 void detect_leak(struct findings *fs, struct heap *h, const struct snapshot *snap, bool last);
 void detect_c_leak(struct findings *fs, struct heap *h, const struct snapshot *snap, bool last);
 void detect_outlived(struct findings *fs, struct heap *h, const struct snapshot *snap, bool last);
+void detect_states(struct findings *fs, struct heap *h, const struct snapshot *snap, bool last);
 void detect_drift(struct findings *fs, struct heap *h, const struct snapshot *snap, bool last);
 /* Of a process, by where its memory is over time. */
 void detect_native_growth(struct findings *fs, pid_t pid, const struct memory_series *recent,

@@ -11,6 +11,7 @@ void heap_deinit(struct heap *h)
 	vec_deinit(&h->free_frames);
 	heap_stacks_deinit(&h->stacks);
 	heap_closed_deinit(&h->closed);
+	creators_deinit(&h->creators);
 	hashmap_deinit(&h->state_by_index);
 	hashmap_deinit(&h->site_by_key);
 	hashmap_deinit(&h->frame_by_site);
@@ -121,8 +122,14 @@ int heap_set_frame(struct heap *h, uint32_t site, const struct frame *frame)
 	return 0;
 }
 
+/* In kind_by_site: the kind and 1, and above that how many looks in a row said it. */
+#define KIND_OF(v) ((enum block_kind)(((v) & 0xff) - 1))
+#define LOOKS_OF(v) ((unsigned int)((v) >> 8))
+
 int heap_set_kind(struct heap *h, uint32_t site, enum block_kind kind)
 {
+	enum block_kind before = KIND_UNKNOWN, name;
+	unsigned int looks = 0;
 	uint64_t *at;
 
 	if (kind == KIND_UNKNOWN)
@@ -130,9 +137,17 @@ int heap_set_kind(struct heap *h, uint32_t site, enum block_kind kind)
 	at = hashmap_get_or_add(&h->kind_by_site, site);
 	if (!at)
 		return -ENOMEM;
-	if (*at)
-		kind = kind_naming((enum block_kind)(*at - 1), kind);
-	*at = (uint64_t)kind + 1;
+	if (*at) {
+		before = KIND_OF(*at);
+		looks = LOOKS_OF(*at);
+	}
+	name = kind_naming(before, kind);
+	/* Of two that might name it, the one that was not seen often enough gives way. */
+	if (name != kind && kind_is_final(kind) && kind_naming(kind, before) == kind &&
+	    looks < kind_looks(before))
+		name = kind;
+	if (name != before || looks < kind_looks(name))
+		*at = ((uint64_t)name + 1) | (uint64_t)(name == before ? looks + 1 : 1) << 8;
 	return 0;
 }
 
@@ -145,18 +160,20 @@ enum block_kind heap_kind(const struct heap *h, const struct heap_state *st, uin
 	if (kind != KIND_UNKNOWN || !site)
 		return kind;
 	at = hashmap_find(&h->kind_by_site, site);
-	return at && *at ? (enum block_kind)(*at - 1) : KIND_UNKNOWN;
+	return at && *at ? KIND_OF(*at) : KIND_UNKNOWN;
 }
 
 bool heap_needs_kind(struct heap *h, const struct snapshot_site *site)
 {
 	const struct heap_state *st = heap_find_state(h, site->state);
-	enum block_kind kind;
+	uint64_t *at;
 
-	if (!st || !st->layout || !site->index || !site->live_blocks)
+	if (!st || !st->layout || !site->index || !site->live_blocks ||
+	    kind_of_tag(st->layout, site->site.tag) != KIND_UNKNOWN)
 		return false;
-	kind = heap_kind(h, st, site->index, site->site.tag);
-	return !kind_is_final(kind) && kind_of_tag(st->layout, site->site.tag) == KIND_UNKNOWN;
+	at = hashmap_find(&h->kind_by_site, site->index);
+	return !at || !*at || !kind_is_final(KIND_OF(*at)) ||
+	       LOOKS_OF(*at) < kind_looks(KIND_OF(*at));
 }
 
 struct frame heap_get_frame(const struct heap *h, uint32_t site)
@@ -246,6 +263,16 @@ static int apply_site(struct heap *h, const struct snapshot_site *from)
 	return 0;
 }
 
+static void note_activity(struct heap_state *s, uint64_t now_ns)
+{
+	uint64_t events = s->st.allocs + s->st.frees + s->st.reallocs + s->st.failures;
+
+	if (events != s->seen_events || s->heap_bytes != s->seen_bytes)
+		s->active_ns = now_ns;
+	s->seen_events = events;
+	s->seen_bytes = s->heap_bytes;
+}
+
 static void apply_states(struct heap *h, const struct snapshot *snap)
 {
 	vec_each(from, &snap->states) {
@@ -258,6 +285,9 @@ static void apply_states(struct heap *h, const struct snapshot *snap)
 		s->live_blocks = from->live_blocks;
 		s->age = from->age;
 		s->closed = from->st.flags & (LMT_STATE_DEAD | LMT_STATE_CLOSING);
+		if (!s->first_ns) /* those of the first look were there before */
+			s->first_ns = s->st.born_ns ? s->st.born_ns : h->now_ns ? snap->end_ns : 1;
+		note_activity(s, snap->end_ns);
 	}
 }
 
@@ -321,6 +351,8 @@ int heap_apply(struct heap *h, const struct snapshot *snap)
 	int rc;
 
 	apply_states(h, snap);
+	h->now_ns = snap->end_ns;
+	creators_look(&h->creators, snap->end_ns);
 	vec_each(s, &h->sites) {
 		if (h->states.v[s->state].ended)
 			continue;

@@ -15,6 +15,7 @@
 #include "collect/frames.h"
 #include "collect/kind.h"
 #include "collect/snapshot.h"
+#include "creators.h"
 #include "stacks.h"
 #include "verdict.h"
 
@@ -43,6 +44,9 @@ struct heap_state {
 	struct lmt_state st;      /* latest counters */
 	uint64_t live_bytes, live_blocks;
 	struct age_window age;
+	uint64_t seen_events, seen_bytes; /* at the latest look: calls, heap */
+	uint64_t active_ns;               /* when that had changed last */
+	uint64_t first_ns; /* when it was born, else first looked at; 1: before that began */
 	bool closed;
 	bool reported_closed;     /* shown once already */
 	uint64_t trace_blocks, most_trace_blocks; /* LuaJIT: live traces made since the attach */
@@ -109,11 +113,13 @@ struct heap {
 	struct hashmap frame_by_site;  /* BPF site index → position + 1 in frames */
 	vec_of(struct frame) frames;
 	vec_of(uint64_t) free_frames;  /* positions + 1 in frames */
-	struct hashmap kind_by_site;   /* BPF site index → kind + 1, where a live block told it */
+	struct hashmap kind_by_site;   /* BPF site index → kind told by live blocks; how often */
 	struct heap_stacks stacks;
+	uint64_t now_ns; /* of the latest snapshot */
 	uint32_t next_number;
 	uint64_t next_site;
 	struct heap_closed closed;
+	struct creators creators;
 };
 
 void heap_deinit(struct heap *h);
@@ -153,6 +159,14 @@ static inline uint32_t heap_cycles(const struct heap_state *s)
 
 /* The site's index may come back as that of another one. */
 void heap_forget_site(struct heap *h, uint32_t site);
+
+#define HEAP_IDLE_NS 5000000000ull
+
+/* Does the state run, now and then? Nothing is its collector's fault if it does not. */
+static inline bool heap_is_active(const struct heap *h, const struct heap_state *s)
+{
+	return h->now_ns < s->active_ns + HEAP_IDLE_NS;
+}
 
 /* What the VM says of its heap. */
 void heap_set_gc(struct heap *h, uint32_t index, uint64_t heap_bytes, uint32_t gc_cycles);

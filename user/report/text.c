@@ -13,6 +13,7 @@
 #include "findings.h"
 #include "heaps.h"
 #include "memory.h"
+#include "sites_alike.h"
 
 struct text {
 	const struct report *r;
@@ -214,7 +215,7 @@ static void write_states(const struct text *t)
 			write_state(t, s);
 		} else {
 			left_out++;
-			bytes += s->heap_bytes;
+			bytes += s->heap_known ? s->heap_bytes : 0;
 		}
 	}
 	if (left_out)
@@ -252,10 +253,12 @@ static void put_where(const struct text *t, const struct report_site *s)
 		fputs("  (line approximate)", t->out);
 }
 
-static void write_site(const struct text *t, const struct report_site *s, bool many_states)
+/* n: of how many states it is the sum; many_states: there is a column for that. */
+static void write_site(const struct text *t, const struct report_site *s, size_t n,
+		       bool many_states)
 {
 	struct fmtbuf a, b, c, d;
-	char growth[64] = "";
+	char growth[64] = "", state[40];
 
 	if (s->growth_bytes_per_s >= 1)
 		snprintf(growth, sizeof(growth), "%s/s",
@@ -263,8 +266,9 @@ static void write_site(const struct text *t, const struct report_site *s, bool m
 	fprintf(t->out, "  %s%-8s%s %10s %9s %12s %6" PRIu32 "  %-8s ", verdict_color(t, s->verdict),
 		verdict_name(s->verdict), t->opt->color ? RESET : "", fmt_bytes(&a, s->live_bytes),
 		fmt_count(&b, s->live_blocks), growth, s->survived_cycles, s->kind);
+	snprintf(state, sizeof(state), n > 1 ? "%s of them" : "%s", fmt_count(&c, n > 1 ? n : s->state));
 	if (many_states)
-		fprintf(t->out, "%5s ", fmt_count(&c, s->state));
+		fprintf(t->out, "%12s ", state);
 	put_where(t, s);
 	fputc('\n', t->out);
 }
@@ -296,42 +300,34 @@ static void write_callers(const struct text *t, const struct report_site *s)
 	fprintf(t->out, "%s\n", color(t, RESET));
 }
 
-/* A line of which nothing is alive says nothing here; JSON has it. */
-static bool has_reason(const struct report_site *s)
-{
-	return s->live_bytes || s->verdict != VERDICT_YOUNG;
-}
-
+/* The same line in several states is one row. */
 static void write_sites(const struct text *t)
 {
 	const struct report *r = t->r;
-	size_t shown = 0, all = 0;
+	struct sites_alike alike;
+	size_t shown = 0;
 	bool many = false;
 
-	if (!r->active)
+	if (!r->active || sites_alike(r, &alike))
 		return;
-	vec_each(s, &r->sites) {
+	vec_each(s, &r->sites)
 		many |= s->state != r->sites.v[0].state;
-		all += has_reason(s);
-	}
-	if (!all) {
+	if (alike.v.n)
+		fprintf(t->out, "\n  %s%-8s %10s %9s %12s %6s  %-8s %s%s%s\n", color(t, BOLD), "verdict",
+			"live", "blocks", "growth", "cycles", "kind", many ? "      states " : "", "where",
+			color(t, RESET));
+	else
 		fputs("\nnothing allocated since the attach is live\n", t->out);
-		return;
-	}
-	fprintf(t->out, "\n  %s%-8s %10s %9s %12s %6s  %-8s %s%s%s\n", color(t, BOLD), "verdict",
-		"live", "blocks", "growth", "cycles", "kind", many ? "state " : "", "where",
-		color(t, RESET));
-	vec_each(s, &r->sites) {
+	vec_each(s, &alike.v) {
 		if (r->top && shown == r->top)
 			break;
-		if (!has_reason(s))
-			continue;
-		write_site(t, s, many);
-		write_callers(t, s);
+		write_site(t, &s->sum, s->n, many);
+		write_callers(t, &s->sum);
 		shown++;
 	}
-	if (shown < all)
-		fprintf(t->out, "  … %zu more places (-T, --top N shows more)\n", all - shown);
+	if (shown < alike.v.n)
+		fprintf(t->out, "  … %zu more places (-T, --top N shows more)\n", alike.v.n - shown);
+	sites_alike_deinit(&alike);
 }
 
 /* What a file did not keep; true when there was something. */

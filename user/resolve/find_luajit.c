@@ -334,10 +334,12 @@ static void full_gc(struct lj *s)
 	}
 	if (!found)
 		return;
-	if (has_indirect_jump(found) || compares_arg1(found))
+	if (has_indirect_jump(found) || compares_arg1(found)) {
 		s->f->fn[FUNC_LJ_GC_FULLGC].why_not = "inlined into lua_gc";
-	else
+		find_answer(s->f, FUNC_LUA_GC, found->start, "sets the GC's state itself");
+	} else {
 		find_answer(s->f, FUNC_LJ_GC_FULLGC, found->start, "sets the GC's state itself");
+	}
 }
 
 /* A5: gc_sweep flips both whites and frees through a table of functions by type (lj_gc.c). */

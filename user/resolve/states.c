@@ -242,20 +242,54 @@ static bool is_stopped(const struct lmt_layout *l, const uint8_t *g, size_t n)
 	return limit >= (l->G_threshold.size == 4 ? NO_LIMIT_32 : NO_LIMIT);
 }
 
+#define G_BYTES 160       /* all members read here lie in the first 160 bytes of every row */
+#define BLOCK_BYTES 1024  /* from the main thread's link to there; they are one allocation */
+#define MAX_TOTAL (1ull << 46)
+
+/*
+ * What lies from the main thread's link to its global_State up to the collector's members of that, in one
+ * read where they are near each other; false unless the link is what it must be.
+ */
+static bool read_state(const struct memread *mem, const struct lmt_layout *l, uint64_t G, uint8_t *g)
+{
+	uint64_t L = G - (uint64_t)(int64_t)l->g_minus_L.off, link = L + (uint64_t)l->L_glob.off, at;
+	uint8_t buf[BLOCK_BYTES];
+
+	if (link < G && G - link <= sizeof(buf) - G_BYTES) {
+		size_t n = (size_t)(G - link);
+
+		if (!memread_exact(mem, link, buf, n + G_BYTES))
+			return false;
+		memcpy(g, buf + n, G_BYTES);
+		return shape_get(buf, l->L_glob.size, (struct lmt_cell){ .size = l->L_glob.size }) == G;
+	}
+	return memread_exact(mem, G, g, G_BYTES) && memread_uint(mem, link, l->L_glob.size, &at) && at == G;
+}
+
+static uint64_t total_of(const struct lmt_layout *l, const uint8_t *g)
+{
+	uint64_t total = shape_get(g, G_BYTES, l->G_total), debt;
+
+	if (!layout_has(l->G_debt))
+		return total;
+	debt = shape_get(g, G_BYTES, l->G_debt);
+	return l->version >= 505 ? total - debt : total + debt;
+}
+
 bool states_read_gc(const struct memread *mem, const struct lmt_layout *l, uint64_t G,
 		    struct state_gc *ret)
 {
-	uint8_t g[160]; /* all members read here lie in the first 160 bytes of every row */
-	uint64_t total;
+	uint8_t g[G_BYTES];
 
-	if (!memread_exact(mem, G, g, sizeof(g)))
-		return false;
-	total = shape_get(g, sizeof(g), l->G_total);
-	if (layout_has(l->G_debt))
-		total += (l->version >= 505 ? 0 - shape_get(g, sizeof(g), l->G_debt)
-					    : shape_get(g, sizeof(g), l->G_debt));
+	/* The parts of the total change one after the other: what cannot be is looked at again. */
+	for (int i = 0;; i++) {
+		if (i == 2 || !read_state(mem, l, G, g))
+			return false;
+		if (total_of(l, g) < MAX_TOTAL)
+			break;
+	}
 	*ret = (struct state_gc){
-		.heap_bytes = total,
+		.heap_bytes = total_of(l, g),
 		.gcstate = (uint8_t)shape_get(g, sizeof(g), l->G_gcstate),
 		.white = (uint8_t)shape_get(g, sizeof(g), l->G_white),
 		.kind = layout_has(l->G_kind) ? (uint8_t)shape_get(g, sizeof(g), l->G_kind) : 0,

@@ -56,7 +56,10 @@ struct state_gc {
 	uint64_t alloc, ud;  /* the allocator callback and its first argument */
 };
 
-/* False when the global_State cannot be read any more. */
+/*
+ * False when the global_State cannot be read any more, or is none: its memory was freed and holds
+ * something else by now.
+ */
 bool states_read_gc(const struct memread *mem, const struct lmt_layout *l, uint64_t G,
 		    struct state_gc *ret);
 

@@ -271,7 +271,7 @@ static int add_state(struct session *s, struct built_report *b, struct heap_stat
 		.lost_bytes = h->st.lost_bytes,
 	};
 
-	if (poll && !poll->gone && out.heap_known)
+	if (poll && !poll->gone && out.heap_known && heap_is_active(&s->heap, h))
 		add_stall(&poll->stall, &out);
 	if (poll && !poll->gone && h->layout)
 		out.gc_state = gcstate_name(h->layout, poll->gc.gcstate);

@@ -17,6 +17,9 @@ int session_on_finding(struct session *s, struct session_target *t, const struct
 /* Has some state of the process loaded the FFI library? */
 bool session_uses_ffi(const struct session_target *t);
 
+/* A place that makes states, with its stack. 0 or -ENOMEM. */
+int session_on_creator(struct session *s, struct session_target *t, const struct lmt_native *e);
+
 /* The process uses the FFI. */
 void session_on_ffi(struct session *s, struct session_target *t);
 

@@ -32,7 +32,7 @@ static int follow_state(struct session *s, struct session_target *t, uint32_t in
 		return rc;
 	rc = gcpoll_add(&s->gc, index, G, &layout->l, &t->mem);
 	poll = gcpoll_find(&s->gc, index);
-	if (poll && !poll->gone)
+	if (poll && poll->built)
 		heap_set_gc(&s->heap, index, poll->gc.heap_bytes, 0);
 	return rc;
 }
@@ -190,9 +190,9 @@ static int on_unknown(struct session *s, struct session_target *t, const struct 
 /* lua_newstate(f, ud): f may be an allocator we have no probe on. LuaJIT passes small numbers. */
 static int on_newstate(struct session *s, struct session_target *t, const struct lmt_event *e)
 {
-	int rc = 0;
+	int rc = creators_born(&s->heap.creators, t->target->pid, e->pad, e->time_ns);
 
-	if (e->arg0 >= 65536 &&
+	if (!rc && e->arg0 >= 65536 &&
 	    (target_module_at(t->target, e->arg0) || !target_refresh(t->target, NULL)))
 		rc = probe_allocator(s, t, e->arg0, 0, attach_layout(s->attach, e->state));
 	if (t->held) {
@@ -235,6 +235,7 @@ static int on_site(struct session *s, struct session_target *t, const struct lmt
 	struct memread_copies copies;
 	struct frame frame = { 0 };
 	struct memread mem, cached;
+	uint64_t block = e->arg1;
 
 	if (i >= n_sites || e->state >= n_states || heap_has_frame(&s->heap, i))
 		return 0;
@@ -247,7 +248,9 @@ static int on_site(struct session *s, struct session_target *t, const struct lmt
 	names_open_copies(&s->names, &cached, e->slot, i, &copies, &mem);
 	if (LMT_TAG_IS_PLACE(sites[i].tag) || !is_closed(&states[e->state])) {
 		kind = kind_of_block(&cached, &layout->l, e->arg1);
-		frames_resolve(&mem, &layout->l, states[e->state].g, e->arg1, &sites[i],
+		if (live_place_at(s->live, t->slot, e->arg1) != i) /* another's by now */
+			block = 0, kind = KIND_UNKNOWN;
+		frames_resolve(&mem, &layout->l, states[e->state].g, block, &sites[i],
 			       s->names.strings, &frame);
 	}
 	/* What was read of a state that is gone by now may be another's. */
@@ -286,6 +289,7 @@ static int on_stack(struct session *s, struct session_target *t, const struct lm
 	struct stack_frame frames[STACKDB_FRAMES];
 	const struct layout *layout;
 	struct memread_cached cache;
+	uint64_t block = e->e.arg1;
 	struct memread mem;
 	size_t n;
 
@@ -297,10 +301,14 @@ static int on_stack(struct session *s, struct session_target *t, const struct lm
 	if (layout && e->n && (LMT_FRAME_FLAGS(&e->frame[0]) & LMT_FRAME_KIND) == LMT_FRAME_JIT)
 		kind_await_object(&t->mem, &layout->l, e->e.arg1);
 	memread_open_cached(&cache, &t->mem, &mem);
+	/* Read into the cache while it is ours, if it is. */
+	if (layout && (kind_of_block(&mem, &layout->l, block) == KIND_UNKNOWN ||
+		       live_place_at(s->live, t->slot, block) != live_site_of(s->live, index)))
+		block = 0;
 	n = frames_stack(&(struct frames_source){ .mem = &mem,
 						  .l = layout ? &layout->l : NULL,
 						  .g = states[e->e.state].g,
-						  .block = e->e.arg1,
+						  .block = block,
 						  .pool = s->names.strings,
 						  .target = t->target,
 						  .files = &s->files,
@@ -374,7 +382,9 @@ int session_on_event(const struct lmt_event *e, void *ctx)
 	case LMT_EV_STATE_BORN:
 		return on_born(s, t, e);
 	case LMT_EV_STATE_CLOSING:
-		return 0; /* the table says so too; kept for recordings */
+		return creators_closed(&s->heap.creators, t->target->pid);
+	case LMT_EV_CREATOR:
+		return session_on_creator(s, t, (const struct lmt_native *)e);
 	case LMT_EV_STATE_DEAD:
 		on_dead(s, t, e);
 		return 0;
@@ -408,8 +418,18 @@ int session_on_event(const struct lmt_event *e, void *ctx)
 
 #define KINDS_AT_A_TIME 2000 /* sites: bounds the system calls of one look */
 
+/* KIND_UNKNOWN if the block is another's by now: freed, and maybe handed out again. */
+static enum block_kind kind_now(const struct session *s, const struct session_target *t,
+				const struct snapshot_site *site, const struct lmt_layout *l,
+				uint64_t uaddr)
+{
+	enum block_kind kind = uaddr ? kind_with_parts(&t->mem, l, uaddr) : KIND_UNKNOWN;
+
+	return live_place_at(s->live, t->slot, uaddr) == site->index ? kind : KIND_UNKNOWN;
+}
+
 /*
- * Lua 5.1 and LuaJIT do not tell their allocator what a block is for: look into one of each site.
+ * Lua 5.1 and LuaJIT do not tell their allocator what a block is for: look into some of each site.
  */
 int session_read_kinds(struct session *s, const struct snapshot *snap)
 {
@@ -429,10 +449,9 @@ int session_read_kinds(struct session *s, const struct snapshot *snap)
 			continue;
 		if (++looked > KINDS_AT_A_TIME)
 			break;
-		for (int i = 0; i < SNAPSHOT_SAMPLES && !kind_is_final(kind); i++)
-			if (site->sample_uaddr[i])
-				kind = kind_naming(kind, kind_of_block(&t->mem, st->layout,
-								       site->sample_uaddr[i]));
+		for (int i = 0; i < SNAPSHOT_SAMPLES; i++)
+			kind = kind_naming(kind, kind_now(s, t, site, st->layout,
+							  site->sample_uaddr[i]));
 		rc = heap_set_kind(&s->heap, site->index, kind);
 		if (rc)
 			return rc;
@@ -449,7 +468,7 @@ void session_poll_gc(struct session *s)
 	vec_each(p, &s->gc.states) {
 		const struct lmt_state *st = p->index < n ? &table[p->index] : NULL;
 
-		if (p->gone || !st)
+		if (p->gone || !p->built || !st)
 			continue;
 		heap_set_gc(&s->heap, p->index, p->gc.heap_bytes, p->cycles);
 		heap_set_base(&s->heap, p->index,
