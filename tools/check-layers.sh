@@ -116,8 +116,8 @@ only '#include <sys/ptrace\.h>|PTRACE_' 'user/census/stop\.c' \
 only 'utsname|uname\(|/proc/version|osrelease|(LINUX|KERNEL)_VERSION' 'user/trace/build_report\.c|user/cli/cmd_doctor\.c' \
 	"no feature is decided by a kernel's version: it is tried; the version is shown only"
 # /proc of a target. Our own (/proc/self) and the kernel's settings (/proc/sys) are no target's.
-only '"/proc("|/%)' 'user/discover/(proc|task|family|resident)\.c|user/resolve/memread\.c' \
-	"/proc/PID is for discover/{proc,task,family,resident}.c and resolve/memread.c"
+only '"/proc("|/%)' 'user/discover/(proc|task|family|resident|within)\.c|user/resolve/memread\.c' \
+	"/proc/PID is for discover/{proc,task,family,resident,within}.c and resolve/memread.c"
 only '(^|[^_a-z])exit\(' 'user/cli/[a-z_]+\.c' "nobody below cli/ ends the program"
 only '(^|[^_a-z])v?printf\(|fprintf\(stderr|fputs\([^;]*stderr\)' \
 	'user/(cli|report)/[a-z_]+\.c|user/base/(log|err)\.c|user/trace/launch\.c' \

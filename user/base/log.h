@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * log: progress, warnings and debug lines on stderr.
- * L0 base. The only code besides report/ and cli/ that prints.
+ * L0 base. The only code besides report/ and cli/ that prints. What is printed is escaped here
+ * (base/escape.h): callers give names as they are.
  */
 #ifndef LMT_BASE_LOG_H
 #define LMT_BASE_LOG_H
@@ -19,7 +20,7 @@ void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Shown with -v, allowed in every layer. */
 void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-/* Shown with -v -v; takes text that ends its own lines (libbpf, the verifier). */
+/* Shown with -v -v; takes text of whole lines (libbpf, the verifier). */
 void log_vtrace(const char *fmt, va_list ap) __attribute__((format(printf, 1, 0)));
 
 #endif

@@ -105,6 +105,18 @@ static const char *way_remedy(const struct features *f, enum feature_way way)
 	return way == WAY_PERF ? "nothing needs doing: another way works" : newer[way];
 }
 
+/* By lines: a log line is one. */
+static void say_last_words(enum feature_way way, const char *said)
+{
+	char text[512], *save = NULL;
+
+	if (*said)
+		log_debug("%s: the verifier's last words:", feature_way_name(way));
+	snprintf(text, sizeof(text), "%s", said);
+	for (char *l = strtok_r(text, "\n", &save); l; l = strtok_r(NULL, "\n", &save))
+		log_debug("  %s", l);
+}
+
 /* Our own programs, all of them, loaded and attached by each way. */
 static void check_ways(struct checks *cs, struct features *f)
 {
@@ -120,8 +132,7 @@ static void check_ways(struct checks *cs, struct features *f)
 		    way_remedy(f, way), "%s",
 		    works ? "our programs load and attach" :
 		    t->result == TRIAL_NONE ? "could not be tried" : t->why);
-		if (*t->said)
-			log_debug("%s: the verifier's last words:\n%s", feature_way_name(way), t->said);
+		say_last_words(way, t->said);
 	}
 }
 

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "within.h"
 
 #define DELETED " (deleted)"
 
@@ -259,9 +260,7 @@ void proc_file_of(pid_t pid, const struct proc_map *map, char path[PATH_MAX])
 
 	snprintf(path, PATH_MAX, "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, pid, map->start,
 		 map->end);
-	if (!stat(path, &st))
-		return;
-	if (snprintf(path, PATH_MAX, "/proc/%d/root%s", pid, map->path) >= PATH_MAX)
+	if (stat(path, &st))
 		path[0] = '\0';
 }
 
@@ -310,7 +309,7 @@ enum proc_bits proc_read_bits(pid_t pid)
 	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
+	fd = within_open_own(path);
 	if (fd < 0 || read(fd, ident, sizeof(ident)) != (ssize_t)sizeof(ident))
 		return PROC_BITS_UNREADABLE;
 	return ident[4] == 2 /* ELFCLASS64 */ ? PROC_BITS_64 : PROC_BITS_32;

@@ -60,8 +60,8 @@ int proc_read_info(pid_t pid, struct proc_info *ret);
 bool proc_is_alive(pid_t pid, uint64_t start_ticks);
 
 /*
- * A path under which this process can open the mapped file: through map_files (works for deleted
- * files and overlays), else through the target's root.
+ * The path in map_files that leads to the mapped file, also to a deleted one and on overlays; "" where
+ * we may not go that way, and within_open() of the map's path is what is left.
  */
 void proc_file_of(pid_t pid, const struct proc_map *map, char path[PATH_MAX]);
 

@@ -56,6 +56,7 @@ static int add_module(struct target *t, const struct proc_map *map)
 		.end = map->end,
 	};
 
+	within_root(t->pid, m.root);
 	proc_file_of(t->pid, map, open_path);
 	m.open_path = strdup(open_path);
 	if (!m.path || !m.open_path || vec_push(&t->modules, m)) {

@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/vec.h"
 #include "proc.h"
+#include "within.h"
 
 /*
  * One loaded copy of a file with executable pages. The same file loaded twice (dlmopen) is two
@@ -20,7 +21,8 @@
  */
 struct module {
 	char *path;         /* as the target names it */
-	char *open_path;    /* as this process can open it */
+	char *open_path;    /* in map_files; "": to be opened as `path` within `root` */
+	char root[WITHIN_ROOT];
 	uint64_t dev, inode;
 	bool deleted;       /* unlinked or replaced since it was mapped */
 	uint64_t start;     /* address of the first mapping, and the file offset it shows */

@@ -2,7 +2,6 @@
 #include "elf.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <gelf.h>
 #include <libelf.h>
 #include <stdio.h>
@@ -11,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "discover/within.h"
 #include "ehframe.h"
 #include "elf_file.h"
 #include "elf_handle.h"
@@ -128,25 +128,40 @@ static int check_kind(struct elf_file *f, const char *path, struct errmsg *err)
 	return 0;
 }
 
+/* What of its size and kind the door knows, or fstat() does. */
+static int check_file(struct elf_file *f, const char *path, struct errmsg *err)
+{
+	struct stat st;
+	int rc = f->fd < 0 ? f->fd : fstat(f->fd, &st) ? -errno : 0;
+
+	if (rc && rc != -EFBIG)
+		return errmsg_set(err, rc, "cannot open '%s': %s", path, strerror(-rc));
+	if (rc || !S_ISREG(st.st_mode) || (uint64_t)st.st_size > MAX_FILE)
+		return errmsg_set(err, -EFBIG, "'%s' is not a regular file below 2 GiB", path);
+	f->size = (uint64_t)st.st_size;
+	return 0;
+}
+
 int elf_open(const char *path, struct elf_file **ret, struct errmsg *err)
 {
+	return elf_open_fd(within_open_own(path), path, ret, err);
+}
+
+int elf_open_fd(int fd, const char *path, struct elf_file **ret, struct errmsg *err)
+{
 	struct elf_file *f = calloc(1, sizeof(*f));
-	struct stat st;
 	int rc;
 
-	if (!f)
+	if (!f) {
+		if (fd >= 0)
+			close(fd);
 		return errmsg_set(err, -ENOMEM, "out of memory");
+	}
 	elf_version(EV_CURRENT);
-	f->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (f->fd < 0 || fstat(f->fd, &st)) {
-		rc = errmsg_set(err, -errno, "cannot open '%s': %s", path, strerror(errno));
+	f->fd = fd;
+	rc = check_file(f, path, err);
+	if (rc)
 		goto fail;
-	}
-	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size > MAX_FILE) {
-		rc = errmsg_set(err, -EFBIG, "'%s' is not a regular file below 2 GiB", path);
-		goto fail;
-	}
-	f->size = (uint64_t)st.st_size;
 	f->elf = elf_begin(f->fd, ELF_C_READ, NULL);
 	if (!f->elf) {
 		rc = errmsg_set(err, -ENOEXEC, "'%s' is not an ELF file", path);

@@ -22,6 +22,8 @@ struct elf_file;
  * -ENOEXEC not such a file, -EFBIG too big, or the errno of open.
  */
 int elf_open(const char *path, struct elf_file **ret, struct errmsg *err);
+/* The same of a file that was opened, or failed to with that negative errno. Takes fd, also on failure. */
+int elf_open_fd(int fd, const char *path, struct elf_file **ret, struct errmsg *err);
 void elf_free(struct elf_file *f);
 
 /*

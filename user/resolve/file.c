@@ -138,16 +138,26 @@ static void share(struct files *fs, struct file *f)
 	}
 }
 
-/* A process that ends while it is looked at says nothing about its files. */
-static void open_elf(struct files *fs, struct file *f, const char *path)
+static int open_within(const struct module *m)
 {
-	int rc = elf_open(path, &f->elf, &f->err);
+	return within_open(m->root, within_name(m->root, m->path));
+}
+
+/*
+ * A process that ends while it is looked at says nothing about its files. A file that is named when
+ * it cannot be opened is named as the process does.
+ */
+static void open_elf(struct files *fs, struct file *f, const struct module *m)
+{
+	bool by_map = *m->open_path;
+	int fd = by_map ? within_open_own(m->open_path) : open_within(m);
+	int rc = elf_open_fd(fd, by_map ? m->open_path : m->path, &f->elf, &f->err);
 
 	if (rc)
 		f->elf = NULL;
 	else
 		share(fs, f);
-	f->vanished = rc && access(path, F_OK);
+	f->vanished = rc && access(by_map ? m->open_path : m->root, F_OK);
 }
 
 struct file *files_get(struct files *fs, const struct module *m)
@@ -159,7 +169,7 @@ struct file *files_get(struct files *fs, const struct module *m)
 			continue;
 		(*known)->seen_ns = file_first(*known)->seen_ns = clock_ns(CLOCK_MONOTONIC);
 		if (!(*known)->elf && (*known)->vanished)
-			open_elf(fs, *known, m->open_path);
+			open_elf(fs, *known, m);
 		return *known;
 	}
 	f = calloc(1, sizeof(*f));
@@ -171,11 +181,12 @@ struct file *files_get(struct files *fs, const struct module *m)
 	f->inode = m->inode;
 	f->open_path = strdup(m->open_path);
 	f->path = strdup(m->path);
+	memcpy(f->root, m->root, sizeof(f->root));
 	if (!f->open_path || !f->path || vec_push(&fs->files, f)) {
 		file_free(f);
 		return NULL;
 	}
-	open_elf(fs, f, f->open_path);
+	open_elf(fs, f, m);
 	return f;
 }
 

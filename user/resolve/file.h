@@ -22,7 +22,8 @@
 
 struct file {
 	uint64_t dev, inode;
-	char *open_path;      /* of the process it was first met in */
+	char *open_path;      /* of the process it was first met in; see struct module */
+	char root[WITHIN_ROOT]; /* of that process; "": ours */
 	char *path;           /* as that process names it */
 	struct elf_file *elf; /* NULL: could not be opened, see err; that of `same` if there is one */
 	struct file *same;    /* an earlier file with the same bytes: what is read serves both; or NULL */

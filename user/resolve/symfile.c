@@ -25,13 +25,13 @@ void symfile_allow_network(bool yes)
 	network = yes;
 }
 
-/* Opens the candidate if it is of the same build. */
-static bool try_file(struct file *f, const char *path, const char *source)
+/* Takes the candidate, opened or not, if it is of the same build. */
+static bool try_file(struct file *f, int fd, const char *path, const char *source)
 {
 	struct elf_file *elf;
 	struct errmsg ignored;
 
-	if (elf_open(path, &elf, &ignored))
+	if (elf_open_fd(fd, path, &elf, &ignored))
 		return false;
 	if (!*elf_build_id(elf) || strcmp(elf_build_id(elf), elf_build_id(f->elf))) {
 		elf_free(elf);
@@ -40,6 +40,15 @@ static bool try_file(struct file *f, const char *path, const char *source)
 	f->debug = elf;
 	f->debug_source = source;
 	return true;
+}
+
+/*
+ * Names that the file gives are looked up where its process would: it must not have us open a file
+ * that it cannot see.
+ */
+static bool try_within(struct file *f, const char *path, const char *source)
+{
+	return try_file(f, within_open(*f->root ? f->root : "/", path), path, source);
 }
 
 static Elf_Data *section(struct file *f, const char *name)
@@ -112,7 +121,7 @@ static bool try_build_id(struct file *f)
 	if (strlen(id) < 4)
 		return false;
 	snprintf(path, sizeof(path), DEBUG_ROOT "/.build-id/%.2s/%s.debug", id, id + 2);
-	return try_file(f, path, "debug-file");
+	return try_within(f, path, "debug-file");
 }
 
 /* The link names a file: next to this one, in .debug/ there, or under the debug root. */
@@ -120,18 +129,19 @@ static bool try_debuglink(struct file *f)
 {
 	static const char *const forms[] = { "%.*s/%s", "%.*s/.debug/%s", DEBUG_ROOT "%.*s/%s" };
 	Elf_Data *d = section(f, ".gnu_debuglink");
-	const char *slash = strrchr(f->path, '/'), *name = d ? d->d_buf : NULL;
+	const char *path = within_name(f->root, f->path);
+	const char *slash = strrchr(path, '/'), *name = d ? d->d_buf : NULL;
 
 	if (!name || !slash || !memchr(name, 0, d->d_size) || strchr(name, '/') || !*name)
 		return false;
 	for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++) {
-		char path[PATH_MAX];
+		char candidate[PATH_MAX];
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-		snprintf(path, sizeof(path), forms[i], (int)(slash - f->path), f->path, name);
+		snprintf(candidate, sizeof(candidate), forms[i], (int)(slash - path), path, name);
 #pragma GCC diagnostic pop
-		if (try_file(f, path, "debuglink"))
+		if (try_within(f, candidate, "debuglink"))
 			return true;
 	}
 	return false;
@@ -166,7 +176,7 @@ static bool try_debuginfod(struct file *f)
 		close(fds[0]);
 	if (pid > 0)
 		waitpid(pid, &status, 0);
-	return *path == '/' && try_file(f, path, "debuginfod");
+	return *path == '/' && try_file(f, within_open_own(path), path, "debuginfod");
 }
 
 struct elf_file *symfile_get(struct file *f)
