@@ -1,7 +1,7 @@
 # luamemtrace: build, check, bench, lint, install. `make help` lists the targets.
 # SPDX-License-Identifier: MIT
 
-VERSION := 0.1.0
+VERSION := $(shell tools/version.sh)
 
 # Knobs
 PREFIX ?= /usr/local
@@ -10,6 +10,8 @@ WERROR ?= 1
 V ?= 0
 SAN ?= 0
 WITH_BCC ?= 0
+DECODER ?= zydis
+STATIC ?= 0
 B ?= build
 ARCH := x86
 
@@ -28,18 +30,30 @@ WARN := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wswitch
 SANFLAGS := $(if $(filter 1,$(SAN)),-fsanitize=address$(,)undefined -fno-sanitize-recover=undefined)
 CPPFLAGS += -D_GNU_SOURCE -DLMT_VERSION='"$(VERSION)"' -Iuser -Ibpf -I$(B)/bpf -I.
 CFLAGS ?= -O2 -g
-CFLAGS += -std=gnu11 $(WARN) $(SANFLAGS) -MMD -MP
-BPFFLAGS := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Ivmlinux/x86_64 -Ibpf \
+# A stray write in a root program is to end it; sanitizers and -O0 do not go with the second.
+HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE \
+	$(if $(filter 1,$(SAN)),,$(if $(filter -O1 -O2 -O3 -Os,$(CFLAGS)),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2))
+# The same bytes from whatever folder.
+MAPDIR := -ffile-prefix-map=$(CURDIR)=.
+CFLAGS += -std=gnu11 $(WARN) $(HARDEN) $(MAPDIR) $(SANFLAGS) -MMD -MP
+LDFLAGS += $(if $(filter 1,$(STATIC)),-static-pie -s,-pie) -Wl,-z,relro,-z,now
+BPFFLAGS := $(MAPDIR) -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Ivmlinux/x86_64 -Ibpf \
 	-Wall -Wextra -Wno-unused-parameter $(if $(filter 1,$(WERROR)),-Werror) -MMD -MP
 # C functions are named by elfutils, or with WITH_BCC=1 by BCC's library (libbpfcc-dev).
 BCC_LIBS := $(if $(filter 1,$(WITH_BCC)),-lbcc)
 symbols_flags := $(if $(filter 1,$(WITH_BCC)),-DWITH_BCC)
-LDLIBS := $(BCC_LIBS) -lsqlite3 -lmicrohttpd -lbpf -ldw -lelf -llzma -lz -lZydis -lm
+# Instructions are decoded by Zydis, or with DECODER=capstone by Capstone, which has a static library.
+decoder_lib := $(if $(filter capstone,$(DECODER)),-lcapstone,-lZydis)
+LDLIBS := $(BCC_LIBS) -lsqlite3 -lbpf -ldw -lelf $(if $(filter 1,$(STATIC)),$(STATIC_LIBS)) -llzma -lz \
+	$(decoder_lib) -lm
+# What libdw.a and libelf.a want more: zstd only where they were built with it.
+STATIC_LIBS = -lbz2 $(if $(wildcard /usr/lib/*/libzstd.a),-lzstd)
 
 # Sources: a stage is a folder
 STAGES := base discover resolve attach collect census heap report archive trace record cli
 SRCS := $(foreach s,$(STAGES),$(wildcard user/$(s)/*.c))
 SRCS := $(if $(filter 1,$(WITH_BCC)),$(SRCS),$(filter-out user/collect/symbols_bcc.c,$(SRCS)))
+SRCS := $(filter-out user/resolve/insn_$(if $(filter capstone,$(DECODER)),zydis,capstone).c,$(SRCS))
 OBJS := $(SRCS:%.c=$(B)/%.o)
 LIB_OBJS := $(filter-out $(B)/user/cli/main.o,$(OBJS))
 BPF_SRCS := $(wildcard bpf/*.bpf.c)
@@ -58,11 +72,14 @@ HOSTS := $(foreach r,$(HOST_RUNTIMES),$(HOST_SRCS:tests/hosts/%.c=$(B)/hosts/%-$
 	$(patsubst tests/hosts/plain/%,$(B)/hosts/%,$(basename $(PLAIN_SRCS)))
 INTEGRATION := $(sort $(wildcard tests/integration/[0-9]*.sh))
 
-.PHONY: all check fuzz soak check-integration check-kernels check-compilers hosts lint bench bench-census install clean help deps-check
+.PHONY: all static check fuzz soak check-integration check-kernels check-compilers hosts lint bench bench-census install clean help deps-check
 .DELETE_ON_ERROR:
 .SECONDARY:
 
 all: $(B)/luamemtrace ## Build the program: build/luamemtrace
+
+static: ## One file that runs on any x86-64 Linux: build/static/luamemtrace
+	$(Q)$(MAKE) --no-print-directory B=$(B)/static STATIC=1 DECODER=capstone all
 
 # Rules
 $(B)/luamemtrace: $(OBJS)
@@ -97,7 +114,8 @@ $(SKEL): $(B)/bpf/luamemtrace.o
 	$(Q)$(BPFTOOL) gen skeleton $< name skel > $@
 
 deps-check: # names the missing package instead of letting a compiler fail
-	@CC='$(CC)' CLANG='$(CLANG)' BPFTOOL='$(BPFTOOL)' WITH_BCC=$(WITH_BCC) tools/check-deps.sh
+	@CC='$(CC)' CLANG='$(CLANG)' BPFTOOL='$(BPFTOOL)' WITH_BCC=$(WITH_BCC) \
+		DECODER=$(DECODER) STATIC=$(STATIC) tools/check-deps.sh
 
 # Checks
 $(B)/tests/%: tests/%.c $(LIB_OBJS) $(SKEL)
@@ -105,6 +123,12 @@ $(B)/tests/%: tests/%.c $(LIB_OBJS) $(SKEL)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS) -Itests/bpf $(CFLAGS) -Wno-missing-prototypes -MF $@.d -o $@ $< $(LIB_OBJS) \
 		-lcmocka $(LDLIBS)
+
+# Holds both decoders against each other, where the other's library is there.
+ifneq ($(wildcard /usr/include/capstone/capstone.h),)
+$(B)/tests/unit/t_insn: CPPFLAGS += -DHAVE_CAPSTONE $(if $(filter capstone,$(DECODER)),-DBY_CAPSTONE)
+$(B)/tests/unit/t_insn: LDLIBS := -lcapstone -lZydis $(LDLIBS)
+endif
 
 # Holds both ways to name functions against each other, where BCC's library is there.
 ifneq ($(wildcard /usr/include/bcc/bcc_syms.h),)
