@@ -20,7 +20,7 @@ listening() { [ "$(code /)" = 200 ]; }
 
 start_gated one "$HOSTS/ledger-lua5.4" "$ROOT/tests/lua/mix.lua"
 port=$((20000 + $$ % 20000))
-"$TRACER" serve --listen "127.0.0.1:$port" -p "$target" -m exact >"$TMP/out" 2>"$TMP/err" &
+"$TRACER" serve --listen "127.0.0.1:$port" -p "$target" -m exact --label pid >"$TMP/out" 2>"$TMP/err" &
 tracer=$!
 pids+=("$tracer")
 wait_for 20 listening
@@ -104,6 +104,35 @@ is "$(LC_ALL=C grep -c '[^ -~]' <(grep site_live_bytes "$TMP/metrics" | LC_ALL=C
 	"hostile names: no control characters"
 is "$(grep -vcE '^(# (HELP|TYPE) luamemtrace_[a-z_]+ .+|luamemtrace_[a-z_]+(\{([a-z_]+="([^"\\]|\\.)*",?)+\})? -?[0-9.]+)$' "$TMP/metrics")" \
 	0 "hostile names: each line is of the format"
+stop_trace
+open_gate
+
+# Two of one program: one series by its name, that of all who live; a death leaves no gauge behind.
+start_gated first "$HOSTS/ledger-lua5.4" "$ROOT/tests/lua/mix.lua"
+first=$target first_gate=$gate
+start_gated second "$HOSTS/ledger-lua5.4" "$ROOT/tests/lua/mix.lua"
+"$TRACER" serve --listen "127.0.0.1:$port" -p "$first,$target" -m exact >"$TMP/out" 2>"$TMP/err" &
+tracer=$!
+pids+=("$tracer")
+wait_for 20 listening
+echo >&"$first_gate"
+open_gate
+wait_for 60 has_line '^done$' "$TMP/first.out"
+wait_for 60 has_line '^done$' "$TMP/second.out"
+sum() { awk -v m="luamemtrace_$1{" 'index($0, m) == 1 { n++; s += $NF } END { print n + 0, s + 0 }' "$TMP/metrics"; }
+allocs() { grep '^{' "$TMP/$1.out" | jq -r ".states[0].$2"; }
+get /metrics >"$TMP/metrics"
+is "$(sum allocations_total)" "1 $(($(allocs first allocs) + $(allocs second allocs)))" "one series for the program: the sum"
+is "$(sum live_bytes)" "1 $(($(allocs first live_bytes) + $(allocs second live_bytes)))" "of gauges too"
+is "$(grep -c 'pid=' "$TMP/metrics")" 0 "no number of a process"
+echo >&"$first_gate"
+wait "$first"
+one_left() { get /metrics >"$TMP/metrics"; grep -q '^luamemtrace_attached_targets 1$' "$TMP/metrics"; }
+wait_for 20 one_left
+ok $? "one is dead, one is left"
+is "$(sum live_bytes)" "1 $(allocs second live_bytes)" "the dead one is in no gauge"
+is "$(sum allocations_total)" "1 $(($(allocs first allocs) + $(allocs second allocs)))" "and the counter did not fall"
+is "$(code /healthz)" 200 "healthz: 200"
 stop_trace
 open_gate
 done_testing

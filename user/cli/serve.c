@@ -32,9 +32,13 @@ struct page {
 static int write_metrics(const struct serve *v, const struct report *r, FILE *out)
 {
 	const struct options *o = v->opt;
+	const struct prometheus_options how = {
+		.max_sites = o->top_given ? o->top : METRIC_SITES,
+		.max_series = o->max_series,
+		.pid = o->metric_label != 0,
+	};
 
-	prometheus_write(r, o->top_given ? o->top : METRIC_SITES, out);
-	return 0;
+	return prometheus_write(r, &how, out);
 }
 
 static int write_heap(const struct serve *v, const struct report *r, FILE *out)
@@ -48,6 +52,7 @@ static int write_index(const struct serve *v, const struct report *r, FILE *out)
 	(void)v;
 	fprintf(out, "luamemtrace " LMT_VERSION ", %zu processes, %zu states\n\n"
 		"/metrics           for Prometheus\n"
+		"/healthz           ok, while it runs\n"
 		"/debug/pprof/heap  heap profile: go tool pprof http://…/debug/pprof/heap\n",
 		r->processes.n, r->states.n);
 	return 0;
@@ -103,6 +108,8 @@ static bool show(struct serve *v, const struct page *p, struct http_answer *ret)
 
 static bool on_request(void *ctx, const char *path, struct http_answer *ret)
 {
+	if (!strcmp(path, "/healthz"))
+		return http_say(ret, 200, "ok\n"); /* the loop runs: no report is made for it */
 	for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++)
 		if (!strcmp(path, pages[i].path))
 			return show(ctx, &pages[i], ret);

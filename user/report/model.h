@@ -43,6 +43,7 @@ struct report_process {
 	pid_t pid;
 	const char *comm, *exe, *container;
 	uint64_t start_realtime_ns;
+	bool ended; /* known to be, while it was traced */
 };
 
 struct report_state {
