@@ -72,7 +72,7 @@ HOSTS := $(foreach r,$(HOST_RUNTIMES),$(HOST_SRCS:tests/hosts/%.c=$(B)/hosts/%-$
 	$(patsubst tests/hosts/plain/%,$(B)/hosts/%,$(basename $(PLAIN_SRCS)))
 INTEGRATION := $(sort $(wildcard tests/integration/[0-9]*.sh))
 
-.PHONY: all static check fuzz soak check-integration check-kernels check-compilers hosts lint bench bench-census install clean help deps-check
+.PHONY: all static completions uninstall dist check-packaging check fuzz soak check-integration check-kernels check-compilers hosts lint bench bench-census install clean help deps-check
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -195,7 +195,7 @@ lint: $(B)/bpf/luamemtrace.o ## Layers, function lengths, shell scripts, manual,
 	$(Q)tools/check-layers.sh
 	$(Q)tools/check-fnlen.py $$(git ls-files 'user/*.[ch]' 'bpf/*.[ch]' 'tests/*.[ch]')
 	$(Q)tools/check-width.py $$(git ls-files $(NARROW:%='%/*.[ch]'))
-	$(Q)shellcheck -x $$(git ls-files 'tools/*.sh' 'tests/**/*.sh' .ci/run)
+	$(Q)shellcheck -x $$(git ls-files 'tools/*.sh' 'tests/**/*.sh' 'packaging/*.sh' .ci/run)
 	$(Q)tools/check-docs.sh
 	$(Q)tools/check-pointers.py
 	$(Q)mandoc -T lint -W warning docs/*.[58]
@@ -207,10 +207,36 @@ bench: all hosts ## Measure: bare, floor, exact; ratios
 bench-census: all hosts ## Measure the census: time, memory and pause on heaps up to 1 GiB
 	$(Q)BUILD=$(abspath $(B)) tests/bench/census.sh
 
-install: all ## Install to DESTDIR/PREFIX
+# Where shells look for completions, and the file that each makes of the option table.
+COMPLETIONS := bash:share/bash-completion/completions/luamemtrace zsh:share/zsh/site-functions/_luamemtrace \
+	fish:share/fish/vendor_completions.d/luamemtrace.fish
+completions: $(B)/luamemtrace
+	$(Q)for s in bash zsh fish; do tools/completions.sh $< $$s >$(B)/completion.$$s || exit 1; done
+
+# FILE:PLACE below PREFIX; units stand for PREFIX in /usr, and name another if that is given.
+INSTALLED := docs/luamemtrace.8:share/man/man8/luamemtrace.8 docs/luamemtrace-db.5:share/man/man5/luamemtrace-db.5 \
+	$(COMPLETIONS:%=$(B)/completion.%)
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+UNITS_SYSTEMD := luamemtrace-serve.service luamemtrace-record.service
+
+install: all completions ## Install to DESTDIR/PREFIX; UNITDIR= leaves systemd's units out
 	install -D -m 755 $(B)/luamemtrace $(DESTDIR)$(PREFIX)/sbin/luamemtrace
-	install -D -m 644 docs/luamemtrace.8 $(DESTDIR)$(PREFIX)/share/man/man8/luamemtrace.8
-	install -D -m 644 docs/luamemtrace-db.5 $(DESTDIR)$(PREFIX)/share/man/man5/luamemtrace-db.5
+	for f in $(INSTALLED); do install -D -m 644 $${f%:*} $(DESTDIR)$(PREFIX)/$${f#*:} || exit 1; done
+	[ -z "$(UNITDIR)" ] || for u in $(UNITS_SYSTEMD); do install -d $(DESTDIR)$(UNITDIR) && \
+		sed 's,/usr/sbin,$(PREFIX)/sbin,' packaging/systemd/$$u >$(DESTDIR)$(UNITDIR)/$$u || exit 1; done
+
+uninstall: ## Take away what install put there
+	rm -f $(DESTDIR)$(PREFIX)/sbin/luamemtrace $(foreach f,$(INSTALLED),$(DESTDIR)$(PREFIX)/$(lastword $(subst :, ,$(f)))) \
+		$(UNITS_SYSTEMD:%=$(DESTDIR)$(UNITDIR)/%)
+
+DIST := luamemtrace-$(VERSION)
+dist: ## The sources in one file, the same bytes each time: build/luamemtrace-VERSION.tar.gz
+	@mkdir -p $(B)
+	$(Q)git ls-files -z | tar --null -T - --transform 's,^,$(DIST)/,' --sort=name --owner=0 --group=0 --numeric-owner \
+		--mode=go=rX,u+rw,a-s --mtime=@$$(git log -1 --format=%ct) -c | gzip -9n >$(B)/$(DIST).tar.gz
+
+check-packaging: ## Package, units, container file, manifests: built, looked at, started where that can be
+	$(Q)BUILD=$(abspath $(B)) prove -e '' -v packaging/check.sh
 
 clean: ## Remove build/
 	rm -rf $(B)
