@@ -44,10 +44,10 @@ BCC_LIBS := $(if $(filter 1,$(WITH_BCC)),-lbcc)
 symbols_flags := $(if $(filter 1,$(WITH_BCC)),-DWITH_BCC)
 # Instructions are decoded by Zydis, or with DECODER=capstone by Capstone, which has a static library.
 decoder_lib := $(if $(filter capstone,$(DECODER)),-lcapstone,-lZydis)
+# What libdw.a and libelf.a want more: zstd only where they were built with it.
+STATIC_LIBS := -lbz2 $(if $(wildcard /usr/lib/*/libzstd.a),-lzstd)
 LDLIBS := $(BCC_LIBS) -lsqlite3 -lbpf -ldw -lelf $(if $(filter 1,$(STATIC)),$(STATIC_LIBS)) -llzma -lz \
 	$(decoder_lib) -lm
-# What libdw.a and libelf.a want more: zstd only where they were built with it.
-STATIC_LIBS = -lbz2 $(if $(wildcard /usr/lib/*/libzstd.a),-lzstd)
 
 # Sources: a stage is a folder
 STAGES := base discover resolve attach collect census heap report archive trace record cli
