@@ -1,7 +1,7 @@
 # luamemtrace: build, check, bench, lint, install. `make help` lists the targets.
 # SPDX-License-Identifier: MIT
 
-VERSION := 0.1.0
+VERSION := $(shell tools/version.sh)
 
 # Knobs
 PREFIX ?= /usr/local
@@ -10,6 +10,8 @@ WERROR ?= 1
 V ?= 0
 SAN ?= 0
 WITH_BCC ?= 0
+DECODER ?= zydis
+STATIC ?= 0
 B ?= build
 ARCH := x86
 
@@ -28,18 +30,30 @@ WARN := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wswitch
 SANFLAGS := $(if $(filter 1,$(SAN)),-fsanitize=address$(,)undefined -fno-sanitize-recover=undefined)
 CPPFLAGS += -D_GNU_SOURCE -DLMT_VERSION='"$(VERSION)"' -Iuser -Ibpf -I$(B)/bpf -I.
 CFLAGS ?= -O2 -g
-CFLAGS += -std=gnu11 $(WARN) $(SANFLAGS) -MMD -MP
-BPFFLAGS := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Ivmlinux/x86_64 -Ibpf \
+# A stray write in a root program is to end it; sanitizers and -O0 do not go with the second.
+HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE \
+	$(if $(filter 1,$(SAN)),,$(if $(filter -O1 -O2 -O3 -Os,$(CFLAGS)),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2))
+# The same bytes from whatever folder.
+MAPDIR := -ffile-prefix-map=$(CURDIR)=.
+CFLAGS += -std=gnu11 $(WARN) $(HARDEN) $(MAPDIR) $(SANFLAGS) -MMD -MP
+LDFLAGS += $(if $(filter 1,$(STATIC)),-static-pie -s,-pie) -Wl,-z,relro,-z,now
+BPFFLAGS := $(MAPDIR) -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Ivmlinux/x86_64 -Ibpf \
 	-Wall -Wextra -Wno-unused-parameter $(if $(filter 1,$(WERROR)),-Werror) -MMD -MP
 # C functions are named by elfutils, or with WITH_BCC=1 by BCC's library (libbpfcc-dev).
 BCC_LIBS := $(if $(filter 1,$(WITH_BCC)),-lbcc)
 symbols_flags := $(if $(filter 1,$(WITH_BCC)),-DWITH_BCC)
-LDLIBS := $(BCC_LIBS) -lsqlite3 -lmicrohttpd -lbpf -ldw -lelf -llzma -lz -lZydis -lm
+# Instructions are decoded by Zydis, or with DECODER=capstone by Capstone, which has a static library.
+decoder_lib := $(if $(filter capstone,$(DECODER)),-lcapstone,-lZydis)
+# What libdw.a and libelf.a want more: zstd only where they were built with it.
+STATIC_LIBS := -lbz2 $(if $(wildcard /usr/lib/*/libzstd.a),-lzstd)
+LDLIBS := $(BCC_LIBS) -lsqlite3 -lbpf -ldw -lelf $(if $(filter 1,$(STATIC)),$(STATIC_LIBS)) -llzma -lz \
+	$(decoder_lib) -lm
 
 # Sources: a stage is a folder
 STAGES := base discover resolve attach collect census heap report archive trace record cli
 SRCS := $(foreach s,$(STAGES),$(wildcard user/$(s)/*.c))
 SRCS := $(if $(filter 1,$(WITH_BCC)),$(SRCS),$(filter-out user/collect/symbols_bcc.c,$(SRCS)))
+SRCS := $(filter-out user/resolve/insn_$(if $(filter capstone,$(DECODER)),zydis,capstone).c,$(SRCS))
 OBJS := $(SRCS:%.c=$(B)/%.o)
 LIB_OBJS := $(filter-out $(B)/user/cli/main.o,$(OBJS))
 BPF_SRCS := $(wildcard bpf/*.bpf.c)
@@ -58,11 +72,14 @@ HOSTS := $(foreach r,$(HOST_RUNTIMES),$(HOST_SRCS:tests/hosts/%.c=$(B)/hosts/%-$
 	$(patsubst tests/hosts/plain/%,$(B)/hosts/%,$(basename $(PLAIN_SRCS)))
 INTEGRATION := $(sort $(wildcard tests/integration/[0-9]*.sh))
 
-.PHONY: all check fuzz soak check-integration check-kernels check-compilers hosts lint bench bench-census install clean help deps-check
+.PHONY: all static completions uninstall dist check-packaging check fuzz soak check-integration check-kernels check-compilers hosts lint bench bench-census install clean help deps-check
 .DELETE_ON_ERROR:
 .SECONDARY:
 
 all: $(B)/luamemtrace ## Build the program: build/luamemtrace
+
+static: ## One file that runs on any x86-64 Linux: build/static/luamemtrace
+	$(Q)$(MAKE) --no-print-directory B=$(B)/static STATIC=1 DECODER=capstone all
 
 # Rules
 $(B)/luamemtrace: $(OBJS)
@@ -97,7 +114,8 @@ $(SKEL): $(B)/bpf/luamemtrace.o
 	$(Q)$(BPFTOOL) gen skeleton $< name skel > $@
 
 deps-check: # names the missing package instead of letting a compiler fail
-	@CC='$(CC)' CLANG='$(CLANG)' BPFTOOL='$(BPFTOOL)' WITH_BCC=$(WITH_BCC) tools/check-deps.sh
+	@CC='$(CC)' CLANG='$(CLANG)' BPFTOOL='$(BPFTOOL)' WITH_BCC=$(WITH_BCC) \
+		DECODER=$(DECODER) STATIC=$(STATIC) tools/check-deps.sh
 
 # Checks
 $(B)/tests/%: tests/%.c $(LIB_OBJS) $(SKEL)
@@ -105,6 +123,12 @@ $(B)/tests/%: tests/%.c $(LIB_OBJS) $(SKEL)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS) -Itests/bpf $(CFLAGS) -Wno-missing-prototypes -MF $@.d -o $@ $< $(LIB_OBJS) \
 		-lcmocka $(LDLIBS)
+
+# Holds both decoders against each other, where the other's library is there.
+ifneq ($(wildcard /usr/include/capstone/capstone.h),)
+$(B)/tests/unit/t_insn: CPPFLAGS += -DHAVE_CAPSTONE $(if $(filter capstone,$(DECODER)),-DBY_CAPSTONE)
+$(B)/tests/unit/t_insn: LDLIBS := -lcapstone -lZydis $(LDLIBS)
+endif
 
 # Holds both ways to name functions against each other, where BCC's library is there.
 ifneq ($(wildcard /usr/include/bcc/bcc_syms.h),)
@@ -171,7 +195,7 @@ lint: $(B)/bpf/luamemtrace.o ## Layers, function lengths, shell scripts, manual,
 	$(Q)tools/check-layers.sh
 	$(Q)tools/check-fnlen.py $$(git ls-files 'user/*.[ch]' 'bpf/*.[ch]' 'tests/*.[ch]')
 	$(Q)tools/check-width.py $$(git ls-files $(NARROW:%='%/*.[ch]'))
-	$(Q)shellcheck -x $$(git ls-files 'tools/*.sh' 'tests/**/*.sh' .ci/run)
+	$(Q)shellcheck -x $$(git ls-files 'tools/*.sh' 'tests/**/*.sh' 'packaging/*.sh' .ci/run)
 	$(Q)tools/check-docs.sh
 	$(Q)tools/check-pointers.py
 	$(Q)mandoc -T lint -W warning docs/*.[58]
@@ -183,10 +207,36 @@ bench: all hosts ## Measure: bare, floor, exact; ratios
 bench-census: all hosts ## Measure the census: time, memory and pause on heaps up to 1 GiB
 	$(Q)BUILD=$(abspath $(B)) tests/bench/census.sh
 
-install: all ## Install to DESTDIR/PREFIX
+# Where shells look for completions, and the file that each makes of the option table.
+COMPLETIONS := bash:share/bash-completion/completions/luamemtrace zsh:share/zsh/site-functions/_luamemtrace \
+	fish:share/fish/vendor_completions.d/luamemtrace.fish
+completions: $(B)/luamemtrace
+	$(Q)for s in bash zsh fish; do tools/completions.sh $< $$s >$(B)/completion.$$s || exit 1; done
+
+# FILE:PLACE below PREFIX; units stand for PREFIX in /usr, and name another if that is given.
+INSTALLED := docs/luamemtrace.8:share/man/man8/luamemtrace.8 docs/luamemtrace-db.5:share/man/man5/luamemtrace-db.5 \
+	$(COMPLETIONS:%=$(B)/completion.%)
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+UNITS_SYSTEMD := luamemtrace-serve.service luamemtrace-record.service
+
+install: all completions ## Install to DESTDIR/PREFIX; UNITDIR= leaves systemd's units out
 	install -D -m 755 $(B)/luamemtrace $(DESTDIR)$(PREFIX)/sbin/luamemtrace
-	install -D -m 644 docs/luamemtrace.8 $(DESTDIR)$(PREFIX)/share/man/man8/luamemtrace.8
-	install -D -m 644 docs/luamemtrace-db.5 $(DESTDIR)$(PREFIX)/share/man/man5/luamemtrace-db.5
+	for f in $(INSTALLED); do install -D -m 644 $${f%:*} $(DESTDIR)$(PREFIX)/$${f#*:} || exit 1; done
+	[ -z "$(UNITDIR)" ] || for u in $(UNITS_SYSTEMD); do install -d $(DESTDIR)$(UNITDIR) && \
+		sed 's,/usr/sbin,$(PREFIX)/sbin,' packaging/systemd/$$u >$(DESTDIR)$(UNITDIR)/$$u || exit 1; done
+
+uninstall: ## Take away what install put there
+	rm -f $(DESTDIR)$(PREFIX)/sbin/luamemtrace $(foreach f,$(INSTALLED),$(DESTDIR)$(PREFIX)/$(lastword $(subst :, ,$(f)))) \
+		$(UNITS_SYSTEMD:%=$(DESTDIR)$(UNITDIR)/%)
+
+DIST := luamemtrace-$(VERSION)
+dist: ## The sources in one file, the same bytes each time: build/luamemtrace-VERSION.tar.gz
+	@mkdir -p $(B)
+	$(Q)git ls-files -z | tar --null -T - --transform 's,^,$(DIST)/,' --sort=name --owner=0 --group=0 --numeric-owner \
+		--mode=go=rX,u+rw,a-s --mtime=@$$(git log -1 --format=%ct) -c | gzip -9n >$(B)/$(DIST).tar.gz
+
+check-packaging: ## Package, units, container file, manifests: built, looked at, started where that can be
+	$(Q)BUILD=$(abspath $(B)) prove -e '' -v packaging/check.sh
 
 clean: ## Remove build/
 	rm -rf $(B)

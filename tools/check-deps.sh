@@ -24,8 +24,12 @@ if command -v "${CC:-cc}" >/dev/null 2>&1; then
 	need_header zlib.h zlib1g-dev zlib-devel
 	need_header lzma.h liblzma-dev xz-devel
 	need_header sqlite3.h libsqlite3-dev sqlite-devel
-	need_header microhttpd.h libmicrohttpd-dev libmicrohttpd-devel
-	need_header Zydis/Zydis.h libzydis-dev zydis-devel
+	if [ "${DECODER:-zydis}" = capstone ]; then
+		need_header capstone/capstone.h libcapstone-dev capstone-devel
+	else
+		need_header Zydis/Zydis.h libzydis-dev zydis-devel
+	fi
+	[ "${STATIC:-0}" != 1 ] || need_header bzlib.h libbz2-dev bzip2-static
 	[ "${WITH_BCC:-0}" != 1 ] || need_header bcc/bcc_syms.h libbpfcc-dev bcc-devel
 	need_header linux/bpf.h linux-libc-dev kernel-headers
 fi

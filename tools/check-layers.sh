@@ -107,7 +107,8 @@ only '#include <(libelf|gelf)\.h>' 'user/resolve/elf[a-z_]*\.[ch]' \
 	"libelf is for resolve/elf*.c"
 only '#include <(dwarf\.h|elfutils/)' 'user/resolve/cfi\.c' "libdw is for resolve/cfi.c"
 only '#include <bcc/' 'user/collect/symbols_bcc\.c' "BCC is for collect/symbols_bcc.c"
-only '#include <Zydis/' 'user/resolve/insn\.c' "Zydis is for resolve/insn.c"
+only '#include <Zydis/' 'user/resolve/insn_zydis\.c' "Zydis is for resolve/insn_zydis.c"
+only '#include <capstone/' 'user/resolve/insn_capstone\.c' "Capstone is for resolve/insn_capstone.c"
 only '#include <sqlite3\.h>' 'user/archive/(store|replay|schema)[a-z_]*\.[ch]' \
 	"SQLite is for archive/{store,replay,schema}.c"
 only '#include <(curses|ncurses)' 'user/report/tui[a-z_]*\.c' "curses is for report/tui*.c"

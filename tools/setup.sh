@@ -1,9 +1,10 @@
 #!/bin/sh
-# Installs what is needed on Debian or Ubuntu. usage: setup.sh build|try|test|compilers…  (test includes the first two)
+# Installs what is needed on Debian or Ubuntu. usage: setup.sh build|try|test|static|compilers…  (test includes the first two)
 # SPDX-License-Identifier: MIT
 set -eu
 build="gcc libc6-dev make clang bpftool libbpf-dev libelf-dev libdw-dev libzydis-dev zlib1g-dev
-	liblzma-dev libsqlite3-dev libmicrohttpd-dev linux-libc-dev"
+	liblzma-dev libsqlite3-dev linux-libc-dev"
+static="libcapstone-dev libbz2-dev libzstd-dev"
 try="luajit lua5.4"
 test="lua5.1 lua5.2 lua5.3 liblua5.1-0-dev liblua5.2-dev liblua5.3-dev liblua5.4-dev
 	libluajit-5.1-dev libcmocka-dev pkg-config perl python3 jq sqlite3 libxml2-utils xz-utils shellcheck mandoc git bsdextrautils
@@ -15,9 +16,10 @@ for what in "$@"; do
 	case $what in
 	build) ;;
 	try) packages="$packages $try" ;;
-	test) packages="$packages $try $test" ;;
+	test) packages="$packages $try $test $static" ;;
+	static) packages="$packages $static" ;;
 	compilers) packages="$packages $compilers" ;;
-	*) echo "usage: setup.sh build|try|test|compilers" >&2; exit 2 ;;
+	*) echo "usage: setup.sh build|try|test|static|compilers" >&2; exit 2 ;;
 	esac
 done
 if ! command -v apt-get >/dev/null; then

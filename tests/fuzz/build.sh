@@ -12,7 +12,7 @@ if [ "$target" != elf ]; then
 	more="user/cli/stored.c"
 fi
 mkdir -p "$(dirname "$out")"
-sources=$(for s in $stages; do ls user/"$s"/*.c; done)
+sources=$(for s in $stages; do ls user/"$s"/*.c; done | grep -v insn_capstone)
 # shellcheck disable=SC2086  # lists of words
 ${CC:-gcc} -std=gnu11 -O1 -g -D_GNU_SOURCE -DLMT_VERSION='"fuzz"' -Iuser -Ibpf -I"${BUILD:-build}/bpf" -I. \
 	-fsanitize=address,undefined -fno-sanitize-recover=undefined -o "$out" "tests/fuzz/$target.c" tests/fuzz/drive.c $sources $more \

@@ -24,6 +24,7 @@
 static const char *const mode_names[] = { "auto", "watch", "exact", NULL };
 static const char *const metric_names[] = { "inuse_space", "inuse_objects", "alloc_space",
 					    "alloc_objects", NULL }; /* enum metric */
+static const char *const label_names[] = { "none", "pid", NULL };
 static const char *const by_names[] = { "origin", "type", "site", "proto", "size", "metatable",
 					"ctype", NULL };
 static const char *const sort_names[] = { "verdict", "size", "count", "age", "rate", NULL };
@@ -43,6 +44,8 @@ static const struct opt table[] = {
 	{ 0, "cgroup", OPT_STR, AT(cgroup), TRACE, "Target", "PATH", "as -a, only processes in this cgroup or below it", 0, 0, NULL },
 
 	{ 0, "listen", OPT_STR, AT(listen), COMMAND_SERVE, "What to do", "HOST:PORT", "answer scrapers here (:PORT: at all addresses)", 0, 0, NULL },
+	{ 0, "max-series", OPT_U64, AT(max_series), COMMAND_SERVE, "What to do", "N", "series of a metric; the rest is summed in one (default 1000)", 1, 1000000, NULL },
+	{ 0, "label", OPT_CHOICE, AT(metric_label), COMMAND_SERVE, "What to do", "LABEL", "pid: metrics by process and state, not only by program", 0, 0, label_names },
 	{ 'd', "duration", OPT_SECONDS, AT(duration), TRACE, "What to do", "TIME", "stop after this time: 10, 500ms, 5m, 2h (default: until Ctrl-C or the target's end)", 0, MAX_SECONDS, NULL },
 	{ 'm', "mode", OPT_CHOICE, AT(mode), TRACE, "What to do", "MODE", "watch, exact, or what --max-overhead allows (default auto)", 0, 0, mode_names },
 	{ 0, "max-overhead", OPT_DOUBLE, AT(max_overhead), TRACE, "What to do", "PCT", "how much it may cost the target (default 5; not with -m exact)", 0, 1000, NULL },
@@ -281,6 +284,7 @@ int options_parse(struct options *o, enum command command, int argc, char **argv
 			       .stack_depth = 64,
 			       .pause_budget_ms = 50,
 			       .min_growth = 4096,
+			       .max_series = 1000,
 			       .max_overhead = 5,
 			       .before = 60 };
 	rc = opt_parse(table, N_OPTS, command, o, words, argv, &rest, err);

@@ -56,6 +56,8 @@ struct options {
 	double max_overhead; /* percent; auto and watch */
 	int each_call;   /* a line for each allocator call */
 	const char *listen; /* HOST:PORT to answer scrapers at */
+	uint64_t max_series; /* of a metric */
+	int metric_label;    /* 1: pid */
 	bool screen;     /* drawn on the terminal, report by report */
 	uint64_t top;
 	bool top_given;

@@ -2,29 +2,23 @@
 #include "serve.h"
 
 #include <errno.h>
-#include <microhttpd.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include "base/cleanup.h"
+#include "http.h"
 #include "options.h"
 #include "report/flame.h"
 #include "report/prometheus.h"
 #include "trace/session.h"
 
-#define CONNECTIONS 16
-#define IDLE_SECONDS 10 /* a connection that says nothing for so long is closed */
 #define METRIC_SITES 50 /* unless -T says another number */
 
 struct serve {
 	struct trace_sink sink;
 	const struct options *opt;
 	struct session *session;
-	struct MHD_Daemon *daemon;
+	struct http *http;
 	const struct page *wanted; /* while a report is made for it */
 	char *text;                /* the answer */
 	size_t len;
@@ -38,9 +32,13 @@ struct page {
 static int write_metrics(const struct serve *v, const struct report *r, FILE *out)
 {
 	const struct options *o = v->opt;
+	const struct prometheus_options how = {
+		.max_sites = o->top_given ? o->top : METRIC_SITES,
+		.max_series = o->max_series,
+		.pid = o->metric_label != 0,
+	};
 
-	prometheus_write(r, o->top_given ? o->top : METRIC_SITES, out);
-	return 0;
+	return prometheus_write(r, &how, out);
 }
 
 static int write_heap(const struct serve *v, const struct report *r, FILE *out)
@@ -54,6 +52,7 @@ static int write_index(const struct serve *v, const struct report *r, FILE *out)
 	(void)v;
 	fprintf(out, "luamemtrace " LMT_VERSION ", %zu processes, %zu states\n\n"
 		"/metrics           for Prometheus\n"
+		"/healthz           ok, while it runs\n"
 		"/debug/pprof/heap  heap profile: go tool pprof http://…/debug/pprof/heap\n",
 		r->processes.n, r->states.n);
 	return 0;
@@ -89,131 +88,43 @@ static int on_look(struct trace_sink *k, struct session *s, const struct trace_l
 	return rc;
 }
 
-static enum MHD_Result answer(struct MHD_Connection *c, unsigned int status, const char *type,
-			      char *text, size_t len, enum MHD_ResponseMemoryMode mode)
+/* Makes a report, and the page of it. */
+static bool show(struct serve *v, const struct page *p, struct http_answer *ret)
 {
-	struct MHD_Response *r = MHD_create_response_from_buffer(len, text, mode);
-	enum MHD_Result rc;
-
-	if (!r)
-		return MHD_NO;
-	MHD_add_response_header(r, "Content-Type", type);
-	MHD_add_response_header(r, "Cache-Control", "no-store");
-	MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
-	rc = MHD_queue_response(c, status, r);
-	MHD_destroy_response(r);
-	return rc;
-}
-
-static enum MHD_Result refuse(struct MHD_Connection *c, unsigned int status, const char *text)
-{
-	return answer(c, status, "text/plain; charset=utf-8", (char *)text, strlen(text),
-		      MHD_RESPMEM_PERSISTENT);
-}
-
-static enum MHD_Result show(struct serve *v, struct MHD_Connection *c, const struct page *p)
-{
-	char *text;
 	int rc;
 
 	v->wanted = p;
 	v->text = NULL;
 	rc = session_look(v->session, true, false);
 	v->wanted = NULL;
-	text = v->text;
-	if (rc || !text) {
-		free(text);
-		return refuse(c, MHD_HTTP_INTERNAL_SERVER_ERROR, "no report could be made\n");
+	if (rc || !v->text) {
+		free(v->text);
+		return http_say(ret, 500, "no report could be made\n");
 	}
-	return answer(c, MHD_HTTP_OK, p->type, text, v->len, MHD_RESPMEM_MUST_FREE);
+	*ret = (struct http_answer){ .status = 200, .type = p->type, .text = v->text,
+				     .len = v->len };
+	return true;
 }
 
-static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const char *url,
-				  const char *method, const char *version, const char *body,
-				  size_t *body_len, void **con)
+static bool on_request(void *ctx, const char *path, struct http_answer *ret)
 {
-	static int begun; /* its address says: the headers of this request were here before */
-	(void)version;
-	(void)body;
-
-	if (strcmp(method, MHD_HTTP_METHOD_GET) && strcmp(method, MHD_HTTP_METHOD_HEAD))
-		return *body_len ? (*body_len = 0, MHD_YES)
-				 : refuse(c, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD\n");
-	if (!*con) {
-		*con = &begun;
-		return MHD_YES;
-	}
+	if (!strcmp(path, "/healthz"))
+		return http_say(ret, 200, "ok\n"); /* the loop runs: no report is made for it */
 	for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++)
-		if (!strcmp(url, pages[i].path))
-			return show(ctx, c, &pages[i]);
-	return refuse(c, MHD_HTTP_NOT_FOUND, "there are /metrics and /debug/pprof/heap\n");
-}
-
-/* "host:port" → its parts; the host is NULL for all addresses. The text is changed. */
-static int split(char *text, char **host, char **port)
-{
-	char *colon = strrchr(text, ':'), *end;
-
-	if (!colon || !colon[1])
-		return -EINVAL;
-	*colon = '\0';
-	*port = colon + 1;
-	*host = *text ? text : NULL;
-	if (*text != '[')
-		return strchr(text, ':') ? -EINVAL : 0;
-	end = strchr(text, ']');
-	if (!end || end[1])
-		return -EINVAL;
-	*end = '\0';
-	*host = text + 1;
-	return 0;
-}
-
-static int listen_at(const char *address, struct errmsg *err)
-{
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE }, *found;
-	auto_free char *copy = strdup(address);
-	char *host, *port;
-	int fd, one = 1, rc;
-
-	if (!copy)
-		return errmsg_set(err, -ENOMEM, "out of memory");
-	if (split(copy, &host, &port))
-		return errmsg_set(err, -EINVAL, "option '--listen': '%s' is not HOST:PORT, such as 127.0.0.1:9464",
-				  address);
-	rc = getaddrinfo(host, port, &hints, &found);
-	if (rc)
-		return errmsg_set(err, -EINVAL, "option '--listen': '%s': %s", address, gai_strerror(rc));
-	fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd >= 0)
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (fd < 0 || bind(fd, found->ai_addr, found->ai_addrlen) || listen(fd, CONNECTIONS)) {
-		rc = errmsg_set(err, -EIO, "cannot listen at %s: %s", address, strerror(errno));
-		if (fd >= 0)
-			close(fd);
-		fd = rc;
-	}
-	freeaddrinfo(found);
-	return fd;
+		if (!strcmp(path, pages[i].path))
+			return show(ctx, &pages[i], ret);
+	return http_say(ret, 404, "there are /metrics and /debug/pprof/heap\n");
 }
 
 static int open_serve(struct trace_sink *k, struct session *s, struct errmsg *err)
 {
 	struct serve *v = serve_of(k);
-	int fd = listen_at(v->opt->listen, err);
+	int rc = http_open(v->opt->listen, on_request, v, &v->http, err);
 
-	if (fd < 0)
-		return fd;
-	v->daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, v,
-				     MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-				     (unsigned int)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
-				     (unsigned int)IDLE_SECONDS, MHD_OPTION_END);
-	if (!v->daemon) {
-		close(fd);
-		return errmsg_set(err, -EIO, "cannot serve at %s: %s", v->opt->listen, strerror(errno));
-	}
+	if (rc)
+		return rc;
 	v->session = s;
-	k->fd = MHD_get_daemon_info(v->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+	k->fd = http_fd(v->http);
 	return 0;
 }
 
@@ -221,15 +132,14 @@ static int open_serve(struct trace_sink *k, struct session *s, struct errmsg *er
 static void on_ready(struct trace_sink *k, struct session *s)
 {
 	(void)s;
-	MHD_run(serve_of(k)->daemon);
+	http_run(serve_of(k)->http);
 }
 
 static void free_serve(struct trace_sink *k)
 {
 	struct serve *v = serve_of(k);
 
-	if (v->daemon)
-		MHD_stop_daemon(v->daemon);
+	http_close(v->http);
 	free(v);
 }
 

@@ -10,8 +10,8 @@ struct options;
 struct trace_sink;
 
 /*
- * Listens where the options say, once the trace begins: HOST:PORT, [HOST]:PORT or :PORT. *ret is
- * the caller's, for session_add_sink(); opt must outlive it. 0 or -ENOMEM.
+ * Listens where the options say (see http_open()), once the trace begins. *ret is the caller's,
+ * for session_add_sink(); opt must outlive it. 0 or -ENOMEM.
  */
 int serve_new(const struct options *opt, struct trace_sink **ret);
 

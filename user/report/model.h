@@ -55,6 +55,7 @@ struct report_process {
 	const char *comm, *exe, *container;
 	uint64_t start_realtime_ns;
 	struct report_memory memory;
+	bool ended; /* known to be, while it was traced */
 };
 
 struct report_state {

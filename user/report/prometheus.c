@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "prometheus.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "base/escape.h"
+#include "series.h"
 
 #define PREFIX "luamemtrace_"
 
@@ -12,54 +15,51 @@ struct family {
 	const char *name, *type, *help;
 	size_t offset; /* of an uint64_t, or as told */
 	enum { AS_U64, AS_U32, AS_DOUBLE } as;
+	bool windows;  /* is true also where calls are seen now and then only */
+	bool by_max;   /* of those that have the same labels; else their sum */
 };
 
 #define PROCESS(member) offsetof(struct report_process, memory.member)
 #define STATE(member) offsetof(struct report_state, member)
 #define SITE(member) offsetof(struct report_site, member)
 
-/* Where the memory of a process is; the parts are those of its resident size. */
+/* Where the memory of processes is; the parts are those of the resident size. */
 static const struct family process_families[] = {
-	{ "process_resident_bytes", "gauge", "Resident size of a process.", PROCESS(now.rss), AS_U64 },
+	{ "process_resident_bytes", "gauge", "Resident size.", PROCESS(now.rss), AS_U64, true, false },
 	{ "process_resident_growth_bytes_per_second", "gauge", "Growth of the resident size.",
-	  PROCESS(growth[MEMORY_MAX]), AS_DOUBLE },
-	{ "process_lua_bytes", "gauge", "Held by Lua, in all states.", PROCESS(now.part[MEMORY_LUA]), AS_U64 },
-	{ "process_lua_garbage_bytes", "gauge", "Garbage of Lua, not collected yet.",
-	  PROCESS(now.part[MEMORY_GARBAGE]), AS_U64 },
+	  PROCESS(growth[MEMORY_MAX]), AS_DOUBLE, true, false },
+	{ "process_lua_bytes", "gauge", "Held by Lua.", PROCESS(now.part[MEMORY_LUA]), AS_U64, true, false },
+	{ "process_lua_garbage_bytes", "gauge", "Garbage of Lua that was not collected yet.",
+	  PROCESS(now.part[MEMORY_GARBAGE]), AS_U64, true, false },
 	{ "process_allocator_free_bytes", "gauge", "Free in LuaJIT's and glibc's allocators.",
-	  PROCESS(now.part[MEMORY_FREE]), AS_U64 },
+	  PROCESS(now.part[MEMORY_FREE]), AS_U64, true, false },
 	{ "process_native_bytes", "gauge", "C heap and other private memory besides Lua.",
-	  PROCESS(now.part[MEMORY_NATIVE]), AS_U64 },
-	{ "process_memory_limit_bytes", "gauge", "Limit of its cgroup or RLIMIT_AS, whichever leaves less.",
-	  PROCESS(limit.bytes), AS_U64 },
+	  PROCESS(now.part[MEMORY_NATIVE]), AS_U64, true, false },
+	{ "process_memory_limit_bytes", "gauge", "Limit of the cgroup or RLIMIT_AS, whichever leaves less.",
+	  PROCESS(limit.bytes), AS_U64, true, true },
 };
 
 static const struct family state_families[] = {
-	{ "heap_bytes", "gauge", "Heap of a lua_State as its VM counts it.", STATE(heap_bytes), AS_U64 },
-	{ "live_bytes", "gauge", "Live bytes that were allocated since the attach.", STATE(live_bytes), AS_U64 },
-	{ "live_blocks", "gauge", "Live blocks that were allocated since the attach.", STATE(live_blocks), AS_U64 },
-	{ "allocated_bytes_total", "counter", "Bytes handed out since the attach.", STATE(alloc_bytes), AS_U64 },
-	{ "allocations_total", "counter", "Blocks handed out since the attach.", STATE(allocs), AS_U64 },
-	{ "frees_total", "counter", "Blocks freed since the attach.", STATE(frees), AS_U64 },
-	{ "reallocations_total", "counter", "Blocks resized since the attach.", STATE(reallocs), AS_U64 },
-	{ "refused_total", "counter", "Requests that the allocator refused.", STATE(failures), AS_U64 },
-	{ "gc_cycles_total", "counter", "Garbage collection cycles seen.", STATE(gc_cycles), AS_U32 },
+	{ "heap_bytes", "gauge", "Heap of the lua_States as their VM counts it.", STATE(heap_bytes), AS_U64, true, false },
+	{ "live_bytes", "gauge", "Live bytes that were allocated since the attach.", STATE(live_bytes), AS_U64, false, false },
+	{ "live_blocks", "gauge", "Live blocks that were allocated since the attach.", STATE(live_blocks), AS_U64, false, false },
+	{ "allocated_bytes_total", "counter", "Bytes handed out since the attach.", STATE(alloc_bytes), AS_U64, false, false },
+	{ "allocations_total", "counter", "Blocks handed out since the attach.", STATE(allocs), AS_U64, false, false },
+	{ "frees_total", "counter", "Blocks freed since the attach.", STATE(frees), AS_U64, false, false },
+	{ "reallocations_total", "counter", "Blocks resized since the attach.", STATE(reallocs), AS_U64, false, false },
+	{ "refused_total", "counter", "Requests that the allocator refused.", STATE(failures), AS_U64, true, false },
+	{ "gc_cycles_total", "counter", "Garbage collection cycles seen.", STATE(gc_cycles), AS_U32, true, false },
 };
 
-/* Windows see some of the calls: what they count is not what was called. */
-static bool counts_calls(const struct family *f)
-{
-	return f->offset == STATE(alloc_bytes) || f->offset == STATE(allocs) ||
-	       f->offset == STATE(frees) || f->offset == STATE(reallocs);
-}
-
 static const struct family site_families[] = {
-	{ "site_live_bytes", "gauge", "Live bytes by the line that allocated them.", SITE(live_bytes), AS_U64 },
-	{ "site_live_blocks", "gauge", "Live blocks by the line that allocated them.", SITE(live_blocks), AS_U64 },
+	{ "site_live_bytes", "gauge", "Live bytes by the line that allocated them; estimated unless seen_ratio is 1.",
+	  SITE(live_bytes), AS_U64, true, false },
+	{ "site_live_blocks", "gauge", "Live blocks by the line that allocated them; estimated unless seen_ratio is 1.",
+	  SITE(live_blocks), AS_U64, true, false },
 	{ "site_survived_cycles", "gauge", "Garbage collections that blocks of the line outlived.",
-	  SITE(survived_cycles), AS_U32 },
+	  SITE(survived_cycles), AS_U32, true, true },
 	{ "site_growth_bytes_per_second", "gauge", "Growth of what outlived collections, by line.",
-	  SITE(growth_bytes_per_s), AS_DOUBLE },
+	  SITE(growth_bytes_per_s), AS_DOUBLE, true, false },
 };
 
 /* Target text is escaped twice: made harmless, then as the format wants it. */
@@ -77,12 +77,15 @@ static void put_label(FILE *out, const char *name, const char *value)
 	fputc('"', out);
 }
 
-static const char *comm_of(const struct report *r, pid_t pid)
+/* The process that has the number now, or had it last. */
+static const struct report_process *process_of(const struct report *r, pid_t pid)
 {
+	const struct report_process *found = NULL;
+
 	vec_each(p, &r->processes)
-		if (p->pid == pid)
-			return p->comm;
-	return "";
+		if (p->pid == pid && (!found || !p->ended))
+			found = p;
+	return found;
 }
 
 static const char *title_of(const struct report *r, pid_t pid, uint32_t runtime)
@@ -98,84 +101,203 @@ static void begin_family(FILE *out, const char *name, const char *type, const ch
 	fprintf(out, "# HELP " PREFIX "%s %s\n# TYPE " PREFIX "%s %s\n", name, help, name, type);
 }
 
-static void put_value(FILE *out, const struct family *f, const void *of)
+static double value_of(const struct family *f, const void *of)
 {
 	const char *at = (const char *)of + f->offset;
 
 	if (f->as == AS_DOUBLE)
-		fprintf(out, "} %.3f\n", *(const double *)at);
-	else
-		fprintf(out, "} %" PRIu64 "\n",
-			f->as == AS_U32 ? *(const uint32_t *)at : *(const uint64_t *)at);
+		return *(const double *)at;
+	return f->as == AS_U32 ? *(const uint32_t *)at : (double)*(const uint64_t *)at;
 }
 
-static void write_process_family(const struct report *r, const struct family *f, FILE *out)
+/* What all begin with; numbers only when asked for: each is a series that nobody sees again. */
+static FILE *begin_labels(const struct report *r, const struct prometheus_options *o, pid_t pid,
+			  uint32_t state, char **text, size_t *len)
 {
-	begin_family(out, f->name, f->type, f->help);
-	vec_each(p, &r->processes) {
-		const struct report_memory *m = &p->memory;
+	const struct report_process *p = process_of(r, pid);
+	FILE *out = open_memstream(text, len);
 
-		if (!m->known || (f->offset == PROCESS(limit.bytes) && !m->limit.what) ||
-		    (f->as == AS_DOUBLE && !m->growth_known) ||
-		    (f->offset == PROCESS(now.part[MEMORY_FREE]) && !m->free_known))
-			continue;
-		fprintf(out, PREFIX "%s{pid=\"%d\",", f->name, p->pid);
+	if (!out)
+		return NULL;
+	if (o->pid)
+		fprintf(out, "pid=\"%d\",state=\"%" PRIu32 "\",", pid, state);
+	put_label(out, "comm", p ? p->comm : "");
+	return out;
+}
+
+static char *end_labels(FILE *out, char **text)
+{
+	return out && !fclose(out) ? *text : NULL;
+}
+
+static bool is_known(const struct report_process *p, const struct family *f)
+{
+	const struct report_memory *m = &p->memory;
+
+	return m->known && !p->ended && (m->limit.what || f->offset != PROCESS(limit.bytes)) &&
+	       (m->growth_known || f->as != AS_DOUBLE) &&
+	       (m->free_known || f->offset != PROCESS(now.part[MEMORY_FREE]));
+}
+
+static void add_process(const struct prometheus_options *o, const struct family *f,
+			const struct report_process *p, struct series_list *to)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out;
+
+	if (!is_known(p, f))
+		return;
+	out = open_memstream(&text, &len);
+	if (out && o->pid)
+		fprintf(out, "pid=\"%d\",", p->pid);
+	if (out)
 		put_label(out, "comm", p->comm);
-		put_value(out, f, p);
-	}
+	series_add(to, end_labels(out, &text), value_of(f, p), true);
 }
 
-static void write_state_family(const struct report *r, const struct family *f, FILE *out)
+static void add_state(const struct report *r, const struct prometheus_options *o,
+		      const struct family *f, const struct report_state *s, struct series_list *to)
 {
-	begin_family(out, f->name, f->type, f->help);
-	vec_each(s, &r->states) {
-		if (s->closed_realtime_ns || (f->offset == STATE(heap_bytes) && !s->heap_known))
-			continue;
-		fprintf(out, PREFIX "%s{pid=\"%d\",state=\"%" PRIu32 "\",", f->name, s->pid, s->state);
-		put_label(out, "comm", comm_of(r, s->pid));
+	const struct report_process *p = process_of(r, s->pid);
+	bool open = p && !p->ended && !s->closed_realtime_ns;
+	char *text = NULL;
+	size_t len;
+	FILE *out;
+
+	if (!open && (*f->type == 'g' || o->pid))
+		return;
+	if (f->offset == STATE(heap_bytes) && !s->heap_known)
+		return;
+	out = begin_labels(r, o, s->pid, s->state, &text, &len);
+	if (out) {
 		fputc(',', out);
 		put_label(out, "runtime", title_of(r, s->pid, s->runtime));
-		if (s->label) {
-			fputc(',', out);
-			put_label(out, "label", s->label);
-		}
-		put_value(out, f, s);
 	}
+	if (out && s->label && o->pid) {
+		fputc(',', out);
+		put_label(out, "label", s->label);
+	}
+	series_add(to, end_labels(out, &text), value_of(f, s), p && !p->ended);
 }
 
-static void write_site_family(const struct report *r, const struct family *f, size_t max, FILE *out)
+static void add_site(const struct report *r, const struct prometheus_options *o,
+		     const struct family *f, const struct report_site *s, struct series_list *to)
 {
-	size_t n = 0;
+	const struct report_process *p = process_of(r, s->pid);
+	char *text = NULL;
+	size_t len;
+	FILE *out;
+
+	if (!p || p->ended)
+		return;
+	out = begin_labels(r, o, s->pid, s->state, &text, &len);
+	if (out) {
+		fprintf(out, ",kind=\"%s\",%s", s->kind, s->below ? "in_c=\"true\"," : "");
+		put_label(out, "where", s->frame.lua ? s->frame.lua : "");
+	}
+	series_add(to, end_labels(out, &text), value_of(f, s), true);
+}
+
+static double bytes_of(const struct report_finding *f)
+{
+	vec_each(e, &f->evidence)
+		if (!strcmp(e->key, "bytes"))
+			return (double)e->n;
+	return 0;
+}
+
+static void add_finding(const struct report *r, const struct prometheus_options *o, bool bytes,
+			const struct report_finding *f, struct series_list *to)
+{
+	const struct report_process *p = process_of(r, f->pid);
+	char *text = NULL;
+	size_t len;
+	FILE *out;
+
+	if (p && p->ended)
+		return;
+	out = begin_labels(r, o, f->pid, f->state, &text, &len);
+	if (out) {
+		fprintf(out, ",kind=\"%s\",severity=\"%s\",", finding_kind_name(f->kind),
+			severity_name(f->severity));
+		put_label(out, "where", f->frame.lua ? f->frame.lua : "");
+	}
+	series_add(to, end_labels(out, &text), bytes ? bytes_of(f) : (double)f->count, true);
+}
+
+static int end_family(FILE *out, const char *name, bool by_max, size_t max,
+		      struct series_list *l)
+{
+	char full[64];
+
+	snprintf(full, sizeof(full), PREFIX "%s", name);
+	series_fold(l, by_max);
+	series_write(l, full, max, out);
+	series_deinit(l);
+	return l->failed ? -ENOMEM : 0;
+}
+
+static int write_processes(const struct report *r, const struct prometheus_options *o,
+			   const struct family *f, FILE *out)
+{
+	struct series_list l = { 0 };
 
 	begin_family(out, f->name, f->type, f->help);
-	vec_each(s, &r->sites) {
-		if (n++ == max)
-			break;
-		fprintf(out, PREFIX "%s{pid=\"%d\",state=\"%" PRIu32 "\",kind=\"%s\",",
-			f->name, s->pid, s->state, s->kind);
-		if (s->below)
-			fputs("in_c=\"true\",", out); /* a C function that the line called */
-		put_label(out, "where", s->frame.lua ? s->frame.lua : "");
-		put_value(out, f, s);
-	}
+	vec_each(p, &r->processes)
+		add_process(o, f, p, &l);
+	return end_family(out, f->name, f->by_max, o->max_series, &l);
 }
 
-static void write_findings(const struct report *r, FILE *out)
+static int write_states(const struct report *r, const struct prometheus_options *o,
+			const struct family *f, FILE *out)
 {
-	size_t i = 0;
+	struct series_list l = { 0 };
 
-	begin_family(out, "finding_count", "gauge", "How often each thing that is wrong was found.");
-	vec_each(f, &r->findings) {
-		fprintf(out, PREFIX "finding_count{finding=\"%zu\",kind=\"%s\",severity=\"%s\",pid=\"%d\","
-			"state=\"%" PRIu32 "\",", ++i, finding_kind_name(f->kind), severity_name(f->severity),
-			f->pid, f->state);
-		put_label(out, "where", f->frame.lua ? f->frame.lua : "");
-		fprintf(out, "} %" PRIu64 "\n", f->count);
-	}
+	if (r->windows && !f->windows)
+		return 0;
+	begin_family(out, f->name, f->type, f->help);
+	vec_each(s, &r->states)
+		add_state(r, o, f, s, &l);
+	return end_family(out, f->name, f->by_max, o->max_series, &l);
+}
+
+static int write_sites(const struct report *r, const struct prometheus_options *o,
+		       const struct family *f, FILE *out)
+{
+	struct series_list l = { 0 };
+
+	begin_family(out, f->name, f->type, f->help);
+	vec_each(s, &r->sites)
+		add_site(r, o, f, s, &l);
+	return end_family(out, f->name, f->by_max, o->max_sites, &l);
+}
+
+static int write_findings(const struct report *r, const struct prometheus_options *o, bool bytes,
+			  FILE *out)
+{
+	const char *name = bytes ? "finding_bytes" : "findings";
+	struct series_list l = { 0 };
+
+	begin_family(out, name, "gauge", bytes ? "Bytes that a finding is of, where it is of any."
+		     : "How often each thing that is wrong was found.");
+	vec_each(f, &r->findings)
+		add_finding(r, o, bytes, f, &l);
+	return end_family(out, name, false, o->max_series, &l);
 }
 
 static void write_completeness(const struct report *r, FILE *out)
 {
+	size_t n = 0;
+
+	vec_each(p, &r->processes)
+		n += !p->ended;
+	begin_family(out, "build_info", "gauge", "1; the version is the label.");
+	fputs(PREFIX "build_info{version=\"" LMT_VERSION "\"} 1\n", out);
+	begin_family(out, "attached_targets", "gauge", "Processes that are traced.");
+	fprintf(out, PREFIX "attached_targets %zu\n", n);
+	begin_family(out, "overhead_ratio", "gauge", "What it costs, of one core.");
+	fprintf(out, PREFIX "overhead_ratio %.6f\n", r->cpu_pct / 100);
 	begin_family(out, "complete", "gauge", "1 while nothing was lost and nothing is out of sight.");
 	fprintf(out, PREFIX "complete %d\n", report_complete(r));
 	begin_family(out, "seen_ratio", "gauge", "Share of the allocator calls that was seen.");
@@ -185,15 +307,18 @@ static void write_completeness(const struct report *r, FILE *out)
 		fprintf(out, PREFIX "lost_total{cause=\"%s\"} %" PRIu64 "\n", report_lost_key(i), r->lost[i]);
 }
 
-void prometheus_write(const struct report *r, size_t max_sites, FILE *out)
+int prometheus_write(const struct report *r, const struct prometheus_options *o, FILE *out)
 {
+	int rc = 0;
+
 	for (size_t i = 0; i < sizeof(process_families) / sizeof(process_families[0]); i++)
-		write_process_family(r, &process_families[i], out);
+		rc |= write_processes(r, o, &process_families[i], out);
 	for (size_t i = 0; i < sizeof(state_families) / sizeof(state_families[0]); i++)
-		if (!r->windows || !counts_calls(&state_families[i]))
-			write_state_family(r, &state_families[i], out);
+		rc |= write_states(r, o, &state_families[i], out);
 	for (size_t i = 0; i < sizeof(site_families) / sizeof(site_families[0]); i++)
-		write_site_family(r, &site_families[i], max_sites, out);
-	write_findings(r, out);
+		rc |= write_sites(r, o, &site_families[i], out);
+	rc |= write_findings(r, o, false, out);
+	rc |= write_findings(r, o, true, out);
 	write_completeness(r, out);
+	return rc ? -ENOMEM : 0;
 }

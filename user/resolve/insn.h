@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * insn: one x86-64 instruction, as function search and probe placement need it.
- * L2 resolve. The only user of Zydis. Pure.
+ * L2 resolve. Pure. insn_zydis.c decodes by Zydis; insn_capstone.c, for the static binary, by
+ * Capstone: of Zydis the distributions have no static library. tests/unit/t_insn.c holds them
+ * against each other.
  */
 #ifndef LMT_RESOLVE_INSN_H
 #define LMT_RESOLVE_INSN_H
@@ -39,7 +41,7 @@ enum insn_operand_type { OPND_NONE, OPND_REG, OPND_MEM, OPND_IMM };
 
 struct insn_operand {
 	uint8_t type;
-	uint8_t size;  /* bytes */
+	uint8_t size;  /* bytes; 0 for OPND_IMM */
 	uint8_t reg;   /* OPND_REG: number; OPND_MEM: base, REG_IP or REG_NONE */
 	uint8_t index; /* OPND_MEM: REG_NONE when there is none */
 	uint8_t scale;
@@ -56,7 +58,7 @@ struct insn {
 	uint8_t len;
 	uint8_t op;      /* enum insn_op */
 	uint8_t cc;      /* INSN_JCC: condition, low nibble of the opcode */
-	uint8_t n_ops;   /* visible operands kept in o[] */
+	uint8_t n_ops;   /* visible operands kept in o[]; none of INSN_NOP */
 	uint8_t emu;     /* enum insn_emulation */
 	uint16_t writes; /* registers changed, explicitly or not, by bit */
 	uint64_t target; /* of a direct call or jump; 0 otherwise */

@@ -76,6 +76,7 @@ static int add_process(struct built_report *b, const struct session_target *t)
 		.exe = i->exe,
 		.container = i->container,
 		.start_realtime_ns = i->start_realtime_ns,
+		.ended = session_target_ended(t),
 	};
 
 	add_memory(t, &p.memory);

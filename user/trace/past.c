@@ -99,6 +99,7 @@ int past_report(struct past *p, bool only_new, bool mark, const struct strpool *
 			.exe = strpool_get(strings, q->exe),
 			.container = strpool_get(strings, q->container),
 			.start_realtime_ns = q->start_realtime_ns,
+			.ended = true,
 		};
 
 		if (only_new && q->reported)

@@ -141,6 +141,7 @@ static void set_operand(struct insn *ret, const ZydisDecodedInstruction *in,
 		break;
 	case ZYDIS_OPERAND_TYPE_IMMEDIATE:
 		to->type = OPND_IMM;
+		to->size = 0;
 		to->value = o->imm.value.s;
 		if (o->imm.is_relative)
 			ret->target = ret->addr + in->length + (uint64_t)to->value;
@@ -171,7 +172,8 @@ bool insn_decode(const uint8_t *bytes, size_t len, uint64_t addr, struct insn *r
 		const ZydisDecodedOperand *o = &ops[i];
 		uint8_t reg;
 
-		if (i < in.operand_count_visible && ret->n_ops < INSN_OPERANDS)
+		if (ret->op != INSN_NOP && i < in.operand_count_visible &&
+		    ret->n_ops < INSN_OPERANDS)
 			set_operand(ret, &in, o);
 		if (o->type != ZYDIS_OPERAND_TYPE_REGISTER ||
 		    !(o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
