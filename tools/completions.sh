@@ -31,7 +31,7 @@ HEAD
 	case $prev in
 	-p|--pid) mapfile -t COMPREPLY < <(compgen -W "$(cd /proc && echo [0-9]*)" -- "$cur"); return ;;
 	-m|--mode) mapfile -t COMPREPLY < <(compgen -W 'auto watch exact' -- "$cur"); return ;;
-	-w|--write|--flamegraph|--pprof|--html|--suppressions|--layout|--textfile|--cgroup) files=1 ;;
+	-w|--write|--flamegraph|--pprof|--html|--suppressions|--layout|--cgroup) files=1 ;;
 	esac
 	case $command in report|diff) [[ $cur == -* ]] || files=1 ;; esac
 	if [ -n "$files" ]; then
