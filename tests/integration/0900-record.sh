@@ -72,6 +72,8 @@ for i in 1 2 3 4 5; do
 	seen=$(sqlite3 "$db" 'SELECT max(id) FROM snapshot')
 	kill -9 "$tracer"
 	wait "$tracer" 2>/dev/null
+	cp "$TMP/k$i.db" "$TMP/alone$i.db"
+	like "$("$TRACER" report "$TMP/alone$i.db" 2>&1)" "-wal file" "SIGKILL $i: a copy without its -wal says what is missing"
 	is "$(sqlite3 "$db" "SELECT max(id) >= $seen FROM snapshot; PRAGMA integrity_check" | tr '\n' ' ')" \
 		"1 ok " "SIGKILL $i: what was committed ($seen moments) is there"
 	like "$("$TRACER" report "$TMP/k$i.db")" "broke off" "SIGKILL $i: the report says that it broke off"
@@ -113,6 +115,7 @@ is $? 74 "no such folder: status 74"
 is $? 0 "--max-size: status 0"
 ok "$([ "$(stat -c %s "$TMP/m.db")" -le 1048576 ]; echo $?)" "the file keeps below it"
 kill "$target"
+is "$(sqlite3 "$TMP/a.db" "SELECT count(*) FROM v_states WHERE born LIKE '1970%' OR closed LIKE '1970%'")" 0 "a time that is not known is NULL"
 # --max-overhead binds a recording and a profile as it does a trace; what keeps everything is asked for.
 cat >"$TMP/busy.lua" <<'E2'
 io.write('ready\n')

@@ -329,8 +329,11 @@ static int find_moment(struct loader *l, uint64_t at_ns)
 	if (rc || l->to->r.end_realtime_ns)
 		return rc;
 	if (at_ns >= l->to->r.start_realtime_ns)
-		return errmsg_set(l->err, -EBADMSG, "cannot read '%s': nothing was recorded; the "
-				  "recording ended before its first moment", replay_path(l->from));
+		return errmsg_set(l->err, -EBADMSG, "cannot read '%s': nothing was recorded; %s",
+				  replay_path(l->from), replay_lacks_log(l->from)
+				  ? "the recording ended before its first moment, or its -wal file, which is "
+				    "not beside it, has all"
+				  : "the recording ended before its first moment");
 	return errmsg_set(l->err, -EINVAL, "'%s' holds nothing before %s", replay_path(l->from),
 			  fmt_rfc3339(&b, at_ns));
 }
@@ -353,7 +356,10 @@ static int note_end(struct loader *l)
 	if (l->moment != l->newest_of_file)
 		r->end_reason = "a moment before the end of the recording";
 	else if (!r->last)
-		r->end_reason = "the recording broke off here: its writer was killed, or is still at it";
+		r->end_reason = replay_lacks_log(l->from)
+			? "the recording broke off here: its writer was killed, or the -wal file that "
+			  "belongs beside it was not copied"
+			: "the recording broke off here: its writer was killed, or is still at it";
 	r->last = true;
 	r->active = true;
 	return 0;

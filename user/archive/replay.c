@@ -19,11 +19,16 @@
 #define CHECK_BYTES (32ull << 20) /* bigger files are not checked page by page before reading */
 #define MAX_COLUMNS 40
 
+/* Of SQLite's file header (sqlite.org/fileformat.html): how the file is to be read. */
+#define READ_VERSION 19
+#define WAL_MODE 2
+
 struct replay {
 	sqlite3 *db;
 	char *path;
 	int version;
 	uint64_t deadline_ns;
+	bool lacks_log; /* that belongs beside it */
 };
 
 static int foreign(const char *path, const char *why, struct errmsg *err)
@@ -219,6 +224,22 @@ static int check_pages(struct replay *r, struct errmsg *err)
 	return rc ? rc : bad ? damaged(r, SQLITE_CORRUPT, err) : 0;
 }
 
+/* Asked before the file is opened: SQLite makes an empty log. */
+static bool lacks_log(const struct replay *r)
+{
+	auto_fclose FILE *f = fopen(r->path, "re");
+	auto_free char *log = NULL;
+	unsigned char head[20];
+
+	if (!f || fread(head, 1, sizeof(head), f) != sizeof(head) || head[READ_VERSION] != WAL_MODE)
+		return false;
+	if (asprintf(&log, "%s-wal", r->path) < 0) {
+		log = NULL;
+		return false;
+	}
+	return access(log, F_OK);
+}
+
 int replay_open(const char *path, struct replay **ret, struct errmsg *err)
 {
 	struct replay *r;
@@ -235,6 +256,7 @@ int replay_open(const char *path, struct replay **ret, struct errmsg *err)
 		replay_free(r);
 		return errmsg_set(err, -ENOMEM, "out of memory");
 	}
+	r->lacks_log = lacks_log(r);
 	rc = st.st_size ? open_db(r, err) : foreign(path, "it is empty", err);
 	rc = rc ? rc : check_version(r, err);
 	rc = rc ? rc : check_schema(r, err);
@@ -250,6 +272,11 @@ int replay_open(const char *path, struct replay **ret, struct errmsg *err)
 const char *replay_path(const struct replay *r)
 {
 	return r->path;
+}
+
+bool replay_lacks_log(const struct replay *r)
+{
+	return r->lacks_log;
 }
 
 /* " name TYPE" in the text of the table, which is known to be ours. */

@@ -26,6 +26,11 @@ void replay_free(struct replay *r);
 
 const char *replay_path(const struct replay *r);
 
+/*
+ * Has it no -wal beside it? That holds what was written last while its writer lives, or was killed.
+ */
+bool replay_lacks_log(const struct replay *r);
+
 /* Has the file this table or, with a column, this column? Older files have fewer. */
 bool replay_has(const struct replay *r, const char *table, const char *column);
 

@@ -132,7 +132,13 @@ static const struct schema_table tables[] = {
 
 #define NEWEST_OF(at, id) \
 	"(SELECT max(snapshot) FROM " at " WHERE " id ")"
-#define TIME_OF(ns) "strftime('%Y-%m-%dT%H:%M:%fZ', " ns " / 1e9, 'unixepoch')"
+#define TIME_OF(ns) "strftime('%Y-%m-%dT%H:%M:%fZ', nullif(" ns ", 0) / 1e9, 'unixepoch')"
+
+/* As Lua calls a site's function: where the site has no name, its sampled stacks may. */
+#define FUNCTION_OF(site) \
+	"coalesce(" site ".name, (SELECT f.name FROM stack k JOIN frame f ON f.id =" \
+	" CAST(k.frames AS INTEGER) WHERE k.site = " site ".id AND f.line = " site ".line AND" \
+	" f.name IS NOT NULL LIMIT 1))"
 
 #define CENSUS_TIME(row) \
 	"(SELECT " TIME_OF("c.time_ns") " FROM census c WHERE c.snapshot = " row ".snapshot AND" \
@@ -178,8 +184,8 @@ static const struct schema_view views[] = {
 	  " FROM state_at a JOIN state s ON s.id = a.state JOIN snapshot t ON t.id = a.snapshot"
 	  " ORDER BY t.time_ns, s.id" },
 	{ "v_sites", "the lines of Lua that allocate, with their last figures",
-	  "SELECT s.id AS site, s.pid, s.state, s.kind, s.line, s.name AS function, a.live_bytes,"
-	  " a.live_blocks, a.old_bytes, a.peak_bytes, a.allocs, a.alloc_bytes, a.survived_cycles,"
+	  "SELECT s.id AS site, s.pid, s.state, s.kind, s.line, " FUNCTION_OF("s") " AS function,"
+	  " a.live_bytes, a.live_blocks, a.old_bytes, a.peak_bytes, a.allocs, a.alloc_bytes, a.survived_cycles,"
 	  " a.growth_bytes_per_s, CASE a.verdict WHEN 0 THEN 'young' WHEN 1 THEN 'stable'"
 	  " WHEN 2 THEN 'growing' WHEN 3 THEN 'leak' END AS verdict"
 	  " FROM site s JOIN site_at a ON a.site = s.id"

@@ -11,12 +11,16 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "schema.h"
 #include "store_db.h"
 
 #define PAGE_BYTES 4096
 #define WAL_PAGES 1000      /* of the log before it goes into the file, unless the limit is small */
 #define BYTES_PER_THING 400 /* of a site or state with its figures, generously */
+
+#define CHECKPOINT_NS 5000000000ull
+#define FIRST_COMMITS 3 /* who is recorded, and the first moments: at once */
 
 static const char *const beside[] = { "-wal", "-shm", "-journal" };
 
@@ -342,6 +346,21 @@ static bool is_at_own_limit(struct store *s)
 	       (!statvfs(s->path, &fs) && fs.f_bavail * fs.f_bsize > s->cfg.max_bytes / 4);
 }
 
+/*
+ * Copies the log into the file now and then, so that the file alone can be read should somebody
+ * take it without its log. A reader in the way is not waited for.
+ */
+static void checkpoint(struct store *s)
+{
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
+
+	if (s->rc || !s->path || (now < s->next_checkpoint_ns && s->commits >= FIRST_COMMITS))
+		return;
+	s->commits++;
+	store_run(s, "PRAGMA wal_checkpoint(PASSIVE)");
+	s->next_checkpoint_ns = now + CHECKPOINT_NS;
+}
+
 int store_commit(struct store *s)
 {
 	if (s->in_transaction && !s->rc) {
@@ -357,6 +376,7 @@ int store_commit(struct store *s)
 		store_roll_back(s);
 	if (!s->rc && !check_there(s))
 		store_prune(s);
+	checkpoint(s);
 	return s->rc;
 }
 

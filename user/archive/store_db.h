@@ -23,6 +23,8 @@ struct store {
 	struct store_config cfg;
 	vec_of(struct store_statement) statements;
 	bool in_transaction;
+	unsigned int commits; /* with a checkpoint */
+	uint64_t next_checkpoint_ns; /* CLOCK_MONOTONIC */
 	uint64_t pruned_ns; /* newest moment when the window was last looked at */
 	unsigned int stride; /* moments between those of the old summary; doubles */
 	int rc;

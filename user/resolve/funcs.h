@@ -15,7 +15,7 @@
 	X(LUA_NEWSTATE, "lua_newstate", 0)                   \
 	X(LUA_CLOSE, "lua_close", 0)                         \
 	X(LUA_GETALLOCF, "lua_getallocf", 0)                 \
-	X(LUA_GC, "lua_gc", 0)                               \
+	X(LUA_GC, "lua_gc", LMT_FAMILY_LUAJIT)               \
 	X(LJ_ALLOC_F, "lj_alloc_f", LMT_FAMILY_LUAJIT)       \
 	X(LJ_ALLOC_MALLOC, "lj_alloc_malloc", LMT_FAMILY_LUAJIT)   \
 	X(LJ_ALLOC_REALLOC, "lj_alloc_realloc", LMT_FAMILY_LUAJIT) \
