@@ -6,6 +6,7 @@ need_root
 command -v sqlite3 >/dev/null || skip_all "needs sqlite3"
 
 start_service() { # interpreter
+	rm -f "$TMP/$1.out" # an earlier one was ready, too
 	"$1" "$ROOT/tests/lua/sessions.lua" 60 >"$TMP/$1.out" &
 	target=$!
 	pids+=("$target")
