@@ -135,6 +135,26 @@ static struct finding *detect(struct findings *fs, shape native, double seconds)
 	return fs->v.n && !fs->v.v[0].withdrawn ? &fs->v.v[0] : NULL;
 }
 
+/*
+ * malloc() rounds up what Lua asks for: a part of a heap that grows, garbage or not, is nobody's.
+ */
+static void what_lua_has_rounded_up_is_not_of_c(void **state)
+{
+	struct findings fs = { .strings = strpool_new() };
+	struct memory_series s;
+
+	(void)state;
+	for (unsigned int part = MEMORY_LUA; part <= MEMORY_GARBAGE; part++) {
+		fill(&s, 60, steady, false);
+		for (unsigned int i = 0; i < s.n; i++)
+			s.p[i].part[part] = 6 * s.p[i].part[MEMORY_NATIVE];
+		detect_native_growth(&fs, 7, &s, &s, 1);
+		assert_int_equal(fs.v.n, 0);
+	}
+	findings_deinit(&fs);
+	strpool_free(fs.strings);
+}
+
 static void it_is_one_finding_until_it_stops_or_is_explained(void **state)
 {
 	struct findings fs = { .strings = strpool_new() };
@@ -163,6 +183,7 @@ int main(void)
 		cmocka_unit_test(an_empty_smaps_is_no_process),
 		cmocka_unit_test(growth_that_goes_on_is_told_from_all_else),
 		cmocka_unit_test(a_series_spans_its_time_and_keeps_the_latest),
+		cmocka_unit_test(what_lua_has_rounded_up_is_not_of_c),
 		cmocka_unit_test(it_is_one_finding_until_it_stops_or_is_explained),
 	};
 

@@ -10,8 +10,8 @@
 #include "base/fmt.h"
 
 /*
- * Of what Lua's heaps grow by in the same time: their blocks' headers and rounding lie outside of
- * them.
+ * Of what Lua's heaps grow by, garbage and all, in the same time: their blocks' headers and
+ * rounding lie outside of them.
  */
 #define LUA_SHARE 0.3
 
@@ -27,7 +27,8 @@ static bool has_c_leak(const struct findings *fs, pid_t pid)
 void detect_native_growth(struct findings *fs, pid_t pid, const struct memory_series *recent,
 			  const struct memory_series *whole, uint64_t now_ns)
 {
-	double rate = memory_rises(recent, MEMORY_NATIVE), lua = memory_growth(whole, MEMORY_LUA);
+	double rate = memory_rises(recent, MEMORY_NATIVE);
+	double lua = memory_growth(whole, MEMORY_LUA) + memory_growth(whole, MEMORY_GARBAGE);
 	const struct memory_point *p = recent->n ? &recent->p[recent->n - 1] : NULL;
 	struct fmtbuf a, b, c;
 	struct finding *f;
