@@ -215,7 +215,7 @@ jq -r 'if .type == "process" then [.pid, .type, .comm]
 of() { awk -F '\t' -v pid="$1" -v type="$2" -v col="${3:-3}" '$1 == pid && $2 == type { print $col }' "$TMP/told"; }
 wrong=0
 for pid in "${!states[@]}"; do
-	what=$(of "$pid" process) title=$(of "$pid" runtime)
+	what=$(of "$pid" process | sort -u) title=$(of "$pid" runtime)
 	n=$(of "$pid" state | sort -u | wc -l) own=$(of "$pid" state 4 | sort -u | wc -l)
 	if [ "$(echo "$what" | wc -l)" != 1 ] || [ "$what" != "$(cat "/proc/$pid/comm" 2>/dev/null)" ] ||
 		! [[ $title =~ ^${name[$pid]} ]] || ! [[ $n =~ ^${states[$pid]}$ ]] || [ "$own" != "$n" ]; then
