@@ -8,7 +8,7 @@ static="libcapstone-dev libbz2-dev libzstd-dev"
 try="luajit lua5.4"
 test="lua5.1 lua5.2 lua5.3 liblua5.1-0-dev liblua5.2-dev liblua5.3-dev liblua5.4-dev
 	libluajit-5.1-dev libcmocka-dev pkg-config perl python3 jq sqlite3 libxml2-utils xz-utils shellcheck mandoc git bsdextrautils
-	procps util-linux binutils libbpfcc-dev qemu-system-x86 busybox-static"
+	procps strace util-linux binutils libbpfcc-dev qemu-system-x86 busybox-static"
 compilers="clang-15 clang-16 debootstrap"
 
 packages=$build

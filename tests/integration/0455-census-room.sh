@@ -12,17 +12,7 @@ io.read()
 E2
 start_gated big lua5.4 "$TMP/big.lua"
 
-# In a cgroup of ours, whichever version has memory here.
-for group in /sys/fs/cgroup/memory/lmt.$$ /sys/fs/cgroup/lmt.$$; do
-	mkdir "$group" 2>/dev/null || continue
-	for limit in memory.limit_in_bytes memory.max; do
-		[ ! -w "$group/$limit" ] || echo 80M >"$group/$limit"
-	done
-	grep -qs 83886080 "$group/memory.limit_in_bytes" "$group/memory.max" && break
-	rmdir "$group"
-	group=
-done
-if [ -d "$group" ]; then
+if memory_group 83886080; then
 	sh -c 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"' sh "$group" \
 		"$TRACER" census -p "$target" >"$TMP/small" 2>"$TMP/small.err"
 	is "$?" 70 "with too little memory the census is refused"

@@ -76,23 +76,14 @@ for mode in auto watch exact; do
 	{ kill "$target"; wait "$target"; } 2>/dev/null
 done
 start_gated twin luajit -joff "$ROOT/tests/lua/memory.lua" 12 4 2
-"$TRACER" -p "$target" -m watch -d 25 >"$TMP/twin.txt" 2>"$TMP/twin.err"
+"$TRACER" -p "$target" -m watch -d 25 --exit-code >"$TMP/twin.txt" 2>"$TMP/twin.err"
 is "$?" 0 "memory that stays gives no finding"
 like "$(sed -n 3p "$TMP/twin.txt")" '^memory +[0-9.]+ MiB resident, does not grow' "…and the third line says that it does not grow"
 like "$(sed -n 4p "$TMP/twin.txt")" 'Lua [0-9.]+ [KM]iB .*free in allocators [0-9.]+ MiB · C heap [0-9.]+ MiB' "…and the fourth where it is"
 open_gate
 
 # A limit, and when it will be reached.
-for group in /sys/fs/cgroup/memory/lmt.$$ /sys/fs/cgroup/lmt.$$; do
-	mkdir "$group" 2>/dev/null || continue
-	for limit in memory.limit_in_bytes memory.max; do
-		[ ! -w "$group/$limit" ] || echo 200M >"$group/$limit"
-	done
-	grep -qs 209715200 "$group/memory.limit_in_bytes" "$group/memory.max" && break
-	rmdir "$group"
-	group=
-done
-if [ -d "$group" ]; then
+if memory_group 209715200; then
 	start_gated limited luajit "$ROOT/tests/lua/memory.lua" 4 0 1 200
 	echo "$target" >"$group/cgroup.procs"
 	"$TRACER" -p "$target" -m watch -d 8 --json >"$TMP/l.trace" 2>"$TMP/l.err"

@@ -41,6 +41,14 @@ open_gate
 exec {gate}>&-
 wait "$super" 2>/dev/null
 
+# Each PID that was named is looked at; one that runs no Lua is not passed over.
+start_gated named lua5.4 "$leak" 60
+sleep 60 &
+pids+=($!)
+"$TRACER" -p "$target,$!" -d 1 >"$TMP/named" 2>&1
+is "$? $(tail -n 1 "$TMP/named" | sed 's/(.*) //')" \
+	"66 luamemtrace: process $! runs no Lua; 'luamemtrace list' shows those that do" "a PID without Lua beside one with it is refused by its number"
+
 # Children that run something else are no rows, and none of them is open for ever.
 cat >"$TMP/forks.lua" <<'E2'
 io.write 'ready\n'
@@ -67,6 +75,7 @@ stop_trace
 is "$(jq -r 'select(.type == "process") | .pid' "$TMP/forks.trace" | sort -nu | xargs)" "$target" "forty children that ran something else: no rows"
 is "$(jq -r 'select(.type == "state" and .closed == null) | .pid' "$TMP/forks.trace" | sort -nu | xargs)" "$target" "…and no open states"
 is "$(nothing_lost "$TMP/forks.trace")" true "…and nothing was lost"
+is "$(jq -c 'select(.type == "end") | .blind_spots' "$TMP/forks.trace")" null "…and nothing is blind"
 open_gate
 wait "$target"
 

@@ -11,7 +11,7 @@ TMP=$(mktemp -d "${TMPDIR:-/tmp}/lmt.XXXXXX")
 n_tests=0
 n_failed=0
 pids=()
-target='' tracer='' gate='' status='' # set by the starters below
+target='' tracer='' gate='' status='' group='' # set by the starters below
 
 # A number may be somebody else's by now. Servers write their title over their environment, but we are above them.
 export LMT_TEST=$TMP
@@ -174,3 +174,17 @@ nothing_lost() { # trace
 
 # The interpreters and hosts a test runs over.
 RUNTIMES="lua5.1 lua5.2 lua5.3 lua5.4 luajit"
+
+# memory_group BYTES: a cgroup of ours with that limit, whichever version has memory here. Sets $group; false: none can be made.
+memory_group() {
+	local limit
+	for group in /sys/fs/cgroup/memory/lmt.$$ /sys/fs/cgroup/lmt.$$; do
+		mkdir "$group" 2>/dev/null || continue
+		for limit in memory.limit_in_bytes memory.max; do
+			[ ! -w "$group/$limit" ] || echo "$1" >"$group/$limit"
+		done
+		grep -qsx "$1" "$group/memory.limit_in_bytes" "$group/memory.max" && return
+		rmdir "$group"
+	done
+	return 1
+}

@@ -73,7 +73,7 @@ static void hashmap_finds_every_key_after_growth(void **state)
 		*hashmap_get_or_add(&m, key_of(i)) = i;
 	assert_int_equal(m.n, n);
 	for (unsigned int i = 0; i < n; i++) {
-		uint64_t *v = hashmap_find(&m, key_of(i));
+		uint64_t *v = hashmap_lookup(&m, key_of(i));
 
 		assert_non_null(v);
 		assert_int_equal(*v, i);
@@ -86,13 +86,13 @@ static void hashmap_tells_what_is_missing(void **state)
 	struct hashmap m = { 0 };
 
 	(void)state;
-	assert_null(hashmap_find(&m, 7));
+	assert_null(hashmap_lookup(&m, 7));
 	assert_int_equal(*hashmap_get_or_add(&m, 7), 0);
-	assert_non_null(hashmap_find(&m, 7));
-	assert_null(hashmap_find(&m, 8));
-	assert_null(hashmap_find(&m, 0));
+	assert_non_null(hashmap_lookup(&m, 7));
+	assert_null(hashmap_lookup(&m, 8));
+	assert_null(hashmap_lookup(&m, 0));
 	hashmap_deinit(&m);
-	assert_null(hashmap_find(&m, 7));
+	assert_null(hashmap_lookup(&m, 7));
 }
 
 static void hashmap_adding_twice_is_adding_once(void **state)

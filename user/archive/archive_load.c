@@ -175,7 +175,7 @@ static int take_state(const struct cell *c, size_t n, void *ctx)
 static int take_point(const struct cell *c, size_t n, void *ctx)
 {
 	struct loader *l = ctx;
-	const uint64_t *state = c[0].i ? hashmap_find(&l->state_by_id, (uint64_t)c[0].i) : NULL;
+	const uint64_t *state = c[0].i ? hashmap_lookup(&l->state_by_id, (uint64_t)c[0].i) : NULL;
 	struct report_point p = { 0 };
 
 	for (size_t i = 0; i < n; i++)

@@ -16,7 +16,7 @@ static bool set_frame(const struct loader *l, const struct cell *c, struct repor
 	if (c->type == CELL_NULL)
 		return true;
 	at = c->type == CELL_TEXT && atoll(c->text) > 0 ?
-		hashmap_find(&l->frame_by_id, (uint64_t)atoll(c->text)) : NULL;
+		hashmap_lookup(&l->frame_by_id, (uint64_t)atoll(c->text)) : NULL;
 	if (at)
 		*f = l->to->r.frames.v[*at - 1];
 	return at != NULL;
@@ -72,7 +72,7 @@ static int take_evidence(const struct cell *c, size_t n, void *ctx)
 {
 	struct loader *l = ctx;
 	struct report_evidence e = { 0 };
-	const uint64_t *at = c[0].i ? hashmap_find(&l->finding_by_id, (uint64_t)c[0].i) : NULL;
+	const uint64_t *at = c[0].i ? hashmap_lookup(&l->finding_by_id, (uint64_t)c[0].i) : NULL;
 	int rc;
 
 	(void)n;

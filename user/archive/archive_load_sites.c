@@ -50,7 +50,7 @@ int load_more_frames(struct loader *l, const char *text, struct report_stack *s)
 	while (*text) {
 		char *end;
 		unsigned long long id = strtoull(text, &end, 10);
-		const uint64_t *at = id && end != text ? hashmap_find(&l->frame_by_id, id) : NULL;
+		const uint64_t *at = id && end != text ? hashmap_lookup(&l->frame_by_id, id) : NULL;
 
 		if (!at || (*end && *end != ' '))
 			return load_bad_value(l, "stack");
@@ -84,7 +84,7 @@ static int take_stack(const struct cell *c, size_t n, void *ctx)
 	if (!part_set(&part_stack, &st, c + 1, l->to->strings) ||
 	    !part_set(&part_stack_at, &st, c + 1 + part_stack.n, l->to->strings))
 		return load_bad_value(l, "stack");
-	at = st.site ? hashmap_find(&l->site_by_id, st.site) : NULL;
+	at = st.site ? hashmap_lookup(&l->site_by_id, st.site) : NULL;
 	if (!at)
 		return 0;
 	site = &r->sites.v[*at - 1];

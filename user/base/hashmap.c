@@ -18,7 +18,7 @@ static size_t slot_of(const struct hashmap *m, uint64_t key)
 	return i;
 }
 
-uint64_t *hashmap_find(const struct hashmap *m, uint64_t key)
+uint64_t *hashmap_lookup(const struct hashmap *m, uint64_t key)
 {
 	size_t i;
 

@@ -24,8 +24,7 @@ struct hashmap {
 void hashmap_deinit(struct hashmap *m);
 
 /* The value of the key, or NULL. Borrowed until the next hashmap_get_or_add(). */
-uint64_t *hashmap_find(const struct hashmap *m, uint64_t key)
-	__asm__("lmt_hashmap_find"); /* libbpf.a has a global function of this name */
+uint64_t *hashmap_lookup(const struct hashmap *m, uint64_t key);
 
 /* As find, but adds the key with value 0. NULL only when out of memory. */
 uint64_t *hashmap_get_or_add(struct hashmap *m, uint64_t key);

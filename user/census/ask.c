@@ -46,7 +46,7 @@ static void number(const struct walk *w, struct hashmap *order)
 
 	while (o && n < w->n) {
 		const uint8_t *p = image_at(w->im, o, 16);
-		uint64_t *at = hashmap_find(order, o);
+		uint64_t *at = hashmap_lookup(order, o);
 
 		if (!p)
 			break;
@@ -89,7 +89,7 @@ static void find_owners(struct census *c, struct reach *r, const struct hashmap 
 		    !table_parts(w, w->obj[i].uaddr, at))
 			continue;
 		for (int k = 0; k < 2; k++) {
-			uint64_t *found = at[k] ? hashmap_find(parts, at[k]) : NULL;
+			uint64_t *found = at[k] ? hashmap_lookup(parts, at[k]) : NULL;
 			struct census_ask *a = found ? &c->opt->asks[*found] : NULL;
 
 			if (a && !a->path.n)
@@ -133,7 +133,7 @@ int census_answer_asks(struct census *c, struct census_state *s, struct reach *r
 		s->live_bytes += reach_is_live(r, i) ? walk_bytes(r->w, &r->w->obj[i]) : 0;
 	for (size_t i = 0; !rc && i < c->opt->n_asks; i++) {
 		struct census_ask *a = &c->opt->asks[i];
-		uint64_t *at = a->G == G ? hashmap_find(&order, a->uaddr) : NULL;
+		uint64_t *at = a->G == G ? hashmap_lookup(&order, a->uaddr) : NULL;
 
 		a->order = at ? *at : a->order;
 	}

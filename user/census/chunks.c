@@ -4,8 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "window.h"
-
 /* struct malloc_state, the same in every release on 64-bit systems. */
 #define STATE_TOP_SIZE 16
 #define STATE_TOP 32
@@ -52,7 +50,9 @@ static void read_segment(struct chunks *c, const struct walk *w, struct chunk_se
 		if (!p || size < 32 || size % GRAIN || size > s->end - at)
 			return; /* the foot of a full segment ends it */
 		if (!(head & IN_USE)) {
-			/* Its first words are the allocator's links: a pointer there is as stale. */
+			/*
+			 * Its first words are the allocator's links: a pointer there is as stale.
+			 */
 			set_free(s, at + 2 * CHUNK_HEAD, at + size);
 			c->free_bytes += size;
 		} else {
@@ -142,7 +142,7 @@ static bool measure_segment(struct window *w, uint64_t at, uint64_t end, uint64_
 		uint64_t head = p ? walk_u64(p) : 0, size = head & ~(uint64_t)FLAGS;
 
 		if (at == top) {
-			add_to->free_bytes += window_resident(w->mem, at, at + top_size);
+			add_to->free_bytes += window_present(w, at, at + top_size);
 			return true;
 		}
 		if (size < 32 || size % GRAIN || size > end - at)
@@ -150,7 +150,7 @@ static bool measure_segment(struct window *w, uint64_t at, uint64_t end, uint64_
 		if (head & IN_USE)
 			add_to->chunks++;
 		else
-			add_to->free_bytes += size < BIG_CHUNK ? size : window_resident(w->mem, at, at + size);
+			add_to->free_bytes += size < BIG_CHUNK ? size : window_present(w, at, at + size);
 		at += size;
 	}
 	return true;
@@ -197,20 +197,14 @@ static bool measure(struct window *w, struct segment_list *l, uint64_t state, st
 	return true;
 }
 
-bool chunks_measure(const struct memread *mem, uint64_t state, struct chunks_usage *add_to)
+bool chunks_measure(struct window *w, uint64_t state, struct chunks_usage *add_to)
 {
-	struct chunks_usage sum = *add_to;
 	struct segment_list *l = malloc(sizeof(*l));
-	struct window *w = calloc(1, sizeof(*w));
-	bool ok = false;
+	struct chunks_usage sum = *add_to;
+	bool ok = l && measure(w, l, state, &sum) && w->left;
 
-	if (l && w) {
-		w->mem = mem;
-		ok = measure(w, l, state, &sum);
-	}
 	if (ok)
 		*add_to = sum;
 	free(l);
-	free(w);
 	return ok;
 }

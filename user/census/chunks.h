@@ -11,6 +11,7 @@
 #define LMT_CENSUS_CHUNKS_H
 
 #include "walk.h"
+#include "window.h"
 
 #define CHUNKS_SEGMENTS 4096
 
@@ -36,10 +37,10 @@ struct chunks_usage {
 #define CHUNK_HEAD 8 /* bytes of each chunk that are the allocator's own, before its memory */
 
 /*
- * The same of a live target, without a copy. state: the allocator's, g.allocd. False when it is another
- * allocator, or changed while it was read; *add_to is then as before.
+ * The same of a live target, without a copy. state: the allocator's, g.allocd. False when it is
+ * another allocator, or changed while it was read; *add_to is then as before.
  */
-bool chunks_measure(const struct memread *mem, uint64_t state, struct chunks_usage *add_to);
+bool chunks_measure(struct window *w, uint64_t state, struct chunks_usage *add_to);
 
 bool chunks_hold(const struct chunks *c, uint64_t uaddr);
 bool chunks_is_free(const struct chunks *c, uint64_t uaddr);

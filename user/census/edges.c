@@ -68,7 +68,7 @@ unsigned int edges_weak(struct edges *e, uint64_t meta)
 	if (!*known) {
 		unsigned int mode = read_mode(e->w, meta);
 
-		known = hashmap_find(&e->modes, meta);
+		known = hashmap_lookup(&e->modes, meta);
 		*known = 1 + mode;
 	}
 	return (unsigned int)*known - 1;

@@ -28,19 +28,19 @@
 
 struct reader {
 	struct image *im; /* a whole copy of the memory, or NULL: it is read as it is now */
-	struct window window;
+	struct window *window;
 };
 
 /* 16 bytes at a multiple of 16. */
 static const uint8_t *look(struct reader *r, uint64_t at)
 {
-	return r->im ? image_at(r->im, at, GRAIN) : window_at(&r->window, at, GRAIN);
+	return r->im ? image_at(r->im, at, GRAIN) : window_at(r->window, at, GRAIN);
 }
 
 /* A chunk's own pages are there; inside a large free one they may have been given back. */
 static uint64_t present(const struct reader *r, uint64_t at, uint64_t size)
 {
-	return size < 2 * PAGE ? size : window_resident(r->window.mem, at, at + size);
+	return size < 2 * PAGE ? size : window_present(r->window, at, at + size);
 }
 
 /* Follows the chunks to the end. False where they do not lead there: not a heap of this malloc. */
@@ -95,26 +95,20 @@ static bool read_heap(struct reader *r, uint64_t heap, uint64_t limit, struct gl
 	return false;
 }
 
-bool glibc_read(struct image *im, const struct memread *mem, uint64_t start, uint64_t end, bool brk,
+bool glibc_read(struct image *im, struct window *w, uint64_t start, uint64_t end, bool brk,
 		struct glibc_usage *add_to)
 {
-	struct reader *r = malloc(sizeof(*r));
 	uint64_t at = (start + HEAP_ALIGN - 1) & ~(HEAP_ALIGN - 1), run, run_end;
+	struct reader r = { im && !im->sparse ? im : NULL, w };
 	bool any = false;
 
-	if (!r)
-		return false;
-	r->im = im && !im->sparse ? im : NULL;
-	r->window.mem = mem;
-	r->window.at = r->window.n = 0;
 	if (brk)
-		any = follow(r, start, end, add_to);
-	while (!brk && at < end && memread_resident(mem, at, end, &run, &run_end)) {
+		return follow(&r, start, end, add_to);
+	while (at < end && memread_resident(w->mem, at, end, &run, &run_end)) {
 		if (run <= at)
-			any |= read_heap(r, at, end, add_to);
+			any |= read_heap(&r, at, end, add_to);
 		at = run > at ? (run + HEAP_ALIGN - 1) & ~(HEAP_ALIGN - 1) : at + HEAP_ALIGN;
 	}
-	free(r);
 	return any;
 }
 
@@ -122,9 +116,13 @@ uint64_t glibc_free_bytes(struct image *im, const struct memread *mem, const str
 {
 	struct glibc_usage u = { 0 };
 	bool brk = !strcmp(m->path, "[heap]");
+	struct window *w;
 
 	if ((m->inode && !brk) || !(m->prot & PROC_W))
 		return 0;
-	glibc_read(im, mem, m->start, m->end, brk, &u);
+	w = window_new(mem, UINT64_MAX);
+	if (w)
+		glibc_read(im, w, m->start, m->end, brk, &u);
+	free(w);
 	return u.free_bytes;
 }

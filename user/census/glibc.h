@@ -12,6 +12,7 @@
 #include "discover/proc.h"
 #include "image.h"
 #include "resolve/memread.h"
+#include "window.h"
 
 #define GLIBC_CHUNK_HEAD 8 /* bytes of each chunk in use that are malloc's own */
 
@@ -21,11 +22,12 @@ struct glibc_usage {
 };
 
 /*
- * Adds up what the heaps in [start, end) hold. brk: the range is the program's break, else that of a private
- * mapping. im: a copy to read from, NULL: the memory is read as it is now. False when it does not look like
- * a heap of this malloc, or changed while it was read; *add_to is then as before.
+ * Adds up what the heaps in [start, end) hold. brk: the range is the program's break, else that of
+ * a private mapping. im: a copy to read from, NULL: the memory is read as it is now, through w.
+ * False when it does not look like a heap of this malloc, or changed while it was read; *add_to is
+ * then as before.
  */
-bool glibc_read(struct image *im, const struct memread *mem, uint64_t start, uint64_t end, bool brk,
+bool glibc_read(struct image *im, struct window *w, uint64_t start, uint64_t end, bool brk,
 		struct glibc_usage *add_to);
 
 /* Resident bytes that are free in the heaps of one mapping. Not in the copy: read as it is now. */

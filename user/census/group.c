@@ -61,7 +61,7 @@ static uint32_t string_prefix(struct grouping *g, const struct census_object *o)
 /* What many objects share is told once. */
 static uint32_t cached(struct grouping *g, uint64_t from, uint32_t (*tell)(struct grouping *, uint64_t))
 {
-	uint64_t *known = from ? hashmap_find(&g->origins, from) : NULL;
+	uint64_t *known = from ? hashmap_lookup(&g->origins, from) : NULL;
 	uint32_t id;
 
 	if (!from)

@@ -109,7 +109,7 @@ void makers_deinit(struct makers *m)
 
 static const struct maker *maker_of(const struct makers *m, uint64_t shape)
 {
-	uint64_t *at = hashmap_find(&m->by_shape, shape);
+	uint64_t *at = hashmap_lookup(&m->by_shape, shape);
 
 	return at ? &m->maker.v[*at - 1] : NULL;
 }
@@ -168,7 +168,7 @@ uint32_t makers_origin(struct makers *m, uint64_t table)
 	if (!(m->w->l->family == LMT_FAMILY_PUC ? table_shape_puc : table_shape_luajit)(m->w, table, &s))
 		return 0;
 	ask = mix(s.all + mix(s.live) + (s.n_all ? 0 : mix(~s.array))) | 1;
-	known = hashmap_find(&m->known, ask);
+	known = hashmap_lookup(&m->known, ask);
 	if (known)
 		return (uint32_t)*known - 1;
 	id = tell(m, &s);

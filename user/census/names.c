@@ -92,11 +92,11 @@ uint32_t census_type_name(struct census_names *n, uint64_t meta)
 		return 0;
 	if (!n->registry_read)
 		read_registry(n);
-	known = hashmap_find(&n->by_meta, (meta) | 1);
+	known = hashmap_lookup(&n->by_meta, (meta) | 1);
 	if (known)
 		return (uint32_t)*known - 1;
 	id = name_field(n, meta);
-	if (!id && (known = hashmap_find(&n->by_meta, meta)))
+	if (!id && (known = hashmap_lookup(&n->by_meta, meta)))
 		id = *known - 1;
 	if (!id) {
 		snprintf(text, sizeof(text), "metatable 0x%" PRIx64, meta);

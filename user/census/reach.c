@@ -75,7 +75,7 @@ static void on_ephemeron(void *ctx, uint64_t key_object, uint64_t to, enum edge 
 /* The object is reached: so are the values that ephemeron tables keep for it. */
 static void release_waiting(struct search *s, uint32_t key)
 {
-	uint64_t *head = s->by_key.n ? hashmap_find(&s->by_key, (uint64_t)key + 1) : NULL;
+	uint64_t *head = s->by_key.n ? hashmap_lookup(&s->by_key, (uint64_t)key + 1) : NULL;
 
 	for (uint32_t i = head ? (uint32_t)*head : 0; i; i = s->waiting.v[i - 1].next) {
 		struct waiting *wt = &s->waiting.v[i - 1];

@@ -91,7 +91,9 @@ struct walk {
 	uint64_t torn_uaddr;
 };
 
-/* Only the state itself, for those who follow a few references; false when it is not in the copy. */
+/*
+ * Only the state itself, for those who follow a few references; false when it is not in the copy.
+ */
 bool walk_open(struct walk *w, struct image *im, const struct proc_maps *maps,
 	       const struct layout *row, uint64_t L, uint64_t G);
 
@@ -108,7 +110,7 @@ int64_t walk_difference(const struct walk *w);
 
 static inline uint64_t walk_bytes(const struct walk *w, const struct census_object *o)
 {
-	return o->small < CENSUS_LARGE ? o->small : *hashmap_find(&w->large, o->uaddr);
+	return o->small < CENSUS_LARGE ? o->small : *hashmap_lookup(&w->large, o->uaddr);
 }
 
 /* The number of the object at the address, or IMAGE_NONE. */

@@ -93,14 +93,14 @@ static bool mark_open(struct walk *w, const uint8_t *thread)
 		if (!p)
 			return walk_torn(w, uv, "an open upvalue is not on the heap");
 		if (w->l->version == 503) {
-			uint64_t *known = hashmap_find(w->shared, uv);
+			uint64_t *known = hashmap_lookup(w->shared, uv);
 
 			/* A ring would come back to what was met on this very list. */
 			if (known && *known == 2)
 				return walk_torn(w, uv, "a list of open upvalues is a ring");
 			if (!note_shared(w, uv))
 				return false;
-			*hashmap_find(w->shared, uv) = 2;
+			*hashmap_lookup(w->shared, uv) = 2;
 		} else if (!walk_mark(w, uv)) {
 			return false;
 		}
@@ -320,7 +320,7 @@ static bool measure_puc(struct walk *w, struct census_object *o, uint64_t *bytes
 	const uint8_t *p = image_at(w->im, o->uaddr, 16);
 	int kind;
 
-	if (w->shared && hashmap_find(w->shared, o->uaddr)) {
+	if (w->shared && hashmap_lookup(w->shared, o->uaddr)) {
 		o->kind = CENSUS_UPVALUE;
 		*bytes = (uint64_t)w->c->size_upval.off;
 		return true;

@@ -1,7 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 #include "window.h"
 
+#include <stdlib.h>
+
 #define PAGE 4096ull
+#define ENTRY 8 /* bytes that the kernel tells of a page */
+
+struct window *window_new(const struct memread *mem, uint64_t left)
+{
+	struct window *w = malloc(sizeof(*w));
+
+	if (!w)
+		return NULL;
+	w->mem = mem;
+	w->left = left;
+	w->at = w->n = 0;
+	return w;
+}
+
+static bool may_read(struct window *w, uint64_t bytes)
+{
+	bool enough = w->left >= bytes;
+
+	w->left = enough ? w->left - bytes : 0;
+	return enough;
+}
 
 const uint8_t *window_at(struct window *w, uint64_t uaddr, uint64_t len)
 {
@@ -9,7 +32,8 @@ const uint8_t *window_at(struct window *w, uint64_t uaddr, uint64_t len)
 
 	if (uaddr - w->at >= w->n) {
 		w->n = 0;
-		if (!memread_resident(w->mem, page, page + WINDOW_BYTES, &run, &end) || run > page)
+		if (!may_read(w, WINDOW_BYTES) ||
+		    !memread_resident(w->mem, page, page + WINDOW_BYTES, &run, &end) || run > page)
 			return NULL;
 		w->at = page;
 		w->n = w->mem->read(w->mem->ctx, page, w->bytes,
@@ -31,4 +55,9 @@ uint64_t window_resident(const struct memread *mem, uint64_t from, uint64_t to)
 		from = end;
 	}
 	return sum;
+}
+
+uint64_t window_present(struct window *w, uint64_t from, uint64_t to)
+{
+	return from < to && may_read(w, (to - from) / PAGE * ENTRY) ? window_resident(w->mem, from, to) : 0;
 }

@@ -32,7 +32,7 @@ int gcpoll_add(struct gcpoll *p, uint32_t index, uint64_t G, const struct lmt_la
 
 struct gcpoll_state *gcpoll_find(struct gcpoll *p, uint32_t index)
 {
-	const uint64_t *at = index ? hashmap_find(&p->by_index, index) : NULL;
+	const uint64_t *at = index ? hashmap_lookup(&p->by_index, index) : NULL;
 
 	return at && *at ? &p->states.v[*at - 1] : NULL;
 }
@@ -45,8 +45,8 @@ void gcpoll_remove(struct gcpoll *p, uint32_t index)
 		return;
 	free(s->pace);
 	*s = p->states.v[--p->states.n];
-	*hashmap_find(&p->by_index, s->index) = (uint64_t)(s - p->states.v) + 1;
-	*hashmap_find(&p->by_index, index) = 0;
+	*hashmap_lookup(&p->by_index, s->index) = (uint64_t)(s - p->states.v) + 1;
+	*hashmap_lookup(&p->by_index, index) = 0;
 }
 
 /* KGC_GEN of 5.2 and 5.4, KGC_GENMINOR of 5.5: the collector leaves what is old alone. */
@@ -168,8 +168,8 @@ static bool is_over(const struct lmt_state *entry)
 }
 
 /*
- * A closed state's memory may be readable still, but means nothing, whether it was closed before the
- * reading or meanwhile. One that is being made is none yet.
+ * A closed state's memory may be readable still, but means nothing, whether it was closed before
+ * the reading or meanwhile. One that is being made is none yet.
  */
 static bool read_now(struct gcpoll_state *s, const struct lmt_state *entry, struct state_gc *now)
 {

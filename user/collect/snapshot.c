@@ -100,7 +100,7 @@ static void add_orphan(struct scan *s, const struct lmt_block *b, uint64_t uaddr
 	struct snapshot_orphans *o;
 
 	at = s->out->orphans.n < MAX_ORPHANS ? hashmap_get_or_add(&s->orphan_by_key, key ? key : 1)
-					     : hashmap_find(&s->orphan_by_key, key ? key : 1);
+					     : hashmap_lookup(&s->orphan_by_key, key ? key : 1);
 	if (!at || (!*at && vec_push(&s->out->orphans, fresh)))
 		return;
 	if (!*at)

@@ -38,7 +38,7 @@ static void free_stacks(struct heap *h, uint32_t site)
 
 	while (s->stacks) {
 		struct heap_stack *k = &h->stacks.v.v[s->stacks - 1];
-		uint64_t *at = hashmap_find(&h->stacks.by_key, (site + 1ull) << 32 | k->stack);
+		uint64_t *at = hashmap_lookup(&h->stacks.by_key, (site + 1ull) << 32 | k->stack);
 		uint32_t i = s->stacks - 1;
 
 		if (at)
@@ -79,7 +79,7 @@ static int fold_sites(struct heap *h, uint32_t state)
 		s = &h->sites.v[i]; /* they may have moved */
 		add_site(&h->sites.v[to - 1], s);
 		free_stacks(h, i);
-		at = hashmap_find(&h->site_by_key, heap_site_key(s));
+		at = hashmap_lookup(&h->site_by_key, heap_site_key(s));
 		if (at)
 			*at = 0;
 		h->states.v[state].sites = s->next;

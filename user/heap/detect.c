@@ -98,7 +98,7 @@ static uint64_t key_of(enum finding_kind kind, uint64_t key)
 
 void finding_withdraw(struct findings *fs, enum finding_kind kind, uint64_t key)
 {
-	const uint64_t *at = hashmap_find(&fs->by_key, key_of(kind, key));
+	const uint64_t *at = hashmap_lookup(&fs->by_key, key_of(kind, key));
 
 	if (at && *at)
 		fs->v.v[*at - 1].withdrawn = true;

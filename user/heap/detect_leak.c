@@ -81,7 +81,7 @@ static void note_container(struct findings *fs, struct heap_site *s, struct leak
 
 static uint64_t cause_of(const struct leaks *l, const struct heap_site *s)
 {
-	const uint64_t *at = s->frame.where ? hashmap_find(&l->container_of, line_key(s)) : NULL;
+	const uint64_t *at = s->frame.where ? hashmap_lookup(&l->container_of, line_key(s)) : NULL;
 	uint64_t container = s->container ? s->container : at ? *at : 0;
 
 	if (container)
@@ -258,7 +258,7 @@ void detect_leak(struct findings *fs, struct heap *h, const struct snapshot *sna
 	if (gather(fs, h, snap->end_ns, last, &l))
 		fs->failed = true;
 	vec_each(cause, &l.ceased)
-		if (!hashmap_find(&l.standing, *cause))
+		if (!hashmap_lookup(&l.standing, *cause))
 			finding_withdraw(fs, FINDING_LEAK, *cause);
 	for (size_t i = 0, n; i < l.v.n; i += n) {
 		for (n = 1; i + n < l.v.n && l.v.v[i + n].cause == l.v.v[i].cause; n++)

@@ -103,7 +103,7 @@ void estimate_close_window(struct estimate *e)
 {
 	for (size_t i = e->samples.n; i-- > 0 && e->samples.v[i].window == e->windows;) {
 		struct estimate_sample *s = &e->samples.v[i];
-		uint64_t *survivors = hashmap_find(&e->survivors, (uint64_t)s->state + 1);
+		uint64_t *survivors = hashmap_lookup(&e->survivors, (uint64_t)s->state + 1);
 
 		s->survivors = survivors ? *survivors : 0;
 	}
@@ -355,7 +355,7 @@ static double scale_of(const struct judge *j, const struct heap *h, const struct
 static void judge(const struct judge *j, const struct heap *h, struct heap_site *s,
 		  const struct tally *t, double growth)
 {
-	uint64_t *at = hashmap_find(&j->by_key, class_key(s, t));
+	uint64_t *at = hashmap_lookup(&j->by_key, class_key(s, t));
 	const struct heap_state *st = &h->states.v[s->state];
 	double scale = scale_of(j, h, s);
 	bool confirmed = j->whole[s->state].confirmed > 0;
@@ -405,7 +405,7 @@ static void tally_samples(struct judge *j, struct heap *h)
 			j->whole[st - h->states.v].confirmed = s->window + 1;
 	}
 	vec_each(s, &j->e->samples) {
-		uint64_t *at = hashmap_find(&h->stacks.site_of, s->site);
+		uint64_t *at = hashmap_lookup(&h->stacks.site_of, s->site);
 		struct heap_state *st = heap_find_state(h, s->state);
 		struct whole *whole = st ? &j->whole[st - h->states.v] : NULL;
 

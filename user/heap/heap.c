@@ -48,7 +48,7 @@ int heap_add_state(struct heap *h, uint32_t index, pid_t pid, uint32_t runtime,
 
 struct heap_state *heap_find_state(struct heap *h, uint32_t index)
 {
-	uint64_t *at = hashmap_find(&h->state_by_index, index);
+	uint64_t *at = hashmap_lookup(&h->state_by_index, index);
 
 	return at && *at ? &h->states.v[*at - 1] : NULL;
 }
@@ -69,7 +69,7 @@ void heap_set_gc(struct heap *h, uint32_t index, uint64_t heap_bytes, uint32_t g
 int heap_end_state(struct heap *h, uint32_t index)
 {
 	struct heap_state *s = heap_find_state(h, index);
-	uint64_t *at = hashmap_find(&h->state_by_index, index);
+	uint64_t *at = hashmap_lookup(&h->state_by_index, index);
 
 	if (!s)
 		return 0;
@@ -80,8 +80,8 @@ int heap_end_state(struct heap *h, uint32_t index)
 
 void heap_forget_site(struct heap *h, uint32_t site)
 {
-	uint64_t *frame = hashmap_find(&h->frame_by_site, site);
-	uint64_t *kind = hashmap_find(&h->kind_by_site, site);
+	uint64_t *frame = hashmap_lookup(&h->frame_by_site, site);
+	uint64_t *kind = hashmap_lookup(&h->kind_by_site, site);
 
 	if (frame && *frame && !vec_push(&h->free_frames, *frame))
 		*frame = 0;
@@ -159,7 +159,7 @@ enum block_kind heap_kind(const struct heap *h, const struct heap_state *st, uin
 
 	if (kind != KIND_UNKNOWN || !site)
 		return kind;
-	at = hashmap_find(&h->kind_by_site, site);
+	at = hashmap_lookup(&h->kind_by_site, site);
 	return at && *at ? KIND_OF(*at) : KIND_UNKNOWN;
 }
 
@@ -171,14 +171,14 @@ bool heap_needs_kind(struct heap *h, const struct snapshot_site *site)
 	if (!st || !st->layout || !site->index || !site->live_blocks ||
 	    kind_of_tag(st->layout, site->site.tag) != KIND_UNKNOWN)
 		return false;
-	at = hashmap_find(&h->kind_by_site, site->index);
+	at = hashmap_lookup(&h->kind_by_site, site->index);
 	return !at || !*at || !kind_is_final(KIND_OF(*at)) ||
 	       LOOKS_OF(*at) < kind_looks(KIND_OF(*at));
 }
 
 struct frame heap_get_frame(const struct heap *h, uint32_t site)
 {
-	uint64_t *at = site ? hashmap_find(&h->frame_by_site, site) : NULL;
+	uint64_t *at = site ? hashmap_lookup(&h->frame_by_site, site) : NULL;
 
 	return at && *at ? h->frames.v[*at - 1] : (struct frame){ 0 };
 }
@@ -222,7 +222,7 @@ uint32_t heap_site_at(struct heap *h, uint32_t state, enum block_kind kind, stru
 
 static int apply_site(struct heap *h, const struct snapshot_site *from)
 {
-	uint64_t *state = hashmap_find(&h->state_by_index, from->state), *site_of;
+	uint64_t *state = hashmap_lookup(&h->state_by_index, from->state), *site_of;
 	struct frame f = heap_get_frame(h, from->index);
 	bool below = from->site.flags & LMT_SITE_BELOW;
 	uint64_t c_ip = 0;

@@ -29,8 +29,8 @@ int heap_set_stack(struct heap *h, uint32_t index, uint32_t stack)
 
 void heap_forget_stack(struct heap *h, uint32_t index)
 {
-	uint64_t *stack = hashmap_find(&h->stacks.of_index, index);
-	uint64_t *site = hashmap_find(&h->stacks.site_of, index);
+	uint64_t *stack = hashmap_lookup(&h->stacks.of_index, index);
+	uint64_t *site = hashmap_lookup(&h->stacks.site_of, index);
 
 	if (stack)
 		*stack = 0;
@@ -40,7 +40,7 @@ void heap_forget_stack(struct heap *h, uint32_t index)
 
 uint32_t heap_stack_of(const struct heap *h, uint32_t index)
 {
-	const uint64_t *at = hashmap_find(&h->stacks.of_index, index);
+	const uint64_t *at = hashmap_lookup(&h->stacks.of_index, index);
 
 	return at ? (uint32_t)*at : 0;
 }
@@ -74,7 +74,7 @@ uint64_t heap_temporary(const struct heap *h, const struct heap_site *s)
 
 static int apply_stack(struct heap *h, const struct snapshot_stack *from)
 {
-	const uint64_t *site = hashmap_find(&h->stacks.site_of, from->place);
+	const uint64_t *site = hashmap_lookup(&h->stacks.site_of, from->place);
 	uint32_t stack = heap_stack_of(h, from->index);
 	struct heap_stack *s;
 	uint64_t *at;
@@ -124,7 +124,7 @@ int heap_apply_stacks(struct heap *h, const struct snapshot *snap)
 		rc = apply_stack(h, &snap->stacks.v[i]);
 	/* A place whose first stack is known gives its site an example. */
 	vec_each(from, &snap->sites) {
-		const uint64_t *site = hashmap_find(&h->stacks.site_of, from->index);
+		const uint64_t *site = hashmap_lookup(&h->stacks.site_of, from->index);
 		uint32_t stack = heap_stack_of(h, from->index);
 
 		if (site && *site && stack && !h->sites.v[*site - 1].example)

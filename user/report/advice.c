@@ -6,8 +6,10 @@
 #include <stdio.h>
 
 #include "base/fmt.h"
+#include "collect/cohort.h"
 
-#define CYCLES_NEEDED 3        /* before anything is called a leak; see heap/verdict.c */
+#define CYCLES_NEEDED COHORT_CYCLES /* before anything is old */
+#define MADE_BYTES (64u << 10) /* without a line, to be worth asking who made them */
 #define CALM_S 20
 #define CALM_RATE 1024         /* bytes a second: less is no growth that people care for… */
 #define CALM_SHARE 5e-4        /* …nor is that part of the whole a second */
@@ -63,7 +65,7 @@ static void made_by_c(const struct report *r, char *buf, size_t size)
 		all += s->live_bytes;
 		without += s->frame.lua ? 0 : s->live_bytes;
 	}
-	if (without && without >= all / 4)
+	if (without >= MADE_BYTES && without >= all / 4)
 		snprintf(buf, size, "a large part has no Lua line, C code made it: --native names the functions");
 }
 

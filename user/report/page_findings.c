@@ -147,12 +147,29 @@ static void put_growing(const struct report *r, const struct findings_alike *a,
 	fputs("</article>\n", out);
 }
 
+/* Is it one of the lines of a finding's cause? */
+static bool is_line_of(const struct report_finding *f, const char *line)
+{
+	struct finding_line l;
+
+	if (f->frame.lua && !strcmp(f->frame.lua, line))
+		return true;
+	vec_each(e, &f->evidence) {
+		const char *text = e->type == EVIDENCE_LINES ? e->text : NULL;
+
+		while (finding_lines_next(&text, &l))
+			if (!strcmp(l.line, line))
+				return true;
+	}
+	return false;
+}
+
 /* A line that is a finding needs no second card. */
 static bool is_told(const struct report *r, const struct report_site *s)
 {
 	vec_each(f, &r->findings)
 		if (f->kind == FINDING_LEAK && f->pid == s->pid && f->state == s->state &&
-		    f->frame.lua && s->frame.lua && !strcmp(f->frame.lua, s->frame.lua))
+		    s->frame.lua && is_line_of(f, s->frame.lua))
 			return true;
 	return false;
 }

@@ -49,6 +49,16 @@ static void put_escaped(const struct text *t, const char *s)
 	fputs(buf, t->out);
 }
 
+/* Where the memory is says little of the many small ones that -a meets. */
+static bool is_among_largest(const struct report *r, const struct report_process *p)
+{
+	size_t larger = 0;
+
+	vec_each(other, &r->processes)
+		larger += other->memory.now.rss > p->memory.now.rss;
+	return !r->top || larger < r->top;
+}
+
 static void write_title(const struct text *t)
 {
 	const struct report *r = t->r;
@@ -65,7 +75,8 @@ static void write_title(const struct text *t)
 		fputs(") ", t->out);
 		put_escaped(t, p->exe);
 		fputc('\n', t->out);
-		memory_write_text(&p->memory, color(t, BOLD), color(t, RESET), t->out);
+		if (is_among_largest(r, p))
+			memory_write_text(&p->memory, color(t, BOLD), color(t, RESET), t->out);
 	}
 }
 

@@ -101,7 +101,7 @@ struct insn *code_decode_entry(struct elf_file *f, uint64_t vaddr, struct code_f
 /* A library calls its own exports through the PLT unless told otherwise: look through that. */
 static uint64_t through_plt(struct code *c, struct hashmap *known, uint64_t target)
 {
-	uint64_t *answer = hashmap_find(known, target), own;
+	uint64_t *answer = hashmap_lookup(known, target), own;
 	const char *name;
 
 	if (answer)

@@ -230,7 +230,7 @@ const char *elf_import_slot(struct elf_file *f, uint64_t slot_vaddr)
 	uint64_t *i;
 
 	read_relocs(f);
-	i = hashmap_find(&f->import_by_slot, slot_vaddr);
+	i = hashmap_lookup(&f->import_by_slot, slot_vaddr);
 	return i && *i ? f->imports.v[*i - 1].name : NULL;
 }
 
@@ -271,7 +271,7 @@ uint64_t elf_pointer(struct elf_file *f, uint64_t slot_vaddr)
 	uint64_t *v, raw = 0;
 
 	read_relocs(f);
-	v = hashmap_find(&f->pointers, slot_vaddr);
+	v = hashmap_lookup(&f->pointers, slot_vaddr);
 	if (v)
 		return *v;
 	p = elf_data(f, slot_vaddr, 8);

@@ -249,7 +249,7 @@ static void debt_offsets(struct puc *s, struct hashmap *offsets)
 static bool reads_debt(const struct insn *in, size_t operand, const struct hashmap *offsets)
 {
 	return in->n_ops > operand && in->o[operand].type == OPND_MEM && in->o[operand].value > 0 &&
-	       hashmap_find(offsets, (uint64_t)in->o[operand].value);
+	       hashmap_lookup(offsets, (uint64_t)in->o[operand].value);
 }
 
 /* cmp with the debt, or a load of it that is tested at once. */
@@ -407,7 +407,9 @@ static void full_gc(struct puc *s)
 	verify_step(s);
 }
 
-/* Shaped like l_alloc where libc is in the same file: small, tests nsize, leaves for two functions. */
+/*
+ * Shaped like l_alloc where libc is in the same file: small, tests nsize, leaves for two functions.
+ */
 static bool looks_like_l_alloc(const struct code_function *fn)
 {
 	struct find_branch free_b, realloc_b;

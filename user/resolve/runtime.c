@@ -192,7 +192,7 @@ static struct runtime *place_state(struct resolved *r, const struct target *t,
 
 struct resolved_state *resolved_state_at(const struct resolved *r, uint64_t L)
 {
-	const uint64_t *at = L ? hashmap_find(&r->state_by_L, L) : NULL;
+	const uint64_t *at = L ? hashmap_lookup(&r->state_by_L, L) : NULL;
 
 	return at && *at ? &r->states.v[*at - 1] : NULL;
 }
@@ -200,20 +200,20 @@ struct resolved_state *resolved_state_at(const struct resolved *r, uint64_t L)
 void resolved_drop_state(struct resolved *r, uint64_t L)
 {
 	struct resolved_state *rs = resolved_state_at(r, L);
-	uint64_t *same = rs && rs->gc.ud ? hashmap_find(&r->states_of_ud, rs->gc.ud) : NULL;
+	uint64_t *same = rs && rs->gc.ud ? hashmap_lookup(&r->states_of_ud, rs->gc.ud) : NULL;
 
 	if (!rs)
 		return;
 	if (same && *same)
 		--*same;
 	*rs = r->states.v[--r->states.n];
-	*hashmap_find(&r->state_by_L, rs->L) = (uint64_t)(rs - r->states.v) + 1;
-	*hashmap_find(&r->state_by_L, L) = 0;
+	*hashmap_lookup(&r->state_by_L, rs->L) = (uint64_t)(rs - r->states.v) + 1;
+	*hashmap_lookup(&r->state_by_L, L) = 0;
 }
 
 bool resolved_ud_is_own(const struct resolved *r, const struct resolved_state *rs)
 {
-	const uint64_t *same = rs->gc.ud ? hashmap_find(&r->states_of_ud, rs->gc.ud) : NULL;
+	const uint64_t *same = rs->gc.ud ? hashmap_lookup(&r->states_of_ud, rs->gc.ud) : NULL;
 
 	return same && *same == 1;
 }

@@ -206,7 +206,8 @@ int build_report_static(struct session *s, bool with_functions, bool only_new,
 
 		if (!session_shows_target(s, t))
 			continue;
-		if (!only_new || !t->reported_runtimes || t->memory)
+		if (!only_new || !t->reported_runtimes || b->r.last ||
+		    (t->memory && !session_target_ended(t)))
 			rc = add_process(b, t);
 		if (!b->whole)
 			t->reported_runtimes = t->resolved->runtimes.n;

@@ -63,7 +63,7 @@ static bool selected(const struct session *s, pid_t pid)
 
 static struct candidate *find(struct follow *f, pid_t pid)
 {
-	uint64_t *at = hashmap_find(&f->by_pid, (uint64_t)pid);
+	uint64_t *at = hashmap_lookup(&f->by_pid, (uint64_t)pid);
 
 	return at && *at ? &f->list.v[*at - 1] : NULL;
 }
@@ -71,14 +71,14 @@ static struct candidate *find(struct follow *f, pid_t pid)
 static void drop(struct follow *f, struct candidate *c)
 {
 	struct candidate *last = &f->list.v[f->list.n - 1];
-	uint64_t *at = hashmap_find(&f->by_pid, (uint64_t)c->pid);
+	uint64_t *at = hashmap_lookup(&f->by_pid, (uint64_t)c->pid);
 
 	f->n_likely -= c->likely;
 	if (at)
 		*at = 0;
 	if (c != last) {
 		*c = *last;
-		at = hashmap_find(&f->by_pid, (uint64_t)c->pid);
+		at = hashmap_lookup(&f->by_pid, (uint64_t)c->pid);
 		if (at)
 			*at = (uint64_t)(c - f->list.v) + 1;
 	}
@@ -131,6 +131,7 @@ void follow_exec(struct session *s, const struct lmt_event *e)
 	c->likely = s->cfg.name ? has_name(c->comm, s->cfg.name) : e->state != 0;
 	s->follow.n_likely += c->likely;
 	c->looked_at = false;
+	c->once = false; /* it may load Lua later */
 	c->due_ns = clock_ns(CLOCK_MONOTONIC) + (c->likely ? 0 : LOOK_DELAY_NS);
 	c->tries = 0;
 }
@@ -141,8 +142,12 @@ static void note_unseen(struct session *s, const struct candidate *c)
 	struct unseen fresh = { .likely = c->likely, .n = 1 };
 	struct follow *f = &s->follow;
 
-	/* Whether it was in the cgroup is not known. */
-	if (!*c->comm || s->cfg.cgroup || (!c->likely && (c->looked_at || s->cfg.name)))
+	/*
+	 * Whether it was in the cgroup is not known; what a process runs for a moment is not asked
+	 * for.
+	 */
+	if (!*c->comm || s->cfg.cgroup ||
+	    (!c->likely && (c->looked_at || s->cfg.name || s->cfg.n_pids)))
 		return;
 	vec_each(u, &f->unseen) {
 		if (u->likely != c->likely ||

@@ -68,7 +68,7 @@ void follow_deinit(struct follow *f);
 
 /*
  * follow_family.c: before the trace, of the processes that were asked for by number the descendants
- * that run Lua. -ESRCH: none of them all does.
+ * that run Lua. -ESRCH: one of these, and all that descend from it, run none.
  */
 int follow_open_family(struct session *s, struct errmsg *err);
 /* …and once the probes stand, those that came meanwhile, and who will. */

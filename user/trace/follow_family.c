@@ -26,60 +26,70 @@ static int open_if_lua(struct session *s, pid_t pid, struct errmsg *err)
 	return rc == -ENOMEM ? errmsg_set(err, rc, "out of memory") : 0;
 }
 
-static bool runs_lua(const struct session *s)
+static bool runs_lua(struct session *s, pid_t pid)
 {
-	vec_each(t, &s->targets.all)
-		if (t->resolved->runtimes.n)
-			return true;
-	return false;
+	const struct session_target *t = session_target_of_pid(s, pid);
+
+	return t && t->resolved->runtimes.n;
 }
 
-static int no_lua(const struct session *s, size_t descendants, struct errmsg *err)
+/* Of one that was asked for. */
+static int open_family(struct session *s, pid_t pid, struct errmsg *err)
 {
-	const struct target *t = s->targets.all.v[0].target;
+	const struct session_target *t = session_target_of_pid(s, pid);
+	bool any = runs_lua(s, pid);
+	pid_list family = { 0 };
+	int rc = family_descendants(pid, &family);
 
-	return errmsg_set(err, -ESRCH,
-			  "process %d (%s) runs no Lua%s; 'luamemtrace list' shows those that do",
-			  t->pid, t->info.comm, descendants ? ", nor do its descendants" : "");
+	if (rc)
+		errmsg_set(err, rc, "out of memory");
+	for (size_t i = 0; !rc && i < family.n; i++) {
+		rc = open_if_lua(s, family.v[i], err);
+		any |= runs_lua(s, family.v[i]);
+	}
+	if (!rc && t && !any)
+		rc = errmsg_set(err, -ESRCH, "process %d (%s) runs no Lua%s; 'luamemtrace list' shows "
+				"those that do", pid, t->target->info.comm,
+				family.n ? ", nor do its descendants" : "");
+	vec_deinit(&family);
+	return rc;
 }
 
 int follow_open_family(struct session *s, struct errmsg *err)
 {
-	size_t looked_at = 0;
-	pid_list family = { 0 };
 	int rc = 0;
 
-	for (size_t i = 0; !rc && i < s->cfg.n_pids; i++) {
-		rc = family_descendants(s->cfg.pids[i], &family);
-		if (rc)
-			errmsg_set(err, rc, "out of memory");
-		looked_at += family.n;
-		for (size_t k = 0; !rc && k < family.n; k++)
-			rc = open_if_lua(s, family.v[k], err);
-	}
-	vec_deinit(&family);
-	return !rc && s->targets.all.n && !runs_lua(s) ? no_lua(s, looked_at, err) : rc;
+	for (size_t i = 0; !rc && i < s->cfg.n_pids; i++)
+		rc = open_family(s, s->cfg.pids[i], err);
+	return rc;
 }
 
-static void watch(struct session *s, pid_t pid)
+static bool watch(struct session *s, pid_t pid)
 {
-	if (attach_follow(s->attach, pid, LMT_FOLLOW))
-		log_warn("children of process %d are not followed: too many", pid);
+	if (!attach_follow(s->attach, pid, LMT_FOLLOW))
+		return true;
+	log_warn("not all descendants are followed: there are more than can be; of process %d and later "
+		 "ones new children are not traced", pid);
+	return false;
+}
+
+static void start_family(struct session *s, pid_t pid)
+{
+	pid_list family = { 0 };
+	bool room = watch(s, pid);
+
+	if (family_descendants(pid, &family))
+		log_warn("out of memory");
+	for (size_t i = 0; i < family.n; i++) {
+		room = room && watch(s, family.v[i]);
+		if (!session_target_of_pid(s, family.v[i]))
+			follow_add(s, family.v[i], 0, true);
+	}
+	vec_deinit(&family);
 }
 
 void follow_start_family(struct session *s)
 {
-	pid_list family = { 0 };
-
-	for (size_t i = 0; i < s->cfg.n_pids && s->cfg.children; i++) {
-		watch(s, s->cfg.pids[i]);
-		if (family_descendants(s->cfg.pids[i], &family))
-			log_warn("out of memory");
-		for (size_t k = 0; k < family.n; k++) {
-			watch(s, family.v[k]);
-			if (!session_target_of_pid(s, family.v[k]))
-				follow_add(s, family.v[k], 0, true);
-		}
-	}
-	vec_deinit(&family);
+	for (size_t i = 0; s->cfg.children && i < s->cfg.n_pids; i++)
+		start_family(s, s->cfg.pids[i]);
 }

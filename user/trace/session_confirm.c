@@ -48,7 +48,7 @@ static bool is_of(const struct confirming *j, const struct heap_site *site)
 
 static struct heap_site *site_at(struct session *s, uint32_t index, size_t *at_ret)
 {
-	uint64_t *at = hashmap_find(&s->heap.stacks.site_of, index);
+	uint64_t *at = hashmap_lookup(&s->heap.stacks.site_of, index);
 
 	if (!at || !*at)
 		return NULL;

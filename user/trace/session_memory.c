@@ -9,6 +9,7 @@
 #include "census/chunks.h"
 #include "census/glibc.h"
 #include "discover/resident.h"
+#include "discover/task.h"
 #include "session.h"
 
 #define MS 1000000ull
@@ -17,7 +18,8 @@
 #define COST_SHARE 50            /* then it rests so many times as long as it took */
 #define LOOK_CPU_NS (20 * MS)    /* for all targets in one look */
 #define REPORT_CPU_NS (500 * MS) /* …and before a report */
-#define WALK_BYTES (512ull << 20) /* of heaps; of larger ones it is not told what is free */
+#define WALK_BYTES (512ull << 20) /* of heaps; of larger ones it is not told what is free… */
+#define READ_BYTES (2 * WALK_BYTES) /* …and of those that take more reading than that */
 #define TRIES 3                  /* a heap may change while it is read */
 #define RECENT_STEP_MS 1000
 #define WHOLE_STEP_MS 4000
@@ -26,6 +28,7 @@
 struct measure {
 	struct session *s;
 	struct session_target *t;
+	struct window *w;
 	struct resident r;
 	uint64_t lua, garbage, free_bytes, overhead;
 	bool free_known;
@@ -64,7 +67,7 @@ static void measure_luajit(struct measure *m)
 		if (is_open(m, h) && h->layout && h->layout->family == LMT_FAMILY_LUAJIT)
 			poll = gcpoll_find(&m->s->gc, h->index);
 		for (int i = 0; poll && !poll->gone && !ok && i < TRIES; i++)
-			ok = chunks_measure(&m->t->mem, poll->gc.ud, &u);
+			ok = chunks_measure(m->w, poll->gc.ud, &u);
 		if (!ok)
 			continue;
 		m->free_bytes += u.free_bytes;
@@ -81,11 +84,24 @@ static void measure_glibc(struct measure *m)
 		bool ok = false;
 
 		for (int i = 0; !ok && i < (heap->brk ? TRIES : 1); i++)
-			ok = glibc_read(NULL, &m->t->mem, heap->start, heap->end, heap->brk, &u);
+			ok = glibc_read(NULL, m->w, heap->start, heap->end, heap->brk, &u);
 		m->free_known |= ok;
 	}
 	m->free_bytes += u.free_bytes;
 	m->overhead += u.chunks * GLIBC_CHUNK_HEAD;
+}
+
+static void measure_free(struct measure *m)
+{
+	if (m->r.bytes[RESIDENT_HEAP] > WALK_BYTES)
+		return;
+	m->w = window_new(&m->t->mem, READ_BYTES);
+	if (!m->w)
+		return;
+	measure_luajit(m);
+	measure_glibc(m);
+	m->free_known &= m->w->left > 0;
+	free(m->w);
 }
 
 /* Takes as much of *from as there is. */
@@ -101,6 +117,7 @@ static void divide(const struct measure *m, struct memory_point *p)
 {
 	const uint64_t *use = m->r.bytes;
 	uint64_t heap = use[RESIDENT_HEAP];
+	struct task_rss rss;
 
 	p->part[MEMORY_LUA] = take(&heap, m->lua);
 	p->part[MEMORY_GARBAGE] = take(&heap, m->garbage);
@@ -112,6 +129,11 @@ static void divide(const struct measure *m, struct memory_point *p)
 	p->part[MEMORY_FILE] = use[RESIDENT_FILE] + use[RESIDENT_DATA];
 	p->part[MEMORY_SHARED] = use[RESIDENT_SHARED];
 	p->rss = m->r.total;
+	/* Of a process with ever so many mappings not all were looked at. */
+	if (!m->r.whole && task_read_rss(m->t->target->pid, &rss) && rss.total > p->rss) {
+		p->part[MEMORY_REST] = rss.total - p->rss;
+		p->rss = rss.total;
+	}
 }
 
 static int measure_target(struct session *s, struct session_target *t, struct memory_point *p,
@@ -122,10 +144,7 @@ static int measure_target(struct session *s, struct session_target *t, struct me
 
 	if (!rc) {
 		sum_states(&m);
-		if (m.r.bytes[RESIDENT_HEAP] <= WALK_BYTES) {
-			measure_luajit(&m);
-			measure_glibc(&m);
-		}
+		measure_free(&m);
 		divide(&m, p);
 		*free_known = m.free_known;
 	}

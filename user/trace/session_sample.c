@@ -38,7 +38,7 @@ static bool block_is_object(void *ctx, const struct snapshot_site *site, uint64_
 
 static enum block_kind kind_made(struct heap *h, const struct snapshot_site *site)
 {
-	uint64_t *at = hashmap_find(&h->stacks.site_of, site->index);
+	uint64_t *at = hashmap_lookup(&h->stacks.site_of, site->index);
 
 	return at && *at ? h->sites.v[*at - 1].kind : KIND_UNKNOWN;
 }

@@ -46,7 +46,7 @@ void targets_deinit(struct targets *ts)
 
 struct session_target *session_target_of_pid(struct session *s, pid_t pid)
 {
-	const uint64_t *at = hashmap_find(&s->targets.of_pid, (uint64_t)pid);
+	const uint64_t *at = hashmap_lookup(&s->targets.of_pid, (uint64_t)pid);
 	struct session_target *t = at && *at ? &s->targets.all.v[*at - 1] : NULL;
 
 	/* The latest one: a process may have run other programs before. */
