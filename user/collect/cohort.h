@@ -22,6 +22,27 @@ struct cohorts {
 	uint64_t bytes[COHORTS];
 };
 
+/*
+ * All that is alive, old or not, by time of birth: stretches that are as long for all sites, and as
+ * long as need be for these to reach from the start of the trace to now.
+ */
+#define BIRTH_STRETCHES 48
+#define BIRTH_STRETCH_MS 1000 /* the shortest stretch */
+
+struct births {
+	uint32_t blocks[BIRTH_STRETCHES];
+};
+
+/* The length of the stretches at that time, in ms since the start of the trace. */
+static inline uint32_t births_width(uint64_t now_ms)
+{
+	uint64_t width = BIRTH_STRETCH_MS;
+
+	while (now_ms >= width * BIRTH_STRETCHES)
+		width *= 2;
+	return (uint32_t)width;
+}
+
 /* Of one state: which blocks are old, and the stretches its trace is divided into. */
 struct age_window {
 	bool known;          /* enough collections have passed; else nothing below is valid */

@@ -14,6 +14,7 @@
 struct sum {
 	uint64_t bytes, blocks;
 	struct cohorts old;
+	struct births alive;
 	uint32_t oldest;
 	uint64_t sample_uaddr[SNAPSHOT_SAMPLES];
 };
@@ -30,6 +31,7 @@ struct scan {
 	double sample_bytes;
 	const struct snapshot_filter *filter;
 	uint64_t now_ms, seed;
+	uint32_t width_ms; /* of the stretches in struct births */
 	struct age_window *ages; /* by state */
 	uint64_t *string_table;  /* by state: where it lies */
 	struct sum *by_site;  /* index 0: blocks without a site, by state instead */
@@ -132,11 +134,13 @@ static void add_sampled(struct scan *s, uint32_t stack, uint64_t bytes)
 static void add_age(struct scan *s, struct sum *sum, const struct lmt_block *b)
 {
 	const struct age_window *w = &s->ages[b->state];
+	uint64_t stretch = LMT_BLOCK_MS(b) / s->width_ms;
 	uint32_t age = survived(s, b);
 	unsigned int i;
 
 	if (age > sum->oldest)
 		sum->oldest = age;
+	sum->alive.blocks[stretch < BIRTH_STRETCHES ? stretch : BIRTH_STRETCHES - 1]++;
 	if (!is_old(w, b))
 		return;
 	i = cohort_of(w, LMT_BLOCK_MS(b));
@@ -207,6 +211,7 @@ static int push_site(struct snapshot *out, uint32_t index, uint32_t state, const
 		.live_bytes = sum->bytes,
 		.live_blocks = sum->blocks,
 		.old = sum->old,
+		.alive = sum->alive,
 		.survived_cycles = sum->oldest,
 	};
 
@@ -283,7 +288,8 @@ int snapshot_take(const struct live *l, const struct snapshot_filter *filter,
 	live_stacks(l, &s.n_stacks);
 	s.sample_bytes = (double)live_sample_bytes(l);
 	live_buckets(l, &n_buckets);
-	s.now_ms = (out.start_ns - live_start_ns(l)) / 1000000;
+	out.now_ms = s.now_ms = (out.start_ns - live_start_ns(l)) / 1000000;
+	s.width_ms = births_width(s.now_ms);
 	s.by_site = by_site = calloc(s.n_sites, sizeof(*by_site));
 	s.by_state = by_state = calloc(s.n_states, sizeof(*by_state));
 	s.no_site = no_site = calloc(s.n_states, sizeof(*no_site));

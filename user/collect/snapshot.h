@@ -29,6 +29,7 @@ struct snapshot_site {
 	struct lmt_site site;
 	uint64_t live_bytes, live_blocks;
 	struct cohorts old;       /* blocks that are old; see cohort.h */
+	struct births alive;      /* all of them */
 	uint32_t survived_cycles; /* of the oldest block */
 	uint64_t sample_uaddr[SNAPSHOT_SAMPLES]; /* some live blocks, 0 where there are none */
 };
@@ -73,6 +74,7 @@ struct snapshot_orphan {
 
 struct snapshot {
 	uint64_t start_ns, end_ns; /* CLOCK_MONOTONIC: the scan takes time and the target runs on */
+	uint64_t now_ms; /* since the start of the trace, when the scan began */
 	vec_of(struct snapshot_state) states;
 	vec_of(struct snapshot_site) sites; /* with live blocks or allocations */
 	vec_of(struct snapshot_orphans) orphans;

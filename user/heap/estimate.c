@@ -363,8 +363,10 @@ static void judge(const struct judge *j, const struct heap *h, struct heap_site 
 	/* The ledger knows of more than samples, once its cycles are there. */
 	if (j->e->only_rare && (!st->rare || s->verdict == VERDICT_LEAK))
 		return;
-	if (!j->e->only_rare)
+	if (!j->e->only_rare) {
 		s->verdict = VERDICT_YOUNG;
+		s->says = (struct survival_answer){ 0 }; /* the ledger has holes */
+	}
 	if (t->checked < MIN_CHECKED)
 		return;
 	s->survived_cycles = t->cycles;

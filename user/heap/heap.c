@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "judge.h"
+
 void heap_deinit(struct heap *h)
 {
 	vec_deinit(&h->states);
@@ -252,6 +254,8 @@ static int apply_site(struct heap *h, const struct snapshot_site *from)
 		s->old.bytes[i] += from->old.bytes[i];
 		s->old_bytes += from->old.bytes[i];
 	}
+	for (unsigned int i = 0; i < BIRTH_STRETCHES; i++)
+		s->alive.blocks[i] += from->alive.blocks[i];
 	s->allocs += from->site.allocs;
 	s->alloc_bytes += from->site.alloc_bytes;
 	if (kind == KIND_C_HEAP)
@@ -291,61 +295,6 @@ static void apply_states(struct heap *h, const struct snapshot *snap)
 	}
 }
 
-/*
- * What the VM keeps for itself and gives back in its own time: machine code, up to its limit, and
- * the records of nested calls, which stay for the next deep recursion.
- */
-static bool is_of_vm(const struct heap_site *s, const struct heap_state *st)
-{
-	uint64_t call = st->layout && st->layout->family == LMT_FAMILY_PUC &&
-			st->layout->size_ci.off > 0 ? (uint64_t)st->layout->size_ci.off : 0;
-
-	return s->kind == KIND_TRACE ||
-	       (s->kind == KIND_BUFFER && call && s->live_bytes == s->live_blocks * call);
-}
-
-static void note_traces(struct heap *h, uint64_t now_ns)
-{
-	vec_each(st, &h->states) {
-		if (!st->seen_ns)
-			st->seen_ns = now_ns;
-		st->trace_blocks = 0;
-	}
-	vec_each(s, &h->sites)
-		if (s->kind == KIND_TRACE)
-			h->states.v[s->state].trace_blocks += s->live_blocks;
-	vec_each(st, &h->states) {
-		if (st->trace_blocks <= st->most_trace_blocks)
-			continue;
-		st->most_trace_blocks = st->trace_blocks;
-		st->traces_grew_ns = now_ns;
-	}
-}
-
-/*
- * Traces hold constants of theirs (closures, strings) and are made until the program is warm, so
- * what grows beside them may level off with them: no leak while more of the time than half saw
- * their number rise.
- */
-static bool is_warming_up(const struct heap_state *st, uint64_t now_ns)
-{
-	return st->traces_grew_ns && (now_ns - st->traces_grew_ns) * 2 < now_ns - st->seen_ns;
-}
-
-/*
- * Strings are interned: the same text is made again once it was collected. Such strings take the
- * place of those that predate the trace, one by one, and when none of these is left the turnover
- * is over.
- */
-static struct age_window window_for(const struct heap_site *s, const struct heap_state *st)
-{
-	struct age_window w = st->age;
-
-	if (s->kind == KIND_STRING && w.late_turnover < w.turnover)
-		w.late_turnover = w.turnover;
-	return w;
-}
-
 int heap_apply(struct heap *h, const struct snapshot *snap)
 {
 	int rc;
@@ -360,6 +309,7 @@ int heap_apply(struct heap *h, const struct snapshot *snap)
 		s->allocs = s->alloc_bytes = s->reallocs = 0;
 		s->survived_cycles = 0;
 		s->old = (struct cohorts){ 0 };
+		s->alive = (struct births){ 0 };
 	}
 	vec_each(from, &snap->sites) {
 		rc = apply_site(h, from);
@@ -367,23 +317,8 @@ int heap_apply(struct heap *h, const struct snapshot *snap)
 			return rc;
 	}
 	rc = heap_apply_stacks(h, snap);
-	note_traces(h, snap->end_ns);
-	vec_each(s, &h->sites) {
-		const struct heap_state *st = &h->states.v[s->state];
-		struct age_window w;
-
-		if (st->ended)
-			continue;
-		if (s->live_bytes > s->peak_bytes)
-			s->peak_bytes = s->live_bytes;
-		if (st->age.known)
-			trend_add(&s->trend, snap->end_ns, s->old_bytes, st->age.cycle);
-		w = window_for(s, st);
-		s->verdict = verdict_of(&s->old, &w, s->allocs, &s->trend, &s->growth_bytes_per_s);
-		if (s->verdict == VERDICT_LEAK &&
-		    (is_of_vm(s, st) || is_warming_up(st, snap->end_ns)))
-			s->verdict = VERDICT_GROWING;
-	}
+	judge_sites(h, snap);
+	h->now_ms = snap->now_ms;
 	return rc;
 }
 

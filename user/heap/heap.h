@@ -17,6 +17,7 @@
 #include "collect/snapshot.h"
 #include "creators.h"
 #include "stacks.h"
+#include "survival.h"
 #include "verdict.h"
 
 /* Two looks at a state between which nothing happened agree exactly, or something is wrong. */
@@ -77,6 +78,9 @@ struct heap_site {
 	uint32_t c_module;
 	uint32_t survived_cycles;
 	struct cohorts old;
+	struct births alive;
+	struct survival survival;     /* where the ledger is whole */
+	struct survival_answer says;
 	enum verdict verdict;
 	/* since when it is one, or nearly; 0: it is none. For detect_leak.c */
 	uint64_t leaks_since_ns;
@@ -116,6 +120,7 @@ struct heap {
 	struct hashmap kind_by_site;   /* BPF site index → kind told by live blocks; how often */
 	struct heap_stacks stacks;
 	uint64_t now_ns; /* of the latest snapshot */
+	uint64_t now_ms; /* …since the start of the trace */
 	uint32_t next_number;
 	uint64_t next_site;
 	struct heap_closed closed;

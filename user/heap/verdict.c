@@ -156,11 +156,17 @@ static bool is_certain(const struct spread *s, const struct age_window *w, uint6
 	       (double)s->blocks >= KEPT_SHARE * w->share * (double)allocs;
 }
 
-static enum verdict judge(const struct spread *s, const struct age_window *w, uint64_t allocs,
-			  bool trend_grows)
+bool verdict_is_due(const struct age_window *w)
 {
 	unsigned int cycles = w->generational ? GEN_CYCLES : FULL_CYCLES;
 
+	return w->edge_ms[COHORTS] >= w->edge_ms[0] + LEAK_MS && w->certified >= CERTIFIED &&
+	       w->cycles >= cycles && w->settled;
+}
+
+static enum verdict judge(const struct spread *s, const struct age_window *w, uint64_t allocs,
+			  bool trend_grows)
+{
 	if (s->blocks < MIN_BLOCKS)
 		return trend_grows ? VERDICT_GROWING : VERDICT_STABLE;
 	if (!reaches_both_ends(s) || s->late * PLATEAU_SHARE < s->early)
@@ -169,9 +175,8 @@ static enum verdict judge(const struct spread *s, const struct age_window *w, ui
 		return VERDICT_STABLE;
 	if (!is_certain(s, w, allocs))
 		return VERDICT_YOUNG;
-	if (w->edge_ms[COHORTS] < w->edge_ms[0] + LEAK_MS || w->certified < CERTIFIED ||
-	    !is_even(s) || s->blocks < LEAK_BLOCKS || w->cycles < cycles || !w->settled ||
-	    turns_over(s, w) || (s->filled < COHORTS / 2 && s->bursts < BURSTS))
+	if (!verdict_is_due(w) || !is_even(s) || s->blocks < LEAK_BLOCKS || turns_over(s, w) ||
+	    (s->filled < COHORTS / 2 && s->bursts < BURSTS))
 		return VERDICT_GROWING;
 	return VERDICT_LEAK;
 }

@@ -9,6 +9,7 @@
 #ifndef LMT_HEAP_VERDICT_H
 #define LMT_HEAP_VERDICT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "collect/cohort.h"
@@ -31,6 +32,9 @@ struct trend {
 
 /* Adds a point unless the cycle is that of the point before, which it replaces then. */
 void trend_add(struct trend *t, uint64_t time_ns, uint64_t old_bytes, uint32_t cycle);
+
+/* Have enough collections passed for anything to be called a leak? */
+bool verdict_is_due(const struct age_window *w);
 
 /*
  * old: what is alive of each stretch of the trace; w: the stretches; allocs: all that the site
