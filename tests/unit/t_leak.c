@@ -90,6 +90,45 @@ static void a_leak_that_levels_off_was_none(void **state)
 	assert_int_equal(look(*state, VERDICT_YOUNG, 0), 0); /* nothing of it is left */
 }
 
+static const struct finding *how_sure(struct fixture *f, enum survival_says says, double released,
+				      const char *holder)
+{
+	struct heap_site *s = &f->heap.sites.v[0];
+
+	s->says = (struct survival_answer){ .says = says, .stay_s = 8, .released = released,
+					    .share = 0.1 };
+	s->holder = holder ? strpool_add(f->strings, holder) : 0;
+	look(f, VERDICT_LEAK, BYTES);
+	return &f->findings.v.v[f->findings.v.n - 1];
+}
+
+static void what_may_be_a_cache_is_only_warned_of(void **state)
+{
+	struct fixture *f = *state;
+	const struct finding *x =
+		how_sure(f, SURVIVAL_UNKNOWN, 0, "_G\x1f" "cache\x1f[7]\x1ftable");
+
+	assert_int_equal(x->severity, SEVERITY_WARNING);
+	assert_int_equal(x->confidence, CONFIDENCE_POSSIBLE);
+	assert_non_null(strstr(strpool_get(f->strings, x->advice), "cache that still fills"));
+	x = how_sure(f, SURVIVAL_STAY, 3, NULL); /* few */
+	assert_int_equal(x->severity, SEVERITY_WARNING);
+}
+
+static void a_reason_makes_an_error(void **state)
+{
+	struct fixture *f = *state;
+	const struct finding *x = how_sure(f, SURVIVAL_STAY, 100, NULL);
+
+	assert_int_equal(x->severity, SEVERITY_ERROR);
+	assert_int_equal(x->confidence, CONFIDENCE_LIKELY);
+	assert_non_null(strstr(strpool_get(f->strings, x->message), "one in 10 of"));
+	x = how_sure(f, SURVIVAL_UNKNOWN, 0, "registry\x1f[12]\x1ftable");
+	assert_int_equal(x->confidence, CONFIDENCE_LIKELY);
+	x = how_sure(f, SURVIVAL_STAY, 100, "registry\x1f[12]\x1ftable");
+	assert_int_equal(x->confidence, CONFIDENCE_CERTAIN);
+}
+
 static void a_closed_state_keeps_its_leaks(void **state)
 {
 	struct fixture *f = *state;
@@ -193,6 +232,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_soon_levels_off_is_not_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(at_the_end_all_is_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_leak_that_levels_off_was_none, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_may_be_a_cache_is_only_warned_of, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_reason_makes_an_error, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_closed_state_keeps_its_leaks, setup, teardown),
 		cmocka_unit_test_setup_teardown(totals_do_not_agree_where_not_all_was_seen, setup,
 						teardown),

@@ -94,7 +94,8 @@ struct finding {
 	bool below;         /* a C or built-in function lies above it */
 	uint32_t stack;     /* all of it: id in the session's stackdb; 0 unknown */
 	uint64_t count;
-	uint64_t reported;  /* count when it was last written */
+	uint64_t reported;  /* count when it was last written… */
+	enum severity told; /* …and its severity then */
 	bool withdrawn;     /* turned out to be none */
 	uint64_t not_before_ns; /* doubtful: to be told from then on; 0: at once */
 	uint64_t bpf_key;   /* under which the BPF side counts it; 0: it does not */

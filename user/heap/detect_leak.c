@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/fmt.h"
+#include "how_sure.h"
 
 /* Until a leak is reported: a cache that fills looks the same, but not for long. */
 #define LASTS_NS 10000000000ull
@@ -149,6 +150,7 @@ struct sum {
 	uint32_t survived, holder;
 	double growth;
 	char kinds[128];
+	struct how_sure sure;
 };
 
 static void add_kind(struct sum *sum, enum block_kind kind)
@@ -160,7 +162,8 @@ static void add_kind(struct sum *sum, enum block_kind kind)
 		snprintf(sum->kinds + n, sizeof(sum->kinds) - n, "%s%s", n ? ", " : "", name);
 }
 
-static struct sum sum_up(const struct heap *h, const struct leaking *first, size_t n)
+static struct sum sum_up(const struct strpool *strings, const struct heap *h,
+			 const struct leaking *first, size_t n)
 {
 	struct sum sum = { 0 };
 
@@ -174,6 +177,7 @@ static struct sum sum_up(const struct heap *h, const struct leaking *first, size
 			sum.survived = s->survived_cycles;
 		sum.holder = sum.holder ? sum.holder : s->holder;
 		add_kind(&sum, s->kind);
+		how_sure_add(&sum.sure, strings, s);
 	}
 	return sum;
 }
@@ -211,22 +215,55 @@ static void put_share(char *buf, size_t size, uint64_t bytes, const struct heap_
 		snprintf(buf, size, " (%.0f %% of this heap)", 100.0 * (double)bytes / (double)heap);
 }
 
+/* When a cache that fills would be twice as large. */
+static unsigned int look_again_s(const struct sum *sum)
+{
+	double s = sum->growth > 0 ? (double)sum->bytes / sum->growth : 60;
+
+	return s < 60 ? 60 : s > 86400 ? 86400 : (unsigned int)s;
+}
+
+static void say(struct findings *fs, struct finding *f, const struct sum *sum,
+		const struct heap_state *st)
+{
+	const char *passed = !st->rare ? "garbage collections"
+				       : "garbage collections, or looks at the heap in place of a collector "
+					 "that hardly runs,";
+	struct fmtbuf a, b;
+	char share[64], one_in[64] = "";
+
+	put_share(share, sizeof(share), sum->bytes, st);
+	if (sum->sure.share > 0 && sum->sure.share < 0.9)
+		snprintf(one_in, sizeof(one_in), "one in %.0f of ", 1 / sum->sure.share);
+	finding_say(fs, f, "%swhat this line allocates is %s: %s%s outlived up to %u %s and grow by %s/s",
+		    one_in, sum->sure.reasons ? "never let go" : "kept so far, more and more of it",
+		    fmt_bytes(&a, sum->bytes), share, sum->survived, passed,
+		    fmt_bytes(&b, sum->growth > 0 ? (uint64_t)sum->growth : 0));
+	if (sum->sure.reasons)
+		finding_advise(fs, f, "find what still refers to these objects (a table that is only added "
+			       "to, a registry reference, a closure): 'luamemtrace census -p %d'", st->pid);
+	else
+		finding_advise(fs, f, "a cache that still fills looks the same: see whether the code has a "
+			       "bound for it, or look again in %u s, when it would have doubled",
+			       look_again_s(sum));
+}
+
 static void report(struct findings *fs, struct heap *h, uint64_t now_ns,
 		   const struct leaking *first, size_t n)
 {
 	const struct heap_site *s = &h->sites.v[first->site];
 	const struct heap_state *st = &h->states.v[s->state];
 	struct finding *f = finding_make(fs, FINDING_LEAK, first->cause);
-	struct sum sum = sum_up(h, first, n);
-	struct fmtbuf a, b;
-	char share[64];
+	struct sum sum = sum_up(fs->strings, h, first, n);
 
 	if (!f)
 		return;
 	if (!f->time_ns)
 		f->time_ns = now_ns;
-	f->severity = SEVERITY_ERROR;
-	f->confidence = s->frame.where ? CONFIDENCE_CERTAIN : CONFIDENCE_LIKELY;
+	f->severity = how_sure_severity(&sum.sure);
+	f->confidence = how_sure_confidence(&sum.sure);
+	if (!s->frame.where && f->confidence == CONFIDENCE_CERTAIN)
+		f->confidence = CONFIDENCE_LIKELY;
 	f->pid = st->pid;
 	f->state = st->number;
 	f->frame = s->frame;
@@ -241,14 +278,14 @@ static void report(struct findings *fs, struct heap *h, uint64_t now_ns,
 	evidence_path(f, "path", sum.holder);
 	if (n > 1)
 		add_lines(fs, f, h, first, n);
-	put_share(share, sizeof(share), sum.bytes, st);
-	finding_say(fs, f, "what this line allocates is never let go: %s%s outlived up to %u %s and grow by "
-		    "%s/s", fmt_bytes(&a, sum.bytes), share, sum.survived,
-		    st->rare ? "garbage collections, or looks at the heap in place of a collector that "
-			       "hardly runs," : "garbage collections",
-		    fmt_bytes(&b, sum.growth > 0 ? (uint64_t)sum.growth : 0));
-	finding_advise(fs, f, "find what still refers to these objects (a table that is only added to, "
-		       "a registry reference, a closure): 'luamemtrace census -p %d'", st->pid);
+	if (sum.sure.share > 0) {
+		evidence_rate(f, "kept_pct", 100 * sum.sure.share);
+		evidence_rate(f, "kept_low_pct", 100 * sum.sure.low);
+		evidence_rate(f, "kept_high_pct", 100 * sum.sure.high);
+	}
+	if (sum.sure.reasons)
+		evidence_text(fs, f, "reasons", sum.sure.text);
+	say(fs, f, &sum, st);
 }
 
 void detect_leak(struct findings *fs, struct heap *h, const struct snapshot *snap, bool last)

@@ -39,8 +39,9 @@ void how_sure_add(struct how_sure *sure, const struct strpool *strings, const st
 	static const char finalizer[] = "waits for its finalizer";
 	const char *path = s->holder ? strpool_get(strings, s->holder) : "";
 
-	if (others_die(s)) {
+	if (others_die(s))
 		add_reason(sure, "others of this line are held for a while and let go");
+	if (others_die(s) && s->says.share > sure->share) { /* the rest may be garbage */
 		sure->share = s->says.share;
 		sure->low = s->says.low;
 		sure->high = s->says.high;

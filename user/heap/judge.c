@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "judge.h"
 
+#define OF_ONE_TRACE 8 /* objects of one line that a trace may hold as constants */
+
 /*
  * What the VM keeps for itself and gives back in its own time: machine code, up to its limit, and
  * the records of nested calls, which stay for the next deep recursion.
@@ -35,11 +37,16 @@ static void note_traces(struct heap *h, uint64_t now_ns)
 /*
  * Traces hold constants of theirs (closures, strings) and are made until the program is warm, so
  * what grows beside them may level off with them: no leak while more of the time than half saw
- * their number rise.
+ * their number rise, unless it is more than they can hold.
  */
-static bool is_warming_up(const struct heap_state *st, uint64_t now_ns)
+static bool is_warming_up(const struct heap_site *s, const struct heap_state *st, uint64_t now_ns)
 {
-	return st->traces_grew_ns && (now_ns - st->traces_grew_ns) * 2 < now_ns - st->seen_ns;
+	uint64_t old = 0;
+
+	for (unsigned int i = 0; i < COHORTS; i++)
+		old += s->old.blocks[i];
+	return st->traces_grew_ns && (now_ns - st->traces_grew_ns) * 2 < now_ns - st->seen_ns &&
+	       old <= OF_ONE_TRACE * st->most_trace_blocks;
 }
 
 /*
@@ -73,7 +80,7 @@ static void judge_site(struct heap *h, struct heap_site *s, const struct snapsho
 		s->growth_bytes_per_s = 0;
 	else if (s->says.says == SURVIVAL_STAY)
 		s->growth_bytes_per_s = s->says.growth_bytes_per_s;
-	if (s->verdict == VERDICT_LEAK && (is_of_vm(s, st) || is_warming_up(st, snap->end_ns)))
+	if (s->verdict == VERDICT_LEAK && (is_of_vm(s, st) || is_warming_up(s, st, snap->end_ns)))
 		s->verdict = VERDICT_GROWING;
 }
 

@@ -94,10 +94,13 @@ int build_findings(struct session *s, uint64_t now_ns, struct built_report *b)
 		if (!session_wants_finding(s, f) || (!b->r.last && now_ns < f->not_before_ns))
 			continue;
 		s->findings_shown++;
-		if (!b->whole && !b->r.last && f->reported && f->count < 2 * f->reported)
+		if (!b->whole && !b->r.last && f->reported && f->count < 2 * f->reported &&
+		    f->severity <= f->told)
 			continue;
-		if (!b->whole)
+		if (!b->whole) {
 			f->reported = f->count;
+			f->told = f->severity;
+		}
 		rc = add_finding(s, b, f);
 		if (rc)
 			return rc;
