@@ -73,6 +73,13 @@ struct sim {
 	uint32_t work[4096];         /* births in the trace, by second */
 };
 
+static struct sim sim_of(const struct workload *w)
+{
+	return (struct sim){ .w = w, .rng = w->seed * 2654435761u + 88172645463325252ull,
+			     .attach = (uint32_t)(w->before_s * 100) * STEP_MS,
+			     .cycle_ms = (uint32_t)(w->cycle_s * 1000) };
+}
+
 static double chance(struct sim *s)
 {
 	s->rng ^= s->rng << 13, s->rng ^= s->rng >> 7, s->rng ^= s->rng << 17;
@@ -231,7 +238,7 @@ static struct age_window window(const struct sim *s, uint32_t now)
 	return a;
 }
 
-static enum verdict look(struct sim *s, uint32_t now, struct how_sure *sure)
+static inline enum verdict look(struct sim *s, uint32_t now, struct how_sure *sure)
 {
 	struct age_window a = window(s, now);
 	struct births alive = { .blocks = { 0 } };
@@ -265,8 +272,9 @@ static enum verdict look(struct sim *s, uint32_t now, struct how_sure *sure)
 	return survival_verdict(v, &site.says, &a);
 }
 
+/* At the end there is nothing more to wait for. */
 static void note(struct outcome *o, enum verdict v, const struct how_sure *sure, uint32_t ms,
-		 uint32_t *since)
+		 uint32_t *since, bool last)
 {
 	o->last = v;
 	if (v == VERDICT_STABLE) {
@@ -277,7 +285,7 @@ static void note(struct outcome *o, enum verdict v, const struct how_sure *sure,
 		return;
 	if (!*since)
 		*since = ms;
-	if (ms - *since < LASTS_MS)
+	if (!last && ms - *since < LASTS_MS)
 		return;
 	if (o->told_s <= 0)
 		o->told_s = ms / 1000.0;
@@ -289,9 +297,7 @@ static void note(struct outcome *o, enum verdict v, const struct how_sure *sure,
 
 static inline struct outcome simulate(const struct workload *w)
 {
-	struct sim s = { .w = w, .rng = w->seed * 2654435761u + 88172645463325252ull,
-			 .attach = (uint32_t)(w->before_s * 100) * STEP_MS,
-			 .cycle_ms = (uint32_t)(w->cycle_s * 1000) };
+	struct sim s = sim_of(w);
 	uint32_t end = s.attach + (uint32_t)(w->trace_s * 1000), since = 0;
 	struct outcome o = { .told_s = 0 };
 	double due = 0;
@@ -305,12 +311,53 @@ static inline struct outcome simulate(const struct workload *w)
 			struct how_sure sure = { .reasons = 0 };
 			enum verdict v = look(&s, now + STEP_MS, &sure);
 
-			note(&o, v, &sure, now + STEP_MS - s.attach, &since);
+			note(&o, v, &sure, now + STEP_MS - s.attach, &since, now + 1000 >= end);
 		}
 	}
 	vec_deinit(&s.places);
 	vec_deinit(&s.all);
 	return o;
+}
+
+static uint64_t workload_rng;
+
+static inline double between(double low, double high)
+{
+	workload_rng ^= workload_rng << 13, workload_rng ^= workload_rng >> 7;
+	workload_rng ^= workload_rng << 17;
+	return low + (high - low) * ((double)(workload_rng >> 11) / (double)(1ull << 53));
+}
+
+/* How many are tried: LMT_WORKLOADS times as many as usual. They are the same each time. */
+static inline unsigned int workloads(unsigned int n)
+{
+	const char *times = getenv("LMT_WORKLOADS");
+
+	workload_rng = 88172645463325252ull;
+	return times ? n * (unsigned int)atoi(times) : n;
+}
+
+/* 100 births a second, which live T seconds; one in K stays. */
+static inline struct workload sessions(unsigned int k, uint64_t seed)
+{
+	double t = between(0, 10);
+
+	return (struct workload){ .fate = FATE_FIXED, .per_s = 100, .life_s = t, .k = k,
+				  .by_chance = between(0, 1) < 0.5, .cycle_s = between(0.1, 3),
+				  .before_s = between(0, 30), .trace_s = 60 + 2 * t,
+				  .seed = seed + 1 };
+}
+
+static inline struct workload healthy(enum fate fate, uint64_t seed)
+{
+	bool cache = fate == FATE_RING || fate == FATE_RANDOM || fate == FATE_LRU;
+	unsigned int keys = (unsigned int)between(100, 5000);
+
+	return (struct workload){ .fate = fate, .per_s = between(20, 200), .life_s = between(1, 20),
+				  .keys = keys,
+				  .places = cache ? (unsigned int)between(20, keys / 2.0) : 0,
+				  .diurnal = between(0, 1) < 0.3, .cycle_s = between(0.1, 3),
+				  .before_s = between(0, 60), .trace_s = 120, .seed = seed + 1 };
 }
 
 #endif

@@ -10,6 +10,7 @@
 #define WINDOWS 60
 #define BIRTHS 100 /* of each place in each window */
 #define SIZE 56
+#define SCALE 50 /* calls for each that was seen */
 
 enum place { LEAKS, GARBAGE, RING, LOADED_ONCE, HALF_FULL, FILLS_UP, N_PLACES };
 
@@ -51,6 +52,7 @@ static const struct estimate_reader reader = { read_text, is_object, NULL };
 
 static void open_window(struct run *r, uint32_t cycle)
 {
+	estimate_open_window(&r->e, r->window * 1000u);
 	for (uint32_t p = 0; p < N_PLACES; p++) {
 		uint32_t n =
 			p == FILLS_UP ? BIRTHS - BIRTHS * r->window / (r->windows + 10) : BIRTHS;
@@ -70,24 +72,26 @@ static void take_census(struct run *r)
 {
 	vec_each(s, &r->e.samples)
 		estimate_confirm(s, is_held((enum place)(s->site - 1), s->window, r), KIND_TABLE);
-	r->e.confirmed = r->e.windows;
+	estimate_close_walk(&r->e, r->windows * 1000u);
 }
 
 /*
- * cycle_of: completed ones at a window; floor: the heap after the latest, as a multiple of the
+ * cycle_of: completed ones at a window; floor: the heap after the latest, in percent of the
  * first's.
  */
 static void judge(struct run *r, uint32_t (*cycle_of)(uint32_t), uint64_t floor)
 {
 	static const struct lmt_layout layout;
-	struct gcpoll_state gc = {
-		.index = 1, .floors = 5, .floor_first = 100, .floor_last = floor
-	};
+	struct gcpoll_state gc = { .index = 1, .floors = 5 };
 	struct heap_state *st;
 
+	r->windows = r->windows ? r->windows : WINDOWS;
+	gc.floor_first = 3ull * r->windows * BIRTHS * SIZE * SCALE; /* thrice what leaks */
+	gc.floor_last = gc.floor_first / 100 * floor;
 	if (r->rare) {
 		gc.floors = 0;
-		gc.stall = (struct gc_stall){ .rare = true, .held_first = 100, .held_last = floor };
+		gc.stall = (struct gc_stall){ .rare = true, .held_first = gc.floor_first,
+					      .held_last = gc.floor_last };
 	}
 	*hashmap_get_or_add(&r->gc.by_index, 1) = 1;
 	assert_true(heap_add_state(&r->heap, 1, 7, 1, &layout, true) >= 0);
@@ -100,7 +104,6 @@ static void judge(struct run *r, uint32_t (*cycle_of)(uint32_t), uint64_t floor)
 				 0);
 		*at = r->heap.sites.n;
 	}
-	r->windows = r->windows ? r->windows : WINDOWS;
 	for (uint32_t w = 0; w < r->windows; w++)
 		open_window(r, cycle_of(w));
 	take_census(r);
@@ -109,7 +112,7 @@ static void judge(struct run *r, uint32_t (*cycle_of)(uint32_t), uint64_t floor)
 	st->rare = r->rare;
 	st->turns = r->rare ? cycle_of(r->windows) : 0;
 	st->censuses = 2;
-	estimate_apply(&r->e, &r->heap, &r->gc, 50, 30);
+	estimate_apply(&r->e, &r->heap, &r->gc, SCALE, 30);
 }
 
 static void done(struct run *r)
@@ -294,7 +297,7 @@ static void no_more_is_alive_than_the_heap_is_big(void **state)
 	(void)state;
 	judge(&r, steadily, 200);
 	heap_set_gc(&r.heap, 1, 1 << 20, WINDOWS);
-	estimate_apply(&r.e, &r.heap, &r.gc, 50, 30);
+	estimate_apply(&r.e, &r.heap, &r.gc, SCALE, 30);
 	vec_each(s, &r.heap.sites)
 		sum += s->live_bytes;
 	assert_in_range(sum, 1000000, 1 << 20);

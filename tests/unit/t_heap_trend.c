@@ -83,7 +83,7 @@ static void a_cache_that_is_full_lets_it_rest(void **state)
 	run(&h, 10);
 	assert_true(h.trend.rising);
 	h.grows = 0;
-	run(&h, 20);
+	run(&h, 30);
 	assert_false(h.trend.rising);
 	h.alarm_ms = 0;
 	run(&h, 100);

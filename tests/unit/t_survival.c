@@ -7,45 +7,6 @@
 
 #include "heap/survival.h"
 
-static uint64_t rng;
-
-static double between(double low, double high)
-{
-	rng ^= rng << 13, rng ^= rng >> 7, rng ^= rng << 17;
-	return low + (high - low) * ((double)(rng >> 11) / (double)(1ull << 53));
-}
-
-static unsigned int workloads(unsigned int n)
-{
-	const char *times = getenv("LMT_WORKLOADS");
-
-	rng = 88172645463325252ull;
-	return times ? n * (unsigned int)atoi(times) : n;
-}
-
-/* 100 births a second, which live T seconds; one in K stays. */
-static struct workload sessions(unsigned int k, uint64_t seed)
-{
-	double t = between(0, 10);
-
-	return (struct workload){ .fate = FATE_FIXED, .per_s = 100, .life_s = t, .k = k,
-				  .by_chance = between(0, 1) < 0.5, .cycle_s = between(0.1, 3),
-				  .before_s = between(0, 30), .trace_s = 60 + 2 * t,
-				  .seed = seed + 1 };
-}
-
-static struct workload healthy(enum fate fate, uint64_t seed)
-{
-	bool cache = fate == FATE_RING || fate == FATE_RANDOM || fate == FATE_LRU;
-	unsigned int keys = (unsigned int)between(100, 5000);
-
-	return (struct workload){ .fate = fate, .per_s = between(20, 200), .life_s = between(1, 20),
-				  .keys = keys,
-				  .places = cache ? (unsigned int)between(20, keys / 2.0) : 0,
-				  .diurnal = between(0, 1) < 0.3, .cycle_s = between(0.1, 3),
-				  .before_s = between(0, 60), .trace_s = 120, .seed = seed + 1 };
-}
-
 static void one_in_k_is_told_within_a_minute_and_twice_its_life(void **state)
 {
 	unsigned int n = workloads(100), missed = 0, warned = 0;

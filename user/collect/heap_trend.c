@@ -6,7 +6,7 @@
 #define RISE 1.05       /* above the mark */
 #define STILL_RISES 1.003
 #define NOISE_BYTES 4096
-#define REST_STRETCHES 3 /* then what it has come to is the new mark */
+#define REST_STRETCHES 10 /* then what it has come to is the new mark */
 #define MIN_STRETCHES 2
 #define BELOW_STRETCHES 8 /* in a row below the mark, and the highest of them is the new one */
 

@@ -32,17 +32,35 @@ struct estimate_sample {
 	uint32_t window;
 	/* objects of its state that were born in the window and alive when it closed, at most */
 	uint64_t survivors;
+	uint64_t born_ms; /* since the start */
+	uint64_t seen_ms; /* the latest census that told of it, or its birth */
 	double blocks, bytes; /* it stands for */
 	uint32_t loose;       /* offset of a word that changes while it lives; 0: none */
 	bool object;          /* not memory that an object owns */
-	bool asked;           /* a census was asked for it */
+	bool asked;           /* a census was asked for it, */
+	bool answered;        /* …just now… */
+	bool fresh;           /* …and never before */
+	bool was_held;        /* by the census before that one */
 	bool held;            /* the latest census found it on the heap, and held */
 	bool changed;         /* it looks different now */
 	bool gone;            /* …it was not found, or is another object */
 };
 
+/* What is known of the objects of one place. */
+struct estimate_place {
+	uint32_t site, state; /* BPF indices */
+	uint64_t block_bytes; /* of its first */
+	unsigned int n_gone;  /* samples that a census did not find… */
+	double gone_blocks;   /* …and the blocks they stood for */
+	uint64_t walk_ms;     /* the latest census that told of them */
+	struct survival survival;
+};
+
 struct estimate {
 	vec_of(struct estimate_sample) samples;
+	vec_of(struct estimate_place) places;
+	struct hashmap place_of;  /* site and state → position + 1 in places */
+	uint64_t now_ms; /* of the window or census that is being taken in, since the start */
 	struct hashmap survivors; /* of the window that is being added: state + 1 → blocks */
 	uint32_t windows;
 	unsigned int thinned; /* times: each sample stands for 2^thinned that were seen */
@@ -51,6 +69,9 @@ struct estimate {
 };
 
 void estimate_deinit(struct estimate *e);
+
+/* A window closes, so many ms since the start of the trace: its places are added next. */
+void estimate_open_window(struct estimate *e, uint64_t now_ms);
 
 /* A place whose blocks may be objects, also one that nothing is remembered of. 0 or -ENOMEM. */
 int estimate_count(struct estimate *e, const struct snapshot_site *site);
@@ -76,6 +97,12 @@ void estimate_close_window(struct estimate *e);
  * while they live.
  */
 void estimate_confirm(struct estimate_sample *s, bool held, enum block_kind kind);
+
+/*
+ * That was all that a census, taken at that time since the start of the trace, has to say: samples
+ * that are gone are dropped, and pointers to samples are no longer valid.
+ */
+void estimate_close_walk(struct estimate *e, uint64_t now_ms);
 
 /* Has the heap of the state grown so much that a census may tell what of? */
 bool estimate_wants_census(struct gcpoll *gc, uint32_t index);

@@ -7,8 +7,11 @@
 #define MIN_SPAN_MS 8000     /* of births that had the time to die */
 #define MIN_STAY 16          /* blocks that stay */
 #define MIN_THIRD 3          /* …of each third */
+#define MIN_STAY_SAMPLES 10  /* where walks found them */
+#define MIN_THIRD_SAMPLES 2
 #define MANY_BLOCKS 300      /* from here on chance moves a third by a few percent */
 #define LASTING 10           /* those that stay live so many times longer than was looked on */
+#define LASTING_SAMPLES 5    /* …where walks found them, which err less than counts of calls */
 #define MAX_DEAD_STAY 6      /* left of those that all die */
 #define MIN_DEAD_BORN 50     /* …of so many */
 #define DEAD_SHARE 0.05
@@ -102,6 +105,99 @@ void survival_add(struct survival *s, uint64_t since_ms, uint64_t now_ms, uint64
 	s->old_ms = w->known ? w->edge_ms[w->certified] : 0;
 }
 
+/* Looked on from one age to another, in ms. */
+static void add_risk(struct survival *s, uint64_t from_ms, uint64_t to_ms, double weight)
+{
+	for (unsigned int i = age_of(s, (double)from_ms / 1000); i < SURVIVAL_AGES; i++) {
+		uint64_t begin = (uint64_t)i * s->width_ms;
+
+		if (begin >= to_ms)
+			return;
+		s->at_risk[i] += (float)(weight / 1000 *
+					 overlap(from_ms, to_ms, begin, begin + s->width_ms));
+	}
+}
+
+void survival_begin_walk(struct survival *s, uint64_t now_ms)
+{
+	uint32_t width = births_width(now_ms);
+
+	s->width_ms = s->width_ms ? s->width_ms : width;
+	while (s->width_ms < width)
+		widen(s);
+	memset(s->alive, 0, sizeof(s->alive));
+	s->sampled = true;
+	s->seen_ms = s->old_ms = now_ms;
+}
+
+void survival_add_sample(struct survival *s, const struct survival_sample *x)
+{
+	uint64_t gone_ms = x->held ? s->seen_ms : (x->seen_ms + s->seen_ms) / 2;
+	unsigned int i = (unsigned int)(x->born_ms / s->width_ms);
+
+	if (i >= BIRTH_STRETCHES || gone_ms < x->seen_ms || x->seen_ms < x->born_ms)
+		return;
+	if (x->fresh)
+		s->born[i] += (float)x->weight;
+	if (x->held)
+		s->alive[i] += (float)x->weight;
+	add_risk(s, x->seen_ms - x->born_ms, gone_ms - x->born_ms, x->weight);
+	if (x->held)
+		return;
+	i = age_of(s, (double)(gone_ms - x->born_ms) / 1000);
+	s->died[i] += (float)x->weight;
+	if (x->was_held)
+		s->let_go[i] += (float)x->weight;
+}
+
+static void add_up(float into[BIRTH_STRETCHES], const float from[BIRTH_STRETCHES])
+{
+	for (unsigned int i = 0; i < BIRTH_STRETCHES; i++)
+		into[i] += from[i];
+}
+
+void survival_merge(struct survival *into, const struct survival *from)
+{
+	struct survival other = *from;
+
+	if (!other.width_ms)
+		return;
+	into->width_ms = into->width_ms ? into->width_ms : other.width_ms;
+	while (into->width_ms < other.width_ms)
+		widen(into);
+	while (other.width_ms < into->width_ms)
+		widen(&other);
+	add_up(into->born, other.born);
+	add_up(into->alive, other.alive);
+	add_up(into->at_risk, other.at_risk);
+	add_up(into->died, other.died);
+	add_up(into->let_go, other.let_go);
+	into->seen_ms = other.seen_ms > into->seen_ms ? other.seen_ms : into->seen_ms;
+	into->old_ms = into->seen_ms;
+	into->sampled = true;
+}
+
+struct age_window survival_window(const struct survival *all)
+{
+	struct age_window w = { .known = all->width_ms, .certified = COHORTS, .cycles = COHORTS };
+	double sum = 0, done = 0;
+	unsigned int edge = 0;
+
+	for (unsigned int i = 0; i < BIRTH_STRETCHES; i++)
+		sum += all->born[i];
+	for (unsigned int i = 0; i < BIRTH_STRETCHES; i++) {
+		while (edge < COHORTS && all->born[i] > 0 &&
+		       sum * edge <= (done + all->born[i]) * COHORTS) {
+			double part = (sum * edge / COHORTS - done) / all->born[i];
+
+			w.edge_ms[edge++] = (uint64_t)((i + fmax(part, 0)) * all->width_ms);
+		}
+		done += all->born[i];
+	}
+	w.edge_ms[COHORTS] = all->seen_ms;
+	return w;
+}
+
 /*
  * Kaplan and Meier's product over the ages, of as many as came to each; those that died there were
  * looked on for half of it. The interval is Greenwood's.
@@ -144,6 +240,8 @@ static unsigned int first_sound(const struct survival *s)
 {
 	unsigned int i = BIRTH_STRETCHES;
 
+	if (s->sampled)
+		return 0;
 	while (i > 0 && s->alive[i - 1] <= SLACK * s->born[i - 1] + 2)
 		i--;
 	return i;
@@ -183,27 +281,39 @@ static struct left left_at(const struct survival *s, const struct age_window *w,
 /* From that age on they hardly die, as far as could be seen in that time. */
 static bool lasts(const struct survival *s, unsigned int age)
 {
-	double risk = 0, died = 0;
+	double risk = 0, died = 0, times = s->sampled ? LASTING_SAMPLES : LASTING;
 
 	for (unsigned int i = age; i < SURVIVAL_AGES; i++) {
 		risk += s->at_risk[i];
 		died += s->died[i];
 	}
-	return risk >= LASTING * (died + 1) * ((double)s->seen_ms / 1000 - age_begin(s, age));
+	return risk >= times * (died + 1) * ((double)s->seen_ms / 1000 - age_begin(s, age));
 }
 
-/* As much of the late births stays as of the early ones, of those born and in all. */
-static bool is_even(const struct left *l)
+/*
+ * As much of the late births stays as of the early ones, of those born and in all. Few samples
+ * differ by chance: each count may be as much more as its own scatter.
+ */
+static bool is_even(const struct left *l, bool sampled)
 {
 	const double *stay = l->stay, *born = l->born;
-	double late = l->all_stay < MANY_BLOCKS ? 0.6 : 0.75;
+	double late = l->all_stay < MANY_BLOCKS ? 0.6 : 0.75, most[3];
 
-	for (unsigned int i = 0; i < 3; i++)
-		if (stay[i] < MIN_THIRD)
+	for (unsigned int i = 0; i < 3; i++) {
+		if (stay[i] < (sampled ? MIN_THIRD_SAMPLES : MIN_THIRD))
 			return false;
-	return stay[2] >= late * stay[0] && stay[0] * 2 >= stay[2] && stay[1] * 2 >= stay[0] &&
-	       stay[1] * 2 >= stay[2] && stay[2] * born[0] >= 0.6 * stay[0] * born[2] &&
-	       2 * stay[0] * born[2] >= stay[2] * born[0];
+		most[i] = stay[i] + (sampled ? sqrt(stay[i]) : 0);
+	}
+	return most[2] >= late * stay[0] && most[0] * 2 >= stay[2] && most[1] * 2 >= stay[0] &&
+	       most[1] * 2 >= stay[2] && most[2] * born[0] >= 0.6 * stay[0] * born[2] &&
+	       2 * most[0] * born[2] >= stay[2] * born[0];
+}
+
+bool survival_goes_on(const struct survival *s, const struct age_window *w)
+{
+	struct left l = left_at(s, w, 0);
+
+	return l.stay[2] > 0 && 2 * l.stay[0] * l.born[2] >= l.stay[2] * l.born[0];
 }
 
 static double released(const struct survival *s, unsigned int until)
@@ -234,9 +344,9 @@ struct survival_answer survival_judge(const struct survival *s, const struct age
 		l = now;
 		if (l.all_stay < MAX_DEAD_STAY)
 			break; /* there will be no more of those that are older */
-		if (l.all_stay < MIN_STAY || !lasts(s, i))
+		if (l.all_stay < (s->sampled ? MIN_STAY_SAMPLES : MIN_STAY) || !lasts(s, i))
 			continue;
-		if (!is_even(&l))
+		if (!is_even(&l, s->sampled))
 			return a;
 		a.says = SURVIVAL_STAY;
 		a.turns_over = w->late_turnover * (double)w->work * l.work >=

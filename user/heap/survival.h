@@ -24,6 +24,7 @@ struct survival {
 	uint32_t width_ms;  /* of a cohort, as of the latest look; 0: none yet */
 	uint64_t seen_ms;   /* the latest look, since the start of the trace */
 	uint64_t allocs;    /* that the site had made then */
+	bool sampled;       /* by survival_add_sample(): no more can be alive than were born */
 	uint64_t old_ms;    /* what was born before was held then: collections had passed over it */
 	float born[BIRTH_STRETCHES], alive[BIRTH_STRETCHES];
 	/* by age: blocks times the seconds that they were looked on; those missing then */
@@ -38,6 +39,32 @@ struct survival {
  */
 void survival_add(struct survival *s, uint64_t since_ms, uint64_t now_ms, uint64_t allocs,
 		  const struct births *alive, const struct age_window *w);
+
+/*
+ * Of samples instead, in heap walks: a walk at that time; then each sample that it tells of.
+ * weight: the blocks that it stands for; seen_ms: the walk before that told of it, else its birth.
+ */
+struct survival_sample {
+	uint64_t born_ms, seen_ms;
+	double weight;
+	bool fresh;     /* no walk told of it before… */
+	bool was_held;  /* …or somebody held it then */
+	bool held;
+};
+void survival_begin_walk(struct survival *s, uint64_t now_ms);
+void survival_add_sample(struct survival *s, const struct survival_sample *x);
+
+/* Adds what was seen of other blocks that are to be judged with them. */
+void survival_merge(struct survival *into, const struct survival *from);
+
+/*
+ * What looks by samples compare by: stretches in each of which as much was born, of all that was
+ * seen of a state. Every walk passes over all that is alive.
+ */
+struct age_window survival_window(const struct survival *all);
+
+/* Of the births of the first third as large a part is alive as half of that of the last. */
+bool survival_goes_on(const struct survival *s, const struct age_window *w);
 
 enum survival_says {
 	SURVIVAL_UNKNOWN,

@@ -90,8 +90,28 @@ static void mostly_old(const struct report *r, char *buf, size_t size)
 			 r->processes.v[0].pid);
 }
 
+/* What Lua holds rises, and nothing says which line keeps it. */
+static void rises_untold(const struct report *r, char *buf, size_t size)
+{
+	double rate = 0;
+	struct fmtbuf b;
+
+	if (r->findings.n || seconds_of(r) < CALM_S)
+		return;
+	vec_each(s, &r->sites)
+		if (s->verdict >= VERDICT_GROWING)
+			return;
+	vec_each(p, &r->processes)
+		if (p->memory.growth_known && p->memory.growth[MEMORY_LUA] > rate)
+			rate = p->memory.growth[MEMORY_LUA];
+	if (rate >= CALM_RATE)
+		snprintf(buf, size, "what Lua holds grows by %s/s, but no line was seen to keep what it makes "
+			 "yet: look longer (-d 10m)%s", fmt_bytes(&b, (uint64_t)rate),
+			 r->windows ? ", or at every call (-m exact)" : "");
+}
+
 static void (*const rows[])(const struct report *r, char *buf, size_t size) = {
-	few_cycles, made_by_c, exact_is_cheap, mostly_old,
+	few_cycles, rises_untold, made_by_c, exact_is_cheap, mostly_old,
 };
 
 bool advice_text(const struct report *r, size_t i, char *buf, size_t size)

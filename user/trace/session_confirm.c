@@ -250,7 +250,7 @@ static void take_census(struct confirming *j, bool last)
 	if (rc == -EFBIG)
 		note_unconfirmed(j, "there is not enough memory for a copy of its heap");
 	else if (!rc && take_answers(j, &c))
-		j->s->cost.estimate.confirmed = j->s->cost.estimate.windows;
+		estimate_close_walk(&j->s->cost.estimate, live_tick(j->s->live));
 	else if (!j->s->cost.estimate.confirmed && last)
 		note_unconfirmed(j, "no copy of the heap could be made that adds up (see --pause-budget)");
 	note_held(j, &c);

@@ -76,6 +76,7 @@ static int sample(struct session *s, const struct snapshot *snap, bool rare)
 	struct estimate_reader reader = { read_text, block_is_object, s };
 	int rc = 0;
 
+	estimate_open_window(&s->cost.estimate, snap->now_ms);
 	for (size_t i = 0; !rc && i < snap->sites.n; i++) {
 		const struct snapshot_site *site = &snap->sites.v[i];
 		const struct heap_state *st = heap_find_state(&s->heap, site->state);
