@@ -123,6 +123,11 @@ static void a_reason_makes_an_error(void **state)
 	assert_int_equal(x->severity, SEVERITY_ERROR);
 	assert_int_equal(x->confidence, CONFIDENCE_LIKELY);
 	assert_non_null(strstr(strpool_get(f->strings, x->message), "one in 10 of"));
+	x = how_sure(f, SURVIVAL_UNKNOWN, 0, "_G\x1f" "on.close[7]\x1f" "function @a.lua:3");
+	assert_int_equal(x->confidence, CONFIDENCE_LIKELY);
+	assert_non_null(strstr(strpool_get(f->strings, x->advice), "take a handler off"));
+	x = how_sure(f, SURVIVAL_UNKNOWN, 0, "_G\x1f" "compiled.page\x1f" "function @a.lua:3");
+	assert_int_equal(x->confidence, CONFIDENCE_POSSIBLE);
 	x = how_sure(f, SURVIVAL_UNKNOWN, 0, "registry\x1f[12]\x1ftable");
 	assert_int_equal(x->confidence, CONFIDENCE_LIKELY);
 	x = how_sure(f, SURVIVAL_STAY, 100, "registry\x1f[12]\x1ftable");

@@ -10,7 +10,7 @@
 #include "luajit.h"
 #include "puc.h"
 
-#define PATHS_OF_GROUP 3
+#define PATHS_OF_GROUP 8
 
 bool census_asks_of(const struct census *c, uint64_t G)
 {

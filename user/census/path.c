@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "calls.h"
+#include "census.h"
 #include "collect/frames.h"
 #include "luajit.h"
 #include "puc.h"
@@ -220,12 +221,14 @@ struct find_edge {
 	bool found;
 	enum edge edge;
 	uint64_t key;
+	uint32_t entries; /* of a table, that are objects */
 };
 
 static void on_find(void *ctx, uint64_t to, enum edge edge, uint64_t key)
 {
 	struct find_edge *f = ctx;
 
+	f->entries += edge < EDGE_KEY;
 	/* A value's name says more than that the object is also a key. */
 	if (to != f->child || (f->found && f->edge != EDGE_KEY))
 		return;
@@ -285,6 +288,43 @@ static void add_field(struct writer *wr, const char *text)
 	}
 }
 
+/*
+ * Without ephemerons (5.1, LuaJIT) a value keeps what it refers to: where that is its own key,
+ * neither ever goes. It is so when the key is held by way of this very table.
+ */
+static bool holds_its_key(struct reach *r, uint32_t table, const struct find_edge *f)
+{
+	const struct walk *w = r->w;
+	unsigned int weak = edges_weak(&r->edges, census_metatable_of(w, &w->obj[table]));
+	uint32_t at = f->edge == EDGE_OBJECT ? walk_number(w, f->key) : IMAGE_NONE;
+
+	if (!(weak & WEAK_KEYS) || at == IMAGE_NONE ||
+	    (w->l->family == LMT_FAMILY_PUC && w->l->version >= 502))
+		return false;
+	for (unsigned int n = 0; n < MAX_DEPTH && at != table; n++) {
+		if (r->parent[at] == REACH_NONE || r->parent[at] & REACH_ROOT)
+			return false;
+		at = r->parent[at];
+	}
+	return at == table;
+}
+
+/*
+ * The VM's own tables and those of modules have many entries, too, but by name; what is referred to
+ * by number in the registry is a list.
+ */
+static void note_container(struct writer *wr, const struct find_edge *f, bool root)
+{
+	struct census_path *out = wr->out;
+
+	if (f->entries < PATH_MANY || f->entries <= out->entries ||
+	    ((root || wr->loaded) && f->edge == EDGE_FIELD))
+		return;
+	out->entries = f->entries;
+	out->container_steps = out->n;
+	out->container_tail = *wr->text ? strpool_add(wr->pool, wr->text) : 0;
+}
+
 static void add_edge(struct reach *r, struct writer *wr, uint32_t from, uint32_t to)
 {
 	const struct walk *w = r->w;
@@ -296,6 +336,16 @@ static void add_edge(struct reach *r, struct writer *wr, uint32_t from, uint32_t
 	if (f.edge == EDGE_VALUE)
 		return; /* the upvalue was named already */
 	path_step(w, &w->obj[from], f.edge, f.key, text, sizeof(text));
+	if (f.edge == EDGE_KEY && w->obj[to].kind == CENSUS_STRING) {
+		field(w, w->obj[to].uaddr, text, sizeof(text) - sizeof(" (the key)"));
+		strcat(text, " (the key)");
+	}
+	if (in_table(f.edge) && holds_its_key(r, from, &f)) {
+		flush(wr);
+		add_step(wr, "weak keys, which its values lead back to");
+	}
+	if (in_table(f.edge))
+		note_container(wr, &f, r->parent[from] & REACH_ROOT);
 	if (in_table(f.edge)) {
 		add_field(wr, text);
 		return;
@@ -326,7 +376,7 @@ bool path_build(struct reach *r, uint32_t object, struct strpool *pool, struct c
 	uint32_t at = object;
 	const struct reach_root *root;
 
-	ret->n = 0;
+	*ret = (struct census_path){ .n = 0 };
 	if (!reach_is_live(r, object))
 		return false;
 	while (!(at & REACH_ROOT) && chain.n < MAX_DEPTH) {

@@ -147,7 +147,7 @@ static int gather(struct findings *fs, struct heap *h, uint64_t now_ns, bool las
 /* What all sites of a cause come to. */
 struct sum {
 	uint64_t bytes, blocks;
-	uint32_t survived, holder;
+	uint32_t survived, holder, entries;
 	double growth;
 	char kinds[128];
 	struct how_sure sure;
@@ -176,6 +176,8 @@ static struct sum sum_up(const struct strpool *strings, const struct heap *h,
 		if (s->survived_cycles > sum.survived)
 			sum.survived = s->survived_cycles;
 		sum.holder = sum.holder ? sum.holder : s->holder;
+		if (s->container_entries > sum.entries)
+			sum.entries = s->container_entries;
 		add_kind(&sum, s->kind);
 		how_sure_add(&sum.sure, strings, s);
 	}
@@ -239,7 +241,9 @@ static void say(struct findings *fs, struct finding *f, const struct sum *sum,
 		    one_in, sum->sure.reasons ? "never let go" : "kept so far, more and more of it",
 		    fmt_bytes(&a, sum->bytes), share, sum->survived, passed,
 		    fmt_bytes(&b, sum->growth > 0 ? (uint64_t)sum->growth : 0));
-	if (sum->sure.reasons)
+	if (sum->sure.advice)
+		finding_advise(fs, f, "%s", sum->sure.advice);
+	else if (sum->sure.reasons)
 		finding_advise(fs, f, "find what still refers to these objects (a table that is only added "
 			       "to, a registry reference, a closure): 'luamemtrace census -p %d'", st->pid);
 	else
@@ -276,6 +280,8 @@ static void report(struct findings *fs, struct heap *h, uint64_t now_ns,
 	evidence_rate(f, "growth_bytes_per_s", sum.growth);
 	evidence_text(fs, f, "object", sum.kinds);
 	evidence_path(f, "path", sum.holder);
+	if (sum.entries)
+		evidence_number(f, "entries", sum.entries);
 	if (n > 1)
 		add_lines(fs, f, h, first, n);
 	if (sum.sure.share > 0) {

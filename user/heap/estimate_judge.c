@@ -23,6 +23,7 @@
 #define LEAK_THIRD 2      /* …so many of each third */
 #define CLASS_BYTES 16    /* allocators give out memory in such steps, */
 #define HEAD_BYTES 8      /* …of which they keep so much for themselves */
+#define MOST 0.7
 #define BY_CHANCE 3       /* a place must hold so many times what others' objects explain */
 
 /* What the samples of one site say. */
@@ -167,10 +168,14 @@ struct class {
 	double confirmed, held;
 };
 
-/* Does more live of what the place has made than others' objects at the same addresses explain? */
+/*
+ * Does more live of what the place has made than others' objects at the same addresses explain?
+ * Most of it cannot be others': what was born since is told apart by its place in the list.
+ */
 static bool is_its_own(const struct tally *t, const struct class *c)
 {
-	return !c || t->held * c->confirmed >= BY_CHANCE * (c->held - t->held) * t->confirmed;
+	return !c || t->held >= MOST * t->confirmed ||
+	       t->held * c->confirmed >= BY_CHANCE * (c->held - t->held) * t->confirmed;
 }
 
 struct judge {

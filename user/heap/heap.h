@@ -95,6 +95,7 @@ struct heap_site {
 	/* who holds its objects: an EVIDENCE_PATH in the string pool; 0 unknown */
 	uint32_t holder;
 	uint32_t container;  /* what of that way holds ever more, a string id; see detect_leak.c */
+	uint32_t container_entries; /* objects in it, when a census looked; 0: few, or not known */
 	uint64_t cause;      /* under which it was reported; 0: it was not */
 	uint32_t confirms;   /* times a census was asked for that */
 };

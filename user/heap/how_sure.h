@@ -13,7 +13,8 @@
 
 struct how_sure {
 	unsigned int reasons;
-	char text[300]; /* the reasons, in words */
+	char text[400]; /* the reasons, in words */
+	const char *advice; /* what mends such a thing; NULL: nothing in particular */
 	double share, low, high; /* of what is born, what stays, and its interval; 0: not known */
 };
 

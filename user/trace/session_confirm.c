@@ -117,17 +117,35 @@ static int ask_of_samples(struct confirming *j)
 	return rc;
 }
 
-static uint32_t text_of(struct session *s, const struct census *c, const struct census_path *p)
+/* The first steps of a path, and what follows them; as an EVIDENCE_PATH. 0: there are none. */
+static uint32_t text_of(struct session *s, const struct census *c, const struct census_path *p,
+			unsigned int steps, uint32_t tail)
 {
-	char text[4096];
+	char text[4096] = "";
 	size_t len = 0;
 
-	for (unsigned int i = 0; i < p->n && len < sizeof(text) - 1; i++) {
+	for (unsigned int i = 0; i < steps + (tail != 0) && len < sizeof(text) - 1; i++) {
 		if (i)
 			text[len++] = EVIDENCE_STEP;
-		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s", strpool_get(c->pool, p->step[i]));
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s",
+					strpool_get(c->pool, i < steps ? p->step[i] : tail));
 	}
-	return p->n ? strpool_add(s->names.strings, text) : 0;
+	return len ? strpool_add(s->names.strings, text) : 0;
+}
+
+/*
+ * Of several ways the one through the table that holds most tells of the cause: what is in use just
+ * now is held by others besides.
+ */
+static void take_path(struct session *s, const struct census *c, const struct census_path *p,
+		      struct heap_site *site)
+{
+	if (!p->n || (site->holder && p->entries <= site->container_entries))
+		return;
+	site->holder = text_of(s, c, p, p->n, 0);
+	site->container_entries = p->entries;
+	if (p->entries)
+		site->container = text_of(s, c, p, p->container_steps, p->container_tail);
 }
 
 /* False when there were none: no heap could be walked. */
@@ -151,8 +169,8 @@ static bool take_answers(struct confirming *j, const struct census *c)
 			if (!sample->held)
 				continue;
 		}
-		if ((a->answer == CENSUS_HELD || !sample) && a->path.n && !site->holder)
-			site->holder = text_of(s, c, &a->path);
+		if (a->answer == CENSUS_HELD || !sample)
+			take_path(s, c, &a->path, site);
 	}
 	log_debug("a census was asked for %zu objects: %zu are held, %zu gone or replaced", answered, held,
 		  answered - held);
